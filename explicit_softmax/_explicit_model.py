@@ -1,0 +1,175 @@
+"""The explicit part of a fitted classifier: counts, kept rows, and their solution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explicit_softmax.core.calibration import Calibration, calibrate
+from explicit_softmax.core.cooccurrence import CooccurrenceCounts
+from explicit_softmax.core.decoder import Decoder
+from explicit_softmax.core.leave_one_out import leave_one_out
+from explicit_softmax.core.retained import RetainedRows, row_limit
+from explicit_softmax.core.smoothing import feature_blocks, smooth_counts
+from explicit_softmax.core.solution import Evidence, Layout, Translation, solve
+
+# With more classes than this, rows do not suffice for an intercept each.
+_MOST_INTERCEPTS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """Parameters of a classifier that its explicit solution depends on."""
+
+    priming_number: float | str
+    inverse_temperature: Any
+    smoothing: Any
+    smoothing_strength: float
+    norm_exponent: float
+    norm_weight: float | str
+    translation: str
+    n_blocks: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A decoder and the numbers that were chosen for it."""
+
+    decoder: Decoder
+    priming_number: float
+    beta: NDArray[np.float64]
+    norm_weight: float
+    intercept_shift: NDArray[np.float64] | None
+
+
+def count_and_keep(
+    setting: Setting,
+    rows: Any,
+    codes: Any,
+    n_classes: int,
+    sample_weight: Any,
+) -> tuple[CooccurrenceCounts, RetainedRows]:
+    """Count rows, and keep some where leave-one-out needs them."""
+    feature_blocks(rows.shape[1], setting.n_blocks)  # raises before anything is done
+    counts = CooccurrenceCounts.from_rows(
+        rows,
+        codes,
+        n_classes,
+        sample_weight=sample_weight,
+        norm_exponent=setting.norm_exponent,
+    )
+    limit = keep_limit(setting, rows, n_classes) if needs_rows(setting) else 0
+    return counts, RetainedRows.draw(rows, codes, sample_weight, limit)
+
+
+def needs_rows(setting: Setting) -> bool:
+    """Whether anything is chosen by leave-one-out."""
+    return _is_auto(setting) or setting.translation == "exact"
+
+
+def keep_limit(setting: Setting, rows: Any, n_classes: int) -> int:
+    """How many rows such choices use; intercepts take more than one temperature."""
+    n_blocks = len(feature_blocks(rows.shape[1], setting.n_blocks))
+    factor = 4 if setting.translation == "exact" else 1
+    return row_limit(rows, n_classes, n_blocks, factor)
+
+
+def solve_counts(
+    setting: Setting,
+    counts: CooccurrenceCounts,
+    retained: RetainedRows,
+    layout: Layout = "auto",
+    chosen: Solution | None = None,
+) -> Solution:
+    """Solution of counts; with `chosen`, at its temperatures and intercepts again."""
+    blocks = feature_blocks(counts.n_features, setting.n_blocks)
+    smoothed = smooth_counts(
+        counts, setting.smoothing, setting.smoothing_strength, blocks
+    )
+    priming_number: Any = setting.priming_number
+    if priming_number == "mean_norm":
+        # Rows without any feature leave no norm to divide by.
+        priming_number = counts.mean_norm or 1.0
+    evidence = solve(smoothed, layout)
+    translation: Translation = (
+        "column" if setting.translation == "column" else "intercept"
+    )
+    if chosen is None:
+        found = _choose(setting, evidence, retained, priming_number, translation)
+        beta, gamma, shift = found.beta, found.norm_weight, found.intercept_shift
+    else:
+        beta, gamma, shift = chosen.beta, chosen.norm_weight, chosen.intercept_shift
+    decoder = evidence.decoder(
+        beta,
+        priming_number,
+        translation=translation,
+        norm_weight=gamma,
+        intercept_shift=shift,
+        norm_exponent=setting.norm_exponent,
+    )
+    return Solution(decoder, float(priming_number), beta, gamma, shift)
+
+
+def _choose(
+    setting: Setting,
+    evidence: Evidence,
+    retained: RetainedRows,
+    priming_number: float,
+    translation: Translation,
+) -> Calibration:
+    n_blocks, n_classes = len(evidence.decoders), evidence.smoothed.counts.n_classes
+    beta = _given_beta(setting, n_blocks)
+    exact = setting.translation == "exact"
+    gamma: float | None = None
+    if not isinstance(setting.norm_weight, str):
+        gamma = float(setting.norm_weight)
+    elif exact:
+        gamma = 0.0  # the fitted intercepts take its place
+    elif beta is not None:
+        gamma = 1.0
+    if beta is not None and gamma is not None and not exact:
+        return Calibration(beta, gamma, np.zeros(n_classes), float("nan"))
+    held_out = leave_one_out(
+        evidence,
+        retained.rows,
+        retained.codes,
+        sample_weight=retained.weights,
+        norm_exponent=setting.norm_exponent,
+    )
+    each: Literal["each", "exponent"] = (
+        "each" if n_classes <= _MOST_INTERCEPTS else "exponent"
+    )
+    return calibrate(
+        held_out,
+        priming_number,
+        translation=translation,
+        beta=beta,
+        norm_weight=gamma,
+        intercepts=each if exact else "none",
+    )
+
+
+def _given_beta(setting: Setting, n_blocks: int) -> NDArray[np.float64] | None:
+    """Inverse temperatures that are not to be chosen, one for each block."""
+    if _is_auto(setting):
+        return None
+    given = np.asarray(setting.inverse_temperature, dtype=float)
+    if given.ndim and given.shape != (n_blocks,):
+        raise ValueError(
+            "inverse_temperature must be a number or one number for each of the "
+            f"{n_blocks} blocks of features, not an array of shape {given.shape}"
+        )
+    if not (np.isfinite(given).all() and (given >= 0).all()):
+        raise ValueError(
+            "inverse_temperature must be non-negative and finite, not "
+            f"{setting.inverse_temperature!r}"
+        )
+    return np.broadcast_to(given, (n_blocks,)).copy()
+
+
+def _is_auto(setting: Setting) -> bool:
+    auto = setting.inverse_temperature
+    return isinstance(auto, str) and auto == "auto"

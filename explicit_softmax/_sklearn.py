@@ -1,0 +1,107 @@
+"""The only importer of scikit-learn's private and version-dependent names."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # scikit-learn < 1.9
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands in where scikit-learn has no callbacks; offers no `set_callbacks`."""
+
+
+__all__ = [
+    "CallbackSupportMixin",
+    "FitReport",
+    "Interval",
+    "StrOptions",
+    "_check_sample_weight",
+    "_fit_context",
+    "restored_on_error",
+]
+
+
+class FitReport:
+    """Tells scikit-learn's callbacks, where there are any, how a fit goes on.
+
+    Parameters
+    ----------
+    estimator : object
+        The estimator being fitted.
+    X, y : array-like
+        Training data as given by the user, for callbacks that compute scores.
+    sample_weight : array-like or None
+        Weights as given by the user.
+    max_iterations : int
+        Largest number of iterations; 0 if the fit does not iterate.
+    """
+
+    def __init__(
+        self, estimator: Any, X: Any, y: Any, sample_weight: Any, max_iterations: int
+    ) -> None:
+        self.estimator = estimator
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self.data = {"X": X, "y": y, "metadata": metadata}
+        self.context = None
+        self.iteration = None
+        if hasattr(estimator, "_init_callback_context"):
+            self.context = estimator._init_callback_context(max_subtasks=max_iterations)
+            self.context.call_on_fit_task_begin(estimator=estimator, **self.data)
+
+    def begin_iteration(self, name: str) -> None:
+        """Announce an iteration."""
+        if self.context is not None:
+            self.iteration = self.context.subcontext(task_name=name)
+            self.iteration.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+
+    def end_iteration(self, fitted_attributes: Any) -> bool:
+        """Close an iteration; true if a callback asks to stop.
+
+        `fitted_attributes` is a callable that returns what an estimator needs to
+        predict as if the fit had ended here.
+        """
+        if self.iteration is None:
+            return False
+        iteration, self.iteration = self.iteration, None
+        return bool(
+            iteration.call_on_fit_task_end(
+                estimator=self.estimator,
+                **self.data,
+                reconstruction_attributes=fitted_attributes,
+            )
+        )
+
+    def end(self) -> None:
+        """Close the fit."""
+        if self.iteration is not None:
+            # An iteration that was announced and did not take place.
+            self.iteration.call_on_fit_task_end(estimator=self.estimator)
+        if self.context is not None:
+            self.context.call_on_fit_task_end(
+                estimator=self.estimator, **self.data, reconstruction_attributes={}
+            )
+
+
+@contextmanager
+def restored_on_error(estimator: Any) -> Iterator[None]:
+    """Leave the attributes of an estimator as they were if the body raises.
+
+    Sound because the estimators replace their fitted attributes and never change one
+    in place.
+    """
+    before = copy.copy(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

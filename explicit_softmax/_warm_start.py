@@ -1,0 +1,118 @@
+"""Hand an explicit solution to the log-loss refinement."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import ShuffleSplit
+from sklearn.utils import check_random_state
+
+from explicit_softmax._sklearn import FitReport
+from explicit_softmax.core.cooccurrence import row_norms, row_scale
+from explicit_softmax.core.decoder import Decoder
+from explicit_softmax.core.refinement import refine
+
+
+def split_validation(
+    estimator: Any, rows: Any, codes: Any, weights: Any
+) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
+    """Rows to count and refine on, and rows to stop by."""
+    splitter = ShuffleSplit(
+        n_splits=1,
+        test_size=estimator.validation_fraction,
+        random_state=estimator.random_state,
+    )
+    train, held_out = next(splitter.split(rows))
+
+    def part(members: Any) -> tuple[Any, Any, Any]:
+        weight = None if weights is None else weights[members]
+        return rows[members], codes[members], weight
+
+    if weights is not None and not (weights[train].any() and weights[held_out].any()):
+        raise ValueError(
+            "early_stopping leaves rows of zero weight only, to fit or to validate on"
+        )
+    return part(train), part(held_out)
+
+
+def refine_solution(
+    estimator: Any,
+    rows: Any,
+    codes: Any,
+    weights: Any,
+    validation: Any,
+    report: FitReport,
+) -> None:
+    """Replace the solution of a fitted estimator by its refinement."""
+    solution = estimator._solution
+    decoder = solution.decoder
+    exponent = estimator.norm_exponent
+    if validation is not None:
+        validation = (_scaled(validation[0], exponent), *validation[1:])
+
+    def fitted_attributes(coef: Any, intercept: Any) -> dict[str, Any]:
+        refined = Decoder.from_dense(
+            coef, intercept, norm_exponent=decoder.norm_exponent
+        )
+        return {"_solution": replace(solution, decoder=refined), "_refined": True}
+
+    name = "lbfgs-iteration" if estimator.solver == "lbfgs" else "epoch"
+
+    def after_iteration(iteration: int, coef: Any, intercept: Any) -> bool:
+        stop = report.end_iteration(lambda: fitted_attributes(coef, intercept))
+        if iteration < estimator.max_iter and not stop:
+            report.begin_iteration(name)
+        return stop
+
+    if weights is not None and not weights.all():
+        positive = np.flatnonzero(weights)
+        rows, codes, weights = rows[positive], codes[positive], weights[positive]
+    report.begin_iteration(name)
+    result = refine(
+        decoder.dense_weights(),
+        decoder.intercept,
+        _scaled(rows, exponent),
+        codes,
+        sample_weight=weights,
+        solver=estimator.solver,
+        learning_rate=estimator.learning_rate_init,
+        batch_size=estimator.batch_size,
+        max_iter=estimator.max_iter,
+        alpha=estimator.alpha,
+        tol=estimator.tol,
+        n_iter_no_change=estimator.n_iter_no_change,
+        validation=validation,
+        shuffle=estimator.shuffle,
+        rng=check_random_state(estimator.random_state),
+        callback=after_iteration,
+    )
+    if not result.converged and result.n_iter >= estimator.max_iter:
+        warnings.warn(
+            f"The refinement reached max_iter={estimator.max_iter} while the loss was "
+            "still falling. This is harmless if the model is good enough; otherwise "
+            "increase max_iter, or set early_stopping=True to stop when rows set aside "
+            "no longer gain.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    vars(estimator).update(fitted_attributes(result.weights, result.intercept))
+    estimator.loss_curve_ = result.loss_curve
+    estimator.n_iter_ = result.n_iter
+    estimator.validation_scores_ = (
+        None if validation is None else [-loss for loss in result.validation_curve]
+    )
+
+
+def _scaled(rows: Any, norm_exponent: float) -> Any:
+    """Rows divided by a power of their norms, as the decoder does when it scores."""
+    if norm_exponent == 0.0:
+        return sp.csr_array(rows) if sp.issparse(rows) else rows
+    scale = row_scale(row_norms(rows), norm_exponent).astype(rows.dtype)
+    if sp.issparse(rows):
+        return sp.csr_array(sp.diags_array(scale) @ rows)
+    return rows * scale[:, None]

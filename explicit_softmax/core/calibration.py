@@ -1,0 +1,175 @@
+"""Inverse temperatures and intercepts of least leave-one-out log-loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import scipy.optimize
+from numpy.typing import NDArray
+
+from explicit_softmax.core.cooccurrence import FloatArray
+from explicit_softmax.core.leave_one_out import LeaveOneOut
+from explicit_softmax.core.loss import cross_entropy_residual
+from explicit_softmax.core.solution import Translation
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What has the least leave-one-out log-loss.
+
+    Parameters
+    ----------
+    beta : ndarray of shape (n_blocks,)
+        Inverse temperatures.
+    norm_weight : float
+        gamma, the weight of the mean norms of the classes.
+    intercept_shift : ndarray of shape (n_classes,)
+        What to add to the intercepts.
+    log_loss : float
+        Leave-one-out log-loss in nats per unit of weight; NaN without rows.
+    """
+
+    beta: NDArray[np.float64]
+    norm_weight: float
+    intercept_shift: NDArray[np.float64]
+    log_loss: float
+
+
+def calibrate(
+    held_out: LeaveOneOut,
+    priming_number: float,
+    *,
+    translation: Translation = "column",
+    beta: FloatArray | None = None,
+    norm_weight: float | None = None,
+    intercepts: Literal["none", "each", "exponent"] = "none",
+) -> Calibration:
+    """Minimise the leave-one-out log-loss, a convex problem in few numbers.
+
+    Parameters
+    ----------
+    held_out : LeaveOneOut
+        Scores of rows by models that did not see them.
+    priming_number : float
+        K.
+    translation : {"column", "intercept"}, default="column"
+        Where the class prior stands.
+    beta : ndarray of shape (n_blocks,), default=None
+        Inverse temperatures to keep; chosen, non-negative, by default.
+    norm_weight : float, default=None
+        gamma to keep; chosen, between 0 and 1, by default.
+    intercepts : {"none", "each", "exponent"}, default="none"
+        What to fit besides: nothing, one shift per class (Eq. 12), or the exponent
+        of the class frequency, ``shift = x log n``, where the classes are too many for
+        the rows.
+
+    Returns
+    -------
+    calibration : Calibration
+
+    Notes
+    -----
+    Shifts have a normal prior of unit variance around zero, the weight of one row each;
+    it decides only where a class has next to no rows.
+    """
+    n_blocks, n_rows, n_classes = held_out.evidence.shape
+    no_shift = np.zeros(n_classes)
+    if n_rows == 0:
+        betas = np.full(n_blocks, 1.0 / priming_number) if beta is None else beta
+        gamma = 1.0 if norm_weight is None else norm_weight
+        return Calibration(np.asarray(betas, float), gamma, no_shift, float("nan"))
+    # Scores are fixed + sum_j point_j * directions_j (+ a shift for each class).
+    fixed = np.zeros((n_rows, n_classes))
+    factor = held_out.prior_factor(priming_number, translation)
+    fixed += factor * held_out.log_count
+    directions: list[NDArray[np.float64]] = []
+    start: list[float] = []
+    bounds: list[tuple[float | None, float | None]] = []
+    if beta is None:
+        directions.extend(held_out.evidence)
+        start.extend([1.0 / held_out.mean_norm] * n_blocks)
+        bounds.extend([(0.0, None)] * n_blocks)
+    else:
+        fixed += np.tensordot(np.asarray(beta, float), held_out.evidence, axes=1)
+    if norm_weight is None:
+        directions.append(factor * held_out.log_norm)
+        start.append(1.0)
+        bounds.append((0.0, 1.0))
+    else:
+        fixed += norm_weight * factor * held_out.log_norm
+    if intercepts == "exponent":
+        directions.append(held_out.log_count)
+        start.append(0.0)
+        bounds.append((None, None))
+    n_directions = len(directions)
+    if intercepts == "each":
+        start.extend(no_shift)
+        bounds.extend([(None, None)] * n_classes)
+    units = np.ones(len(start))
+    if beta is None:
+        units[:n_blocks] = _curvature_units(held_out)
+    # Which numbers are shifts or stand for them, and so have a prior.
+    shifted = np.arange(len(start)) >= n_directions - (intercepts == "exponent")
+    weights, total_weight = held_out.weights, float(held_out.weights.sum())
+
+    def objective(point: FloatArray) -> tuple[float, FloatArray]:
+        values = point * units
+        scores = fixed.copy()
+        for value, direction in zip(values, directions, strict=False):
+            scores += value * direction
+        if intercepts == "each":
+            scores += values[n_directions:]
+        losses, residual = cross_entropy_residual(scores, held_out.codes)
+        residual *= weights[:, None]
+        # A BLAS dot product would wake its threads for a few thousand numbers.
+        gradient = np.array([(residual * d).sum() for d in directions])
+        if intercepts == "each":
+            gradient = np.concatenate((gradient, residual.sum(axis=0)))
+        gradient = gradient * units
+        gradient[shifted] += values[shifted]
+        loss = float((losses * weights).sum())
+        loss += 0.5 * float((values[shifted] ** 2).sum())
+        return loss / total_weight, gradient / total_weight
+
+    values = np.array(start)
+    if values.size:
+        bounds = [
+            (low, None if high is None else high / unit)
+            for (low, high), unit in zip(bounds, units, strict=True)
+        ]
+        values = units * np.asarray(
+            scipy.optimize.minimize(
+                objective,
+                values / units,
+                jac=True,
+                method="L-BFGS-B",
+                bounds=bounds,
+                options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8},
+            ).x
+        )
+    loss = objective(values / units)[0]
+    loss -= 0.5 * float((values[shifted] ** 2).sum()) / total_weight
+    shift = no_shift
+    if intercepts == "each":
+        shift = values[n_directions:]
+    elif intercepts == "exponent":
+        shift = values[-1] * held_out.class_log_count
+    n_betas = n_blocks if beta is None else 0
+    return Calibration(
+        values[:n_blocks] if beta is None else np.asarray(beta, float),
+        float(values[n_betas]) if norm_weight is None else norm_weight,
+        shift,
+        loss,
+    )
+
+
+def _curvature_units(held_out: LeaveOneOut) -> NDArray[np.float64]:
+    """Steps of beta that change scores by about one: L-BFGS starts well scaled."""
+    units = np.full(len(held_out.evidence), 1.0 / held_out.mean_norm)
+    for b, block in enumerate(held_out.evidence):
+        typical = float(np.average(block.std(axis=1), weights=held_out.weights))
+        if typical > 0:
+            units[b] = 1.0 / typical
+    return units

@@ -1,0 +1,147 @@
+"""What the solvers of a refinement share: problem, stopping rules, and result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from explicit_softmax.core.cooccurrence import FloatArray, IntArray, Rows
+from explicit_softmax.core.decoder import Decoder
+from explicit_softmax.core.loss import log_loss
+
+# (iteration, weights, intercept) -> true to stop
+IterationCallback: TypeAlias = Callable[[int, FloatArray, FloatArray], bool | None]
+
+# Rows that estimate means, scales, and Gram matrices.
+_SAMPLE_ROWS = 8192
+
+
+@dataclass(eq=False)
+class Refinement:
+    """Result of `refine`.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_features, n_classes)
+        Refined decoder.
+    intercept : ndarray of shape (n_classes,)
+        Refined intercepts.
+    loss_curve : list of float
+        Objective by iteration: over the mini-batches of an epoch as they came, or of
+        all rows for ``solver="lbfgs"``.
+    validation_curve : list of float
+        Log-loss of the validation rows by iteration; empty without such rows.
+    n_iter : int
+        Epochs or L-BFGS iterations.
+    converged : bool
+        Whether a stopping rule ended the iterations, not their limit.
+    """
+
+    weights: FloatArray
+    intercept: FloatArray
+    loss_curve: list[float] = field(default_factory=list)
+    validation_curve: list[float] = field(default_factory=list)
+    n_iter: int = 0
+    converged: bool = False
+
+
+@dataclass(eq=False)
+class Problem:
+    """Rows, targets, and the start of a refinement; what every solver reads.
+
+    `centre` is None where features are not centred; `unit` is the root mean square of a
+    (centred) feature, of a non-zero one where rows are sparse; `row_square` is the mean
+    square norm of a (centred) row; `rng` has `permutation`.
+    """
+
+    rows: Rows
+    codes: IntArray
+    weight: FloatArray | None
+    alpha: float
+    start: FloatArray
+    centre: FloatArray | None
+    unit: float
+    row_square: float
+    rng: Any
+
+
+class Monitor:
+    """Stopping rules and curves that the solvers share.
+
+    An iteration improves if the watched loss, that of validation rows or else the
+    objective, falls by at least `tol`. With validation rows the best weights are kept.
+    """
+
+    def __init__(
+        self,
+        result: Refinement,
+        validation: tuple[Rows, IntArray, FloatArray | None] | None,
+        tol: float,
+        patience: int,
+        callback: IterationCallback | None,
+    ) -> None:
+        self.result = result
+        self.validation = validation
+        self.tol = tol
+        self.patience = patience
+        self.callback = callback
+        self._best = np.inf
+        self._stale = 0
+        self._best_weights: tuple[FloatArray, FloatArray] | None = None
+
+    def update(
+        self,
+        loss: float,
+        weights: FloatArray,
+        intercept: FloatArray,
+        *,
+        watch_objective: bool = True,
+    ) -> bool:
+        """Record an iteration; true if it should be the last."""
+        result = self.result
+        result.n_iter += 1
+        result.loss_curve.append(float(loss))
+        result.weights, result.intercept = weights, intercept
+        watched = loss
+        if self.validation is not None:
+            rows, codes, weight = self.validation
+            watched = log_loss(
+                Decoder.from_dense(weights, intercept), rows, codes, weight
+            )
+            result.validation_curve.append(watched)
+        stop = False
+        if not np.isfinite(watched):
+            raise FloatingPointError(
+                "the log-loss is not finite: choose a smaller learning_rate_init"
+            )
+        if self.validation is not None or watch_objective:
+            self._stale = 0 if watched <= self._best - self.tol else self._stale + 1
+            stop = self._stale >= self.patience
+            result.converged = stop
+        if watched < self._best:
+            self._best = watched
+            if self.validation is not None:
+                self._best_weights = weights.copy(), intercept.copy()
+        if self.callback is not None:
+            stop = bool(self.callback(result.n_iter, weights, intercept)) or stop
+        return stop
+
+    def finish(self) -> Refinement:
+        """The result, with the best weights where validation rows chose them."""
+        if self._best_weights is not None:
+            self.result.weights, self.result.intercept = self._best_weights
+        return self.result
+
+
+def sample_rows(rows: Rows) -> Rows:
+    """Some thousand rows, always the same ones.
+
+    Drawn, not taken at regular steps: rows often have a period (the scans of MNIST do).
+    """
+    n_rows = rows.shape[0]
+    if n_rows <= _SAMPLE_ROWS:
+        return rows
+    return rows[np.sort(np.random.default_rng(0).permutation(n_rows)[:_SAMPLE_ROWS])]
