@@ -40,9 +40,7 @@ class Solution:
 
     decoder: Decoder
     priming_number: float
-    beta: NDArray[np.float64]
-    norm_weight: float
-    intercept_shift: NDArray[np.float64] | None
+    calibration: Calibration
 
 
 def count_and_keep(
@@ -99,18 +97,17 @@ def solve_counts(
     )
     if chosen is None:
         found = _choose(setting, evidence, retained, priming_number, translation)
-        beta, gamma, shift = found.beta, found.norm_weight, found.intercept_shift
     else:
-        beta, gamma, shift = chosen.beta, chosen.norm_weight, chosen.intercept_shift
+        found = chosen.calibration
     decoder = evidence.decoder(
-        beta,
+        found.beta,
         priming_number,
         translation=translation,
-        norm_weight=gamma,
-        intercept_shift=shift,
+        norm_weight=found.norm_weight,
+        intercept_shift=found.intercept_shift,
         norm_exponent=setting.norm_exponent,
     )
-    return Solution(decoder, float(priming_number), beta, gamma, shift)
+    return Solution(decoder, float(priming_number), found)
 
 
 def _choose(

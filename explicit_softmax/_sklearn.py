@@ -51,8 +51,8 @@ class FitReport:
         self.estimator = estimator
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.data = {"X": X, "y": y, "metadata": metadata}
-        self.context = None
-        self.iteration = None
+        self.context: Any = None
+        self.iteration: Any = None
         if hasattr(estimator, "_init_callback_context"):
             self.context = estimator._init_callback_context(max_subtasks=max_iterations)
             self.context.call_on_fit_task_begin(estimator=estimator, **self.data)

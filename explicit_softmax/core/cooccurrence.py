@@ -10,8 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-FloatArray: TypeAlias = NDArray[np.floating[Any]]
-IntArray: TypeAlias = NDArray[np.integer[Any]]
+FloatArray: TypeAlias = NDArray[Any]  # float32 or float64
+IntArray: TypeAlias = NDArray[Any]  # any integer type
 Rows: TypeAlias = Any  # ndarray or scipy.sparse CSR; SciPy ships no common type
 
 # A block of this many float64 values stays in the cache of current
@@ -178,14 +178,17 @@ class CooccurrenceCounts:
 
     @property
     def n_features(self) -> int:
+        """Number of features."""
         return int(self.cooccurrence.shape[0])
 
     @property
     def n_classes(self) -> int:
+        """Number of classes."""
         return int(self.cooccurrence.shape[1])
 
     @property
     def is_sparse(self) -> bool:
+        """Whether only non-zero co-occurrences are stored."""
         return bool(sp.issparse(self.cooccurrence))
 
     @property
@@ -197,9 +200,10 @@ class CooccurrenceCounts:
         """Column sums over a block of features, shape (n_classes,)."""
         part = self.cooccurrence if block == slice(None) else self.cooccurrence[block]
         if sp.issparse(part):
-            return np.bincount(
+            mass = np.bincount(
                 part.indices, weights=part.data, minlength=self.n_classes
             )
+            return np.asarray(mass, dtype=np.float64)
         return np.asarray(part.sum(axis=0))
 
     @property
@@ -249,7 +253,7 @@ def _count_dense(
             lowest = part.min(initial=np.inf)
             if not lowest >= 0:
                 raise_bad_value(part, block.start)
-            factor = None if weight is None else weight[block]
+            factor: FloatArray | None = None if weight is None else weight[block]
             n_nonzero += _count_nonzero(part, lowest, factor)
             if norm_exponent != 0.0:
                 scale = row_scale(row_norms(part), norm_exponent)
@@ -321,17 +325,15 @@ def _count_sparse(
 
 def raise_bad_value(rows: Rows, first_row: int) -> None:
     """Name the first row with a negative, NaN, or infinite feature."""
+    values = rows.data if sp.issparse(rows) else rows
+    bad = np.argwhere(~((values >= 0) & np.isfinite(values)))
+    if not len(bad):
+        raise ValueError("the features are so large that their sums overflow")
+    at = tuple(int(index) for index in bad[0])
+    row = at[0]
     if sp.issparse(rows):
-        bad_at = np.flatnonzero(~((rows.data >= 0) & np.isfinite(rows.data)))
-        row = int(np.searchsorted(rows.indptr, bad_at[0], side="right")) - 1
-        value = rows.data[bad_at[0]]
-    else:
-        bad = ~((rows >= 0) & np.isfinite(rows))
-        if not bad.any():
-            raise ValueError("the sums of the features of a class overflow float64")
-        row, column = (int(index) for index in np.argwhere(bad)[0])
-        value = rows[row, column]
-    name = f"row {first_row + row}"
+        row = int(np.searchsorted(rows.indptr, row, side="right")) - 1
+    name, value = f"row {first_row + row}", values[at]
     if np.isnan(value):
         raise ValueError(f"features contain NaN: {name}. Impute or drop such rows.")
     if np.isinf(value):

@@ -68,10 +68,12 @@ class Decoder:
 
     @property
     def is_sparse(self) -> bool:
+        """Whether the weights are sparse plus low rank."""
         return bool(sp.issparse(self.weights))
 
     @property
     def n_classes(self) -> int:
+        """Number of classes."""
         return int(self.weights.shape[1])
 
     def astype(self, dtype: Any) -> Decoder:
@@ -154,7 +156,7 @@ def _zero_rows(rows: Rows, scores: FloatArray) -> NDArray[np.intp]:
     if sp.issparse(rows):
         # Column 0 may be out of reach of many sparse rows: look at the norms at once.
         return np.flatnonzero(row_norms(rows) == 0)
-    return candidates[row_norms(rows[candidates]) == 0]
+    return np.asarray(candidates[row_norms(rows[candidates]) == 0])
 
 
 def _sparse_product(rows: Rows, weights: sp.csr_array) -> FloatArray:

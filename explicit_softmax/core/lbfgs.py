@@ -4,8 +4,8 @@ The Hessian of the log-loss is at most 1/2 (I - 11'/N) (x) H'H/M (Boehning, 1992
 the Cholesky factor R of the centred Gram matrix, 1/2 H'H/M = R R', the objective is
 minimised over V = R'W, where that bound is the identity: a few iterations then do what
 takes hundreds on raw pixels. The Gram matrix of some thousand rows serves as well as
-that of all; a tenth of its mean diagonal is added, which keeps the step along directions
-of little variance small.
+that of all; a tenth of its mean diagonal is added, which keeps the step along
+directions of little variance small.
 """
 
 from __future__ import annotations
@@ -113,8 +113,9 @@ def _preconditioner(problem: Problem) -> FloatArray | sp.dia_array:
     if centre is None or n_features > _MOST_FEATURES:
         scale = np.full(n_features, 1.0 / problem.unit)
         return sp.dia_array((scale[None, :], [0]), shape=(n_features, n_features))
-    sample = sample_rows(rows) - centre
-    gram = 0.5 * (sample.T @ sample).astype(np.float64) / sample.shape[0]
+    sample, share = sample_rows(rows, problem.weight)
+    sample = (sample - centre) * np.sqrt(share, dtype=sample.dtype)[:, None]
+    gram = 0.5 * (sample.T @ sample).astype(np.float64)
     gram.flat[:: n_features + 1] += problem.alpha + _DAMPING * (
         float(np.trace(gram)) / n_features or 1.0
     )

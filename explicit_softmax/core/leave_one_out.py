@@ -3,25 +3,27 @@
 Notes
 -----
 Taking row m of class y out of the counts changes only column y of F: F_y - r h_m, and
-S_y - r |h_m|, where r = min(w_m, 1) is one unit of its weight w_m. All other columns, and
-so the scores of all other classes, stay as they are. The leave-one-out scores of all
-rows are therefore the ordinary ones but for one entry per row, the own class,
+S_y - r |h_m|, where r = min(w_m, 1) is one unit of its weight w_m. All other columns,
+and so the scores of all other classes, stay as they are. The leave-one-out scores of
+all rows are therefore the ordinary ones but for one entry per row, the own class,
 
     sum_d h_d log(a_d (C_yd - r h_d) + u_d v_y) - |h| log(S~_y - r |h|),
 
-which costs a logarithm for each non-zero feature of the row, and the count n_y - r in the
-prior. The loss of the row counts w_m times, so that a weight of 2 equals the row twice.
+which costs a logarithm for each non-zero feature of the row, and the count n_y - r in
+the prior. The loss of the row counts w_m times, so that a weight of 2 equals the row
+twice.
 
-With the noise model the row passes through E, hE = q h + t p with t = h.(1 - q), which is
-dense, and the noise mass v_y = (1 - q)'C_y becomes v_y - r t. For a row with sparse
+With the noise model the row passes through E, hE = q h + t p with t = h.(1 - q), which
+is dense, and the noise mass v_y = (1 - q)'C_y becomes v_y - r t. For a row with sparse
 features the sum over all features of p_d log F~_yd is taken over the non-zero counts of
 the class, the rest being constant.
 
-Held fixed while a row is out: the class marginal of "prior", q and p of "noise", the unit
-of smoothing, the priming number, and the sum of the class counts. Each moves by one part in the number of rows.
+Held fixed while a row is out: the class marginal of "prior", q and p of "noise", the
+unit of smoothing, the priming number, and the sum of the class counts. Each moves by
+one part in the number of rows.
 
-A class whose only row is out is a class that was never seen: its counts vanish, and what
-`smoothing` gives to such a class remains.
+A class whose only row is out is a class that was never seen: its counts vanish, and
+what `smoothing` gives to such a class remains.
 """
 
 from __future__ import annotations
@@ -287,7 +289,7 @@ def _sparse_own_class(
         terms *= smoothed.scale[block][feature]
         before = np.log(ratio * counted + class_offset[row])
         terms += noise_mass[row] * offset[feature] * (logs - before)
-    own = np.bincount(row, weights=terms, minlength=n_rows)
+    own: FloatArray = np.bincount(row, weights=terms, minlength=n_rows)
     if smoothed.is_noise:
         own += noise_mass * _noise_sums(smoothed, b, codes, class_offset)
     return own
@@ -304,7 +306,7 @@ def _noise_sums(
     noise = smoothed.offset[block]
     ratio = smoothed.scale[block] / noise
     counts = sp.csc_array(smoothed.counts.cooccurrence[block])
-    sums = np.log(class_offset) * noise.sum()
+    sums: FloatArray = np.log(class_offset) * noise.sum()
     order = np.argsort(codes, kind="stable")
     classes, starts = np.unique(codes[order], return_index=True)
     for label, members in zip(classes, np.split(order, starts[1:]), strict=True):

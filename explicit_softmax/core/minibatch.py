@@ -81,7 +81,7 @@ def descend(
     weights = _Steps(problem.start.copy(), step, adaptive, average, least)
     # The intercept of centred features, with a step in its own unit.
     shift = intercept if centre is None else intercept + centre @ problem.start
-    offset_step = step * problem.unit if adaptive else step
+    offset_step = step * (problem.unit if adaptive else problem.row_square)
     offset = _Steps(shift, offset_step, adaptive, average, 1e-10)
     due = _inverse_touch_probability(rows, batch_size) if sparse else None
     order = np.arange(n_rows)
@@ -92,7 +92,8 @@ def descend(
         total = 0.0
         for first in range(0, n_rows, batch_size):
             members = order[first : first + batch_size]
-            batch, at = rows[members], everywhere
+            at: FloatArray | slice = everywhere
+            batch = rows[members]
             if sparse:
                 batch, at = _narrow(batch)
             current = weights.values[at]
@@ -140,4 +141,4 @@ def _inverse_touch_probability(rows: sp.csr_array, batch_size: int) -> FloatArra
     share = np.bincount(rows.indices, minlength=rows.shape[1]) / rows.shape[0]
     touched = -np.expm1(batch_size * np.log1p(-np.minimum(share, 1 - 1e-12)))
     inverse = np.divide(1.0, touched, out=np.ones_like(touched), where=touched > 0)
-    return inverse.astype(rows.dtype)
+    return np.asarray(inverse, dtype=rows.dtype)

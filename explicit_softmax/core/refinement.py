@@ -1,8 +1,9 @@
 """Log-loss refinement of a decoder: the warm start, and the cold start beside it.
 
-The objective is the mean negative log-likelihood of softmax(rows @ W + b) in nats, plus
-``alpha / 2`` times the squared distance of W from where it started; the intercept is not
-penalised. It is convex, so that the start decides how soon it is solved, not where.
+The objective is the mean negative log-likelihood of softmax(rows @ W + b) in nats,
+plus ``alpha / 2`` times the squared distance of W from where it started; the intercept
+is not penalised. It is convex, so that the start decides how soon it is solved, not
+where.
 
 Standardisation. Gradients are taken with respect to centred features (dense rows only,
 since centring fills sparse ones) and steps are measured in units of one over the root
@@ -149,14 +150,16 @@ def refine(
         If the loss is not finite: the step is too large.
     """
     rng = np.random.default_rng(0) if rng is None else rng
-    dtype = np.float32 if rows.dtype == np.float32 else np.float64
+    dtype: Any = np.float32 if rows.dtype == np.float32 else np.float64
     rows = rows if rows.dtype == dtype else rows.astype(dtype)
     if sample_weight is not None:
         # Losses are per unit of weight, whatever the unit of the weights.
         sample_weight = (sample_weight / np.mean(sample_weight)).astype(dtype)
     start = np.array(weights, dtype=dtype, order="C")
     offset = np.array(intercept, dtype=dtype)
-    centre, unit, row_square = _standard(rows) if standardize else (None, 1.0, 1.0)
+    centre, unit, row_square = (
+        _standard(rows, sample_weight) if standardize else (None, 1.0, 1.0)
+    )
     problem = Problem(
         rows, codes, sample_weight, alpha, start, centre, unit, row_square, rng
     )
@@ -167,33 +170,41 @@ def refine(
         n_iter_no_change,
         callback,
     )
-    if solver == "lbfgs":
-        minimise(problem, monitor, offset, max_iter, gradient_tol=tol)
-    elif solver in ("adagrad", "sgd"):
-        adaptive = solver == "adagrad"
-        descend(
-            problem,
-            monitor,
-            offset,
-            adaptive=adaptive,
-            step=learning_rate / (unit if adaptive else row_square),
-            batch_size=batch_size,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            average=average,
-        )
-    else:
-        raise ValueError(f"solver must be 'adagrad', 'sgd', or 'lbfgs', not {solver!r}")
+    with np.errstate(over="ignore", invalid="ignore"):  # the monitor tells of it
+        if solver == "lbfgs":
+            minimise(problem, monitor, offset, max_iter, gradient_tol=tol)
+        elif solver in ("adagrad", "sgd"):
+            adaptive = solver == "adagrad"
+            descend(
+                problem,
+                monitor,
+                offset,
+                adaptive=adaptive,
+                step=learning_rate / (unit if adaptive else row_square),
+                batch_size=batch_size,
+                max_iter=max_iter,
+                shuffle=shuffle,
+                average=average,
+            )
+        else:
+            raise ValueError(
+                f"solver must be 'adagrad', 'sgd', or 'lbfgs', not {solver!r}"
+            )
     return monitor.finish()
 
 
-def _standard(rows: Rows) -> tuple[FloatArray | None, float, float]:
+def _standard(
+    rows: Rows, weight: FloatArray | None
+) -> tuple[FloatArray | None, float, float]:
     """Centre, unit, and row_square of `Problem`."""
+    sample, share = sample_rows(rows, weight)
     if sp.issparse(rows):
-        total = float((rows.data.astype(np.float64) ** 2).sum())
-        unit = np.sqrt(total / max(rows.nnz, 1))
-        return None, float(unit) or 1.0, total / rows.shape[0] or 1.0
-    sample = sample_rows(rows)
-    centre = sample.mean(axis=0, dtype=np.float64).astype(rows.dtype)
-    square = float(((sample - centre) ** 2).mean(dtype=np.float64)) or 1.0
-    return centre, float(np.sqrt(square)), square * rows.shape[1]
+        squares = np.asarray(sample.power(2).sum(axis=1), dtype=np.float64).ravel()
+        row_square = float(squares @ share)
+        n_nonzero = float(np.diff(sample.indptr) @ share)
+        unit = float(np.sqrt(row_square / (n_nonzero or 1.0))) or 1.0
+        return None, unit, row_square or 1.0
+    centre = share @ sample
+    row_square = float(share @ ((sample - centre) ** 2).sum(axis=1))
+    unit = float(np.sqrt(row_square / rows.shape[1])) or 1.0
+    return centre.astype(rows.dtype), unit, row_square or 1.0

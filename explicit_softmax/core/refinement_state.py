@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from explicit_softmax.core.cooccurrence import FloatArray, IntArray, Rows
 from explicit_softmax.core.decoder import Decoder
@@ -136,12 +137,16 @@ class Monitor:
         return self.result
 
 
-def sample_rows(rows: Rows) -> Rows:
-    """Some thousand rows, always the same ones.
+def sample_rows(
+    rows: Rows, weight: FloatArray | None
+) -> tuple[Rows, NDArray[np.float64]]:
+    """Some thousand rows, always the same ones, and weights that sum to one.
 
     Drawn, not taken at regular steps: rows often have a period (the scans of MNIST do).
     """
     n_rows = rows.shape[0]
-    if n_rows <= _SAMPLE_ROWS:
-        return rows
-    return rows[np.sort(np.random.default_rng(0).permutation(n_rows)[:_SAMPLE_ROWS])]
+    weights = np.ones(n_rows) if weight is None else weight.astype(np.float64)
+    if n_rows > _SAMPLE_ROWS:
+        drawn = np.random.default_rng(0).permutation(n_rows)[:_SAMPLE_ROWS]
+        rows, weights = rows[np.sort(drawn)], weights[np.sort(drawn)]
+    return rows, weights / weights.sum()

@@ -1,8 +1,8 @@
 """A few counted rows, kept so that leave-one-out choices can be made again.
 
-Counts alone give the decoder but not the inverse temperature, which takes rows that were
-counted. Streaming, merging, and forgetting change the counts; the rows kept here follow
-them.
+Counts alone give the decoder but not the inverse temperature, which takes rows that
+were counted. Streaming, merging, and forgetting change the counts; the rows kept here
+follow them.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class RetainedRows:
     def without(
         self, rows: Rows, codes: IntArray, sample_weight: FloatArray | None
     ) -> RetainedRows:
-        """What is left when equal rows of equal class are taken out, weight by weight."""
+        """Take equal rows of equal class out again, weight by weight."""
         weights = np.ones(len(codes)) if sample_weight is None else sample_weight
         places = defaultdict(list)
         for place, key in enumerate(_keys(self.rows, self.codes)):

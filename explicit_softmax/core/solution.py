@@ -6,8 +6,8 @@ Rows of norm K and F = H'Y solve softmax regression (Eq. 3, 5) by
 
     U = log F - (K - 1)/K log S,      S_i = sum_d F_di,
 
-so that a row scores h.U_i = h.(log F_i - log S_i) + (|h|/K) log S_i. (The theorem in the
-paper prints the second term of U with a plus sign; its Eq. 3, Eq. 5, and proof give
+so that a row scores h.U_i = h.(log F_i - log S_i) + (|h|/K) log S_i. (The theorem in
+the paper prints the second term of U with a plus sign; its Eq. 3, Eq. 5, and proof give
 minus.) Where every row has norm K this is multinomial naive Bayes with the class prior.
 
 Evidence is counted too often where features are correlated. One inverse temperature
@@ -15,12 +15,13 @@ beta_b for each block b of features repairs it. In general S_i = n_i K_i, the nu
 rows of a class times their mean norm: n_i is the class prior, and K_i is a property of
 the rows that a weight gamma may leave out,
 
-    score_i = sum_b beta_b h_b.(log F_bi - log S_bi) + (|h|/K) (log n_i + gamma log K_i).
+    score_i = sum_b beta_b h_b.(log F_bi - log S_bi) + (|h|/K) (log n_i + gamma log
+    K_i).
 
-beta = gamma = 1 is the theorem. gamma = 1, or rows of equal norm, give
-U = beta log F - (beta - 1/K) log S for one block. As intercepts (the second
-implementation in the paper) log n_i and log K_i stand without |h|/K. Features in another
-unit give the same scores, with beta in the inverse of that unit.
+beta = gamma = 1 is the theorem. gamma = 1, or rows of equal norm, give U = beta log F -
+(beta - 1/K) log S for one block. As intercepts (the second implementation in the paper)
+log n_i and log K_i stand without |h|/K. Features in another unit give the same scores,
+with beta in the inverse of that unit.
 
 Sparse form: with F = a C + u v (see `smoothing`),
 

@@ -1,0 +1,298 @@
+"""What explicit classifiers share once they are solved: predictions and attributes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.extmath import softmax
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from explicit_softmax._explicit_model import Setting, Solution, solve_counts
+from explicit_softmax._sklearn import (
+    CallbackSupportMixin,
+    _check_sample_weight,
+    restored_on_error,
+)
+from explicit_softmax.core.cooccurrence import (
+    CooccurrenceCounts,
+    raise_bad_value,
+    row_blocks,
+)
+from explicit_softmax.core.retained import RetainedRows
+from explicit_softmax.core.solution import Layout
+
+# Scores that `predict` holds at a time.
+_CHUNK_VALUES = 2**20
+
+
+class BaseExplicitClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+    """Predictions from a decoder that is solved when it is first read.
+
+    A subclass sets `classes_` and the private attributes below, and has `_setting`.
+    """
+
+    _counts: CooccurrenceCounts
+    _retained: RetainedRows
+    _solution: Solution | None
+    _layout: Layout
+    _refined: bool
+    _dtype: Any
+
+    def _setting(self) -> Setting:
+        raise NotImplementedError
+
+    def decision_function(self, X: Any) -> NDArray[Any]:
+        """Log-odds: unnormalised log-probabilities of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Non-negative features.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
+            Up to a constant for each row; for two classes, the log-odds of
+            ``classes_[1]``.
+        """
+        scores = self._scores(self._check_rows(X))
+        if len(self.classes_) == 2:
+            return np.asarray(scores[:, 1] - scores[:, 0])
+        return scores
+
+    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+        """Log-probabilities (n_samples, n_classes) in nats; see `predict_proba`."""
+        return np.asarray(log_softmax(self._scores(self._check_rows(X)), axis=1))
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Non-negative features.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`; float32 where `X` is.
+        """
+        return np.asarray(softmax(self._scores(self._check_rows(X)), copy=False))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Most probable class labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Non-negative features.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+        """
+        rows = self._check_rows(X)
+        codes = np.empty(rows.shape[0], dtype=np.intp)
+        for chunk in row_blocks(rows.shape[0], len(self.classes_), _CHUNK_VALUES):
+            codes[chunk] = self._scores(rows[chunk]).argmax(axis=1)
+        return np.asarray(self.classes_[codes])
+
+    def sparsify(self) -> Self:
+        """Store the weights of non-zero co-occurrences only, and the rest as low rank.
+
+        Probabilities stay the same. Many classes times many features then take memory
+        in proportion to the co-occurrences; with sparse rows this is chosen without
+        being asked where it saves much.
+
+        Returns
+        -------
+        self : ExplicitSoftmaxClassifier
+
+        Raises
+        ------
+        ValueError
+            If the model was refined: refined weights are dense.
+        """
+        check_is_fitted(self)
+        if self._refined:
+            raise ValueError(
+                "sparsify cannot help, since this model was refined and all its weights "
+                "may differ from zero. Fit with warm_start=False to keep a sparse one."
+            )
+        return self._lay_out("sparse")
+
+    def densify(self) -> Self:
+        """Store all weights in one dense array, the fastest to predict with.
+
+        Returns
+        -------
+        self : ExplicitSoftmaxClassifier
+        """
+        check_is_fitted(self)
+        if not self._refined:
+            self._lay_out("dense")
+        return self
+
+    def to_logistic_regression(self) -> LogisticRegression:
+        """The same model as a fitted LogisticRegression, for tools that expect one.
+
+        Returns
+        -------
+        model : sklearn.linear_model.LogisticRegression
+            With the same probabilities, but for rows without any feature, which get
+            those of its intercepts.
+
+        Raises
+        ------
+        ValueError
+            If ``norm_exponent`` is not zero, which makes the scores non-linear in the
+            features, or if there is one class only.
+        """
+        check_is_fitted(self)
+        if self.norm_exponent != 0:
+            raise ValueError(
+                "to_logistic_regression needs norm_exponent=0: with norm_exponent="
+                f"{self.norm_exponent} the scores are not linear in the features"
+            )
+        if len(self.classes_) < 2:
+            raise ValueError(
+                "to_logistic_regression needs two or more classes, and this model has "
+                "seen one"
+            )
+        model = LogisticRegression()
+        coef, intercept = self.coef_, self.intercept_
+        if len(self.classes_) == 2:
+            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+        model.classes_ = self.classes_.copy()
+        model.coef_, model.intercept_ = coef, intercept.copy()
+        model.n_iter_ = np.array([self.n_iter_])
+        model.n_features_in_ = self.n_features_in_
+        if hasattr(self, "feature_names_in_"):
+            model.feature_names_in_ = self.feature_names_in_.copy()
+        return model
+
+    @property
+    def coef_(self) -> NDArray[Any]:
+        return np.ascontiguousarray(self._solved().decoder.dense_weights().T)
+
+    @property
+    def intercept_(self) -> NDArray[Any]:
+        return np.asarray(self._solved().decoder.intercept)
+
+    @property
+    def priming_number_(self) -> float:
+        return self._solved().priming_number
+
+    @property
+    def inverse_temperature_(self) -> float | NDArray[np.float64]:
+        beta = self._solved().calibration.beta
+        return float(beta[0]) if len(beta) == 1 else beta
+
+    @property
+    def norm_weight_(self) -> float:
+        return self._solved().calibration.norm_weight
+
+    @property
+    def class_count_(self) -> NDArray[np.float64]:
+        self._require("class_count_")
+        return self._counts.class_count
+
+    @property
+    def feature_count_(self) -> Any:
+        self._require("feature_count_")
+        counts = self._counts.cooccurrence
+        return counts.T.tocsr() if sp.issparse(counts) else counts.T
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_counts")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.positive_only = True
+        # Non-negative features of one sign and scale are the domain of the model;
+        # shifted Gaussian blobs are not.
+        tags.classifier_tags.poor_score = True
+        return tags
+
+    def _require(self, name: str) -> None:
+        # An AttributeError, so that hasattr works on an unfitted estimator.
+        if not hasattr(self, "_counts"):
+            raise AttributeError(
+                f"{type(self).__name__} has no {name} before it is fitted"
+            )
+
+    def _solve(self, chosen: Solution | None = None) -> Solution:
+        solution = solve_counts(
+            self._setting(), self._counts, self._retained, self._layout, chosen
+        )
+        return replace(solution, decoder=solution.decoder.astype(self._dtype))
+
+    def _solved(self) -> Solution:
+        self._require("solution")
+        solution: Solution | None = self._solution
+        if solution is None:
+            solution = self._solution = self._solve()
+        return solution
+
+    def _lay_out(self, layout: Layout) -> Self:
+        chosen = self._solved()
+        with restored_on_error(self):
+            self._layout = layout
+            self._solution = self._solve(chosen)
+        return self
+
+    def _scores(self, rows: Any) -> NDArray[Any]:
+        decoder = self._solved().decoder
+        if decoder.intercept.dtype != rows.dtype:
+            decoder = decoder.astype(rows.dtype)
+        with np.errstate(invalid="ignore", over="ignore"):
+            scores = decoder.scores(rows)
+        # Features that are not finite give scores that are not: no pass of its own.
+        if not np.isfinite(scores).all():
+            raise_bad_value(rows, 0)
+        return scores
+
+    def _check_rows(self, X: Any) -> Any:
+        check_is_fitted(self)
+        rows = validate_data(
+            self,
+            X,
+            reset=False,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+        )
+        values = rows.data if sp.issparse(rows) else rows
+        if not values.min(initial=0.0) >= 0:  # NaN is not >= 0
+            raise_bad_value(rows, 0)
+        return rows
+
+    def _check_rows_and_labels(
+        self, X: Any, y: Any, sample_weight: Any, *, reset: bool
+    ) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
+        # Features are checked while they are counted, in the same pass over memory.
+        rows, labels = validate_data(
+            self,
+            X,
+            y,
+            reset=reset,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+        )
+        check_classification_targets(labels)
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(
+                sample_weight, rows, dtype=np.float64, ensure_non_negative=True
+            )
+        return rows, labels, weights

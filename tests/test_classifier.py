@@ -1,0 +1,321 @@
+"""What a user of ExplicitSoftmaxClassifier relies on."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.pipeline import make_pipeline
+
+from explicit_softmax import ExplicitSoftmaxClassifier
+
+SMOOTHINGS = ["prior", "uniform", "noise"]
+TRANSLATIONS = ["column", "intercept", "exact"]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X[:1200], y[:1200], X[1200:], y[1200:]
+
+
+@pytest.fixture(scope="module")
+def counts():
+    rng = np.random.default_rng(0)
+    y = rng.integers(4, size=300)
+    rates = rng.gamma(0.5, size=(4, 30))
+    return rng.poisson(rates[y]).astype(float), y
+
+
+def test_theorem_weights_are_equation_3(digits):
+    X, y, _, _ = digits
+    clf = ExplicitSoftmaxClassifier(inverse_temperature=1.0, smoothing=None)
+    clf.fit(X + 1, y)
+    co = np.stack([(X + 1)[y == label].sum(axis=0) for label in range(10)])
+    norm = (X + 1).sum(axis=1).mean()
+    expected = np.log(co) - (norm - 1) / norm * np.log(co.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(clf.coef_, expected, rtol=1e-12)
+    np.testing.assert_array_equal(clf.intercept_, np.zeros(10))
+    assert clf.priming_number_ == pytest.approx(norm, rel=1e-14)
+
+
+def test_equals_multinomial_nb_on_rows_of_equal_norm(digits):
+    X, y, _, _ = digits
+    X = (X + 1) / (X + 1).sum(axis=1, keepdims=True) * 7
+    clf = ExplicitSoftmaxClassifier(inverse_temperature=1.0, smoothing=None).fit(X, y)
+    nb = MultinomialNB(alpha=0).fit(X, y)
+    np.testing.assert_allclose(
+        clf.predict_log_proba(X), nb.predict_log_proba(X), rtol=1e-9, atol=1e-10
+    )
+
+
+def test_default_beats_the_theorem_and_naive_bayes_in_log_loss(digits):
+    X, y, X_test, y_test = digits
+    theorem = ExplicitSoftmaxClassifier(inverse_temperature=1.0)
+    losses = [
+        log_loss(y_test, model.fit(X, y).predict_proba(X_test))
+        for model in (ExplicitSoftmaxClassifier(), theorem, MultinomialNB())
+    ]
+    assert losses[0] < 0.5 * min(losses[1:])
+
+
+@pytest.mark.parametrize("smoothing", [None, *SMOOTHINGS])
+@pytest.mark.parametrize("translation", TRANSLATIONS)
+def test_unit_of_the_features_does_not_matter(digits, smoothing, translation):
+    X, y, X_test, _ = digits
+    clf = ExplicitSoftmaxClassifier(smoothing=smoothing, translation=translation)
+    first = clf.fit(X + 1, y).predict_proba(X_test)
+    second = clf.fit(255 * (X + 1), y).predict_proba(255 * X_test)
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+@pytest.mark.parametrize("translation", TRANSLATIONS)
+@pytest.mark.parametrize("norm_exponent", [0.0, 0.5])
+def test_dense_equals_sparse(counts, smoothing, translation, norm_exponent):
+    X, y = counts
+    clf = ExplicitSoftmaxClassifier(
+        smoothing=smoothing,
+        translation=translation,
+        norm_exponent=norm_exponent,
+        n_blocks=3,
+    )
+    dense = clf.fit(X, y).predict_log_proba(X)
+    long = sp.csr_matrix(X)
+    long.indices, long.indptr = long.indices.astype("i8"), long.indptr.astype("i8")
+    for rows in (sp.csr_matrix(X), sp.csr_array(X), sp.csc_array(X), long):
+        sparse = clf.fit(rows, y).predict_log_proba(rows)
+        np.testing.assert_allclose(sparse, dense, rtol=1e-5, atol=1e-6)
+        assert sp.issparse(clf.feature_count_)
+
+
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+def test_sparsify_and_densify_keep_probabilities(counts, smoothing):
+    X, y = counts
+    clf = ExplicitSoftmaxClassifier(
+        smoothing=smoothing, translation="exact", n_blocks=2
+    ).fit(sp.csr_array(X), y)
+    before, coef = clf.predict_proba(X), clf.coef_
+    for layout in (clf.sparsify, clf.densify, clf.sparsify):
+        assert layout() is clf
+        np.testing.assert_allclose(clf.predict_proba(X), before, atol=1e-12)
+        np.testing.assert_allclose(clf.coef_, coef, atol=1e-12)
+
+
+def test_many_classes_stay_sparse():
+    rng = np.random.default_rng(0)
+    n_rows, n_features, n_classes = 3000, 20_000, 400
+    X = sp.random_array(
+        (n_rows, n_features), density=5e-4, format="csr", random_state=rng
+    )
+    y = np.arange(n_rows) % n_classes
+    clf = ExplicitSoftmaxClassifier().fit(X, y)
+    assert clf._solved().decoder.is_sparse
+    stored = clf._solved().decoder.weights.nnz
+    assert stored <= X.nnz
+    # The dense model says the same.
+    sparse = clf.predict_proba(X[:50])
+    np.testing.assert_allclose(clf.densify().predict_proba(X[:50]), sparse, atol=1e-10)
+
+
+@pytest.mark.parametrize("translation", TRANSLATIONS)
+def test_logistic_regression_has_the_same_probabilities(counts, translation):
+    X, y = counts
+    for labels in (y, (y > 1).astype(int)):
+        clf = ExplicitSoftmaxClassifier(translation=translation).fit(X, labels)
+        lr = clf.to_logistic_regression()
+        np.testing.assert_allclose(
+            lr.predict_proba(X), clf.predict_proba(X), atol=1e-12
+        )
+        np.testing.assert_array_equal(lr.predict(X), clf.predict(X))
+        np.testing.assert_allclose(
+            lr.decision_function(X), clf.decision_function(X), atol=1e-10
+        )
+
+
+def test_zero_row_gets_class_frequencies(counts):
+    X, y = counts
+    X = np.vstack([X, np.zeros((5, X.shape[1]))])
+    y = np.append(y, [0, 0, 0, 1, 2])
+    frequencies = np.bincount(y) / len(y)
+    zeros = np.zeros((2, X.shape[1]))
+    for translation in TRANSLATIONS:
+        for rows, empty in ((X, zeros), (sp.csr_array(X), sp.csr_array(zeros))):
+            for exponent in (0.0, 1.0):
+                clf = ExplicitSoftmaxClassifier(
+                    translation=translation, norm_exponent=exponent
+                ).fit(rows, y)
+                proba = clf.predict_proba(empty)
+                np.testing.assert_allclose(proba, [frequencies] * 2, rtol=1e-12)
+
+
+def test_rows_of_zeros_only(counts):
+    _, y = counts
+    clf = ExplicitSoftmaxClassifier().fit(np.zeros((len(y), 3)), y)
+    proba = clf.predict_proba(np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 2.0]]))
+    np.testing.assert_allclose(proba[0], np.bincount(y) / len(y))
+    assert np.isfinite(proba).all()
+
+
+@pytest.mark.parametrize("smoothing", SMOOTHINGS)
+def test_declared_class_without_rows_is_improbable_and_finite(counts, smoothing):
+    X, y = counts
+    clf = ExplicitSoftmaxClassifier(smoothing=smoothing)
+    clf.partial_fit(X, y, classes=range(6))
+    log_proba = clf.predict_log_proba(X)
+    assert np.isfinite(log_proba).all()
+    assert np.exp(log_proba[:, 4:]).mean() < 0.02
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_outputs_have_the_type_of_the_features(digits, dtype):
+    X, y, X_test, _ = digits
+    fitted = ExplicitSoftmaxClassifier().fit(X.astype(dtype), y)
+    for rows in (X_test.astype(dtype), sp.csr_array(X_test.astype(dtype))):
+        assert fitted.predict_proba(rows).dtype == dtype
+        assert fitted.predict_log_proba(rows).dtype == dtype
+        assert fitted.decision_function(rows).dtype == dtype
+    assert fitted.coef_.dtype == dtype
+    assert fitted.feature_count_.dtype == np.float64
+
+
+def test_float32_and_float64_agree(digits):
+    X, y, X_test, _ = digits
+    double = ExplicitSoftmaxClassifier().fit(X, y).predict_proba(X_test)
+    X, X_test = X.astype(np.float32), X_test.astype(np.float32)
+    single = ExplicitSoftmaxClassifier().fit(X, y).predict_proba(X_test)
+    np.testing.assert_allclose(single, double, atol=1e-4)
+
+
+def test_string_labels_and_data_frames(counts):
+    X, y = counts
+    names = [f"word{i}" for i in range(X.shape[1])]
+    labels = np.array(["ham", "spam", "eggs", "toast"])[y]
+    frame = pd.DataFrame(X, columns=names)
+    clf = ExplicitSoftmaxClassifier().fit(frame, pd.Series(labels))
+    assert set(clf.predict(frame)) <= set(labels)
+    assert list(clf.feature_names_in_) == names
+    plain = ExplicitSoftmaxClassifier().fit(X, y)
+    order = [list(clf.classes_).index(n) for n in ("ham", "spam", "eggs", "toast")]
+    np.testing.assert_allclose(
+        clf.predict_proba(frame)[:, order], plain.predict_proba(X), atol=1e-9
+    )
+    assert list(clf.to_logistic_regression().feature_names_in_) == names
+    with pytest.raises(ValueError, match="feature names"):
+        clf.predict(frame[names[::-1]])
+
+
+def test_sample_weight_two_is_the_row_twice(counts):
+    X, y = counts
+    weight = np.random.default_rng(1).integers(0, 3, size=len(y)).astype(float)
+    for translation in TRANSLATIONS:
+        clf = ExplicitSoftmaxClassifier(translation=translation)
+        weighted = clone(clf).fit(X, y, sample_weight=weight)
+        times = np.repeat(np.arange(len(y)), weight.astype(int))
+        repeated = clone(clf).fit(X[times], y[times])
+        np.testing.assert_array_equal(weighted.feature_count_, repeated.feature_count_)
+        np.testing.assert_allclose(
+            weighted.predict_proba(X), repeated.predict_proba(X), atol=1e-6
+        )
+
+
+def test_inverse_temperature_by_block(counts):
+    X, y = counts
+    clf = ExplicitSoftmaxClassifier(n_blocks=3).fit(X, y)
+    assert clf.inverse_temperature_.shape == (3,)
+    again = ExplicitSoftmaxClassifier(
+        n_blocks=[10, 10, 10],
+        inverse_temperature=clf.inverse_temperature_,
+        norm_weight=clf.norm_weight_,
+    ).fit(X, y)
+    np.testing.assert_allclose(again.coef_, clf.coef_, rtol=1e-12)
+    # A block of noise is ignored where the others are not.
+    rng = np.random.default_rng(0)
+    noisy = np.hstack([X, rng.poisson(1.0, size=X.shape)])
+    beta = ExplicitSoftmaxClassifier(n_blocks=2).fit(noisy, y).inverse_temperature_
+    assert beta[1] < 0.2 * beta[0]
+
+
+def test_auto_is_the_best_of_the_fixed_ones(digits):
+    X, y, X_test, y_test = digits
+    auto = ExplicitSoftmaxClassifier().fit(X, y)
+    best = log_loss(y_test, auto.predict_proba(X_test))
+    for factor in (0.5, 2.0):
+        clf = ExplicitSoftmaxClassifier(
+            inverse_temperature=factor * auto.inverse_temperature_,
+            norm_weight=auto.norm_weight_,
+        ).fit(X, y)
+        assert log_loss(y_test, clf.predict_proba(X_test)) > best
+
+
+def test_fit_does_not_depend_on_random_state(digits):
+    X, y, _, _ = digits
+    first = ExplicitSoftmaxClassifier(random_state=0).fit(X, y)
+    second = ExplicitSoftmaxClassifier(random_state=1).fit(X, y)
+    np.testing.assert_array_equal(first.coef_, second.coef_)
+
+
+def test_one_class(counts):
+    X, _ = counts
+    clf = ExplicitSoftmaxClassifier().fit(X, np.full(len(X), "only"))
+    assert set(clf.predict(X)) == {"only"}
+    np.testing.assert_array_equal(clf.predict_proba(X), np.ones((len(X), 1)))
+    with pytest.raises(ValueError, match="two or more classes"):
+        clf.to_logistic_regression()
+
+
+def test_pickle_and_clone(counts):
+    X, y = counts
+    clf = ExplicitSoftmaxClassifier(smoothing="noise", n_blocks=2).fit(X, y)
+    restored = pickle.loads(pickle.dumps(clf))
+    np.testing.assert_array_equal(restored.predict_proba(X), clf.predict_proba(X))
+    np.testing.assert_array_equal(
+        restored.partial_fit(X, y).coef_, clf.partial_fit(X, y).coef_
+    )
+    assert not hasattr(clone(clf), "coef_")
+    assert not hasattr(clone(clf), "class_count_")
+
+
+def test_grid_search_over_the_priming_number_in_a_pipeline():
+    texts = [
+        "the cat sat on the mat",
+        "a dog chased the cat",
+        "dogs bark at cats",
+        "stocks fell on monday",
+        "the market rose again",
+        "bonds and stocks fell",
+    ]
+    labels = ["pets"] * 3 + ["money"] * 3
+    search = GridSearchCV(
+        make_pipeline(CountVectorizer(), ExplicitSoftmaxClassifier()),
+        {"explicitsoftmaxclassifier__priming_number": ["mean_norm", 1.0, 4.0]},
+        scoring="neg_log_loss",
+        cv=3,
+        error_score="raise",
+    ).fit(texts, labels)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert list(search.predict(["cats and dogs", "stocks and bonds"])) == [
+        "pets",
+        "money",
+    ]
+
+
+def test_priming_number_weighs_the_prior():
+    X = np.array([[2.0, 1.0], [1.0, 2.0], [1.0, 1.0]])
+    y = [0, 1, 1]
+    rows = np.array([[1.0, 1.0]])
+    odds = [
+        ExplicitSoftmaxClassifier(priming_number=number, inverse_temperature=0.0)
+        .fit(X, y)
+        .decision_function(rows)[0]
+        for number in (1.0, 2.0, 1e9)
+    ]
+    # At beta = 0 only (|h|/K) log S is left; smoothing adds to S in proportion to S.
+    np.testing.assert_allclose(odds, np.log(5 / 3) * np.array([2, 1, 0]), atol=1e-7)

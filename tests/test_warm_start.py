@@ -1,0 +1,246 @@
+"""The hand-over of the explicit solution to a log-loss refinement."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+from explicit_softmax import ExplicitSoftmaxClassifier
+from explicit_softmax._sklearn import CallbackSupportMixin
+
+HAS_CALLBACKS = hasattr(CallbackSupportMixin, "set_callbacks")
+SOLVERS = ["adagrad", "sgd", "lbfgs"]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X[:1200], y[:1200], X[1200:], y[1200:]
+
+
+def make(solver="adagrad", **parameters):
+    step = {"sgd": 3.0}.get(solver, 0.05)
+    return ExplicitSoftmaxClassifier(
+        **{
+            "warm_start": True,
+            "solver": solver,
+            "learning_rate_init": step,
+            "random_state": 0,
+            **parameters,
+        }
+    )
+
+
+@pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_refinement_lowers_the_loss(digits, solver, as_rows):
+    X, y, X_test, y_test = digits
+    explicit = ExplicitSoftmaxClassifier().fit(X, y)
+    refined = make(solver).fit(as_rows(X), y)
+    before = log_loss(y, explicit.predict_proba(X))
+    assert log_loss(y, refined.predict_proba(X)) < 0.8 * before
+    assert refined.loss_curve_[-1] < refined.loss_curve_[0]
+    assert refined.n_iter_ == len(refined.loss_curve_) <= 20
+    assert refined.validation_scores_ is None
+    assert refined.score(X_test, y_test) > explicit.score(X_test, y_test)
+
+
+@pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_array])
+def test_lbfgs_reaches_the_optimum_of_logistic_regression(as_rows):
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=200)
+    X = rng.poisson(rng.gamma(1.0, size=(3, 5))[y]).astype(float)
+    # The same penalty, 1/(C n), and the same centre of it: no explicit weights.
+    alpha = 0.01
+    cold = ExplicitSoftmaxClassifier(
+        inverse_temperature=0.0,
+        norm_weight=0.0,
+        translation="intercept",
+        warm_start=True,
+        solver="lbfgs",
+        alpha=alpha,
+        max_iter=200,
+        tol=1e-8,
+    ).fit(as_rows(X), y)
+    peer = LogisticRegression(C=1 / (alpha * len(y)), tol=1e-9, max_iter=500)
+    peer.fit(X, y)
+    np.testing.assert_allclose(cold.predict_proba(X), peer.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["adagrad", "lbfgs"])
+def test_strong_penalty_keeps_the_explicit_solution(digits, solver):
+    X, y, _, _ = digits
+    explicit = ExplicitSoftmaxClassifier().fit(X, y)
+    moved = [
+        np.abs(make(solver, alpha=alpha).fit(X, y).coef_ - explicit.coef_).max()
+        for alpha in (0.0, 10.0)
+    ]
+    assert moved[1] < 0.2 * moved[0]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_unit_of_the_features_does_not_matter(digits, solver):
+    X, y, X_test, _ = digits
+    first = make(solver, max_iter=3).fit(X, y).predict_proba(X_test)
+    second = make(solver, max_iter=3).fit(X * 64, y).predict_proba(X_test * 64)
+    np.testing.assert_allclose(first, second, atol=1e-4)
+
+
+def test_raw_theorem_is_a_worse_start_than_the_tempered_one(digits):
+    X, y, _, _ = digits
+    tempered = make(max_iter=1).fit(X, y).loss_curve_[0]
+    theorem = make(max_iter=1, inverse_temperature=1.0).fit(X, y).loss_curve_[0]
+    assert tempered < 0.8 * theorem
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_early_stopping_keeps_the_best(digits, solver):
+    X, y, _, _ = digits
+    clf = make(solver, early_stopping=True, max_iter=200, n_iter_no_change=2)
+    clf.fit(X, y)
+    scores = clf.validation_scores_
+    assert len(scores) == clf.n_iter_ == len(clf.loss_curve_)
+    assert clf.class_count_.sum() == 1080  # a tenth is set aside from counts too
+    assert max(scores) < 0
+
+
+def test_seed_decides_and_norm_exponent_is_kept(digits):
+    X, y, X_test, _ = digits
+    X, X_test = X.astype(np.float32), X_test.astype(np.float32)
+    runs = [
+        make(norm_exponent=0.5, max_iter=3, random_state=seed).fit(X, y)
+        for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(runs[0].coef_, runs[1].coef_)
+    assert np.abs(runs[0].coef_ - runs[2].coef_).max() > 0
+    assert runs[0].predict_proba(X_test).dtype == np.float32
+    before = ExplicitSoftmaxClassifier(norm_exponent=0.5).fit(X, y)
+    losses = [log_loss(y, clf.predict_proba(X)) for clf in (before, runs[0])]
+    assert losses[1] < 0.5 * losses[0]
+
+
+def test_advice_when_iterations_run_out(digits):
+    X, y, _, _ = digits
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        make(max_iter=2).fit(X, y)
+    messages = [str(w.message) for w in caught if w.category is ConvergenceWarning]
+    assert len(messages) == 1
+    assert "max_iter=2" in messages[0]
+    assert "early_stopping=True" in messages[0]
+
+
+def test_no_warning_when_the_loss_settles(digits):
+    X, y, _, _ = digits
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf = make(max_iter=100, tol=0.05, n_iter_no_change=2).fit(X, y)
+    assert clf.n_iter_ < 100
+
+
+@pytest.mark.parametrize("method", ["partial_fit", "merge", "forget"])
+def test_counts_of_a_refined_model_are_left_alone(digits, method):
+    X, y, X_test, _ = digits
+    clf = make(max_iter=1).fit(X, y)
+    before = clf.predict_proba(X_test)
+    with pytest.raises(ValueError, match="was refined"):
+        getattr(clf, method)(*((clf,) if method == "merge" else (X, y)))
+    with pytest.raises(ValueError, match="was refined"):
+        clf.sparsify()
+    np.testing.assert_array_equal(clf.densify().predict_proba(X_test), before)
+    lr = clf.to_logistic_regression()
+    np.testing.assert_allclose(lr.predict_proba(X_test), before, atol=1e-10)
+
+
+def test_partial_fit_streams_whatever_warm_start_says(digits):
+    X, y, _, _ = digits
+    streamed = make().partial_fit(X, y, classes=range(10))
+    np.testing.assert_array_equal(
+        streamed.coef_, ExplicitSoftmaxClassifier().fit(X, y).coef_
+    )
+
+
+def test_too_large_a_step_is_an_error_that_says_so(digits):
+    X, y, _, _ = digits
+    clf = make(learning_rate_init=1e308)
+    with pytest.raises(FloatingPointError, match="learning_rate_init"):
+        clf.fit(X, y)
+    assert not hasattr(clf, "classes_")
+
+
+class Recorder:
+    """A callback of scikit-learn that remembers and may stop."""
+
+    def __init__(self, stop_at=None):
+        self.stop_at = stop_at
+        self.begun, self.ended, self.scores = [], [], []
+
+    def setup(self, estimator, context):
+        self.is_set_up = True
+
+    def teardown(self, estimator, context):
+        self.is_set_up = False
+
+    def on_fit_task_begin(self, estimator, context):
+        self.begun.append(context.task_name)
+
+    def on_fit_task_end(self, estimator, context, *, X, y, fitted_estimator):
+        self.ended.append(context.task_name)
+        if context.task_name != "fit" and fitted_estimator is not None:
+            self.scores.append(fitted_estimator.score(X, y))
+        return self.stop_at is not None and len(self.scores) >= self.stop_at
+
+
+@pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn < 1.9 has no callbacks")
+class TestCallbacks:
+    @pytest.mark.parametrize("solver", SOLVERS)
+    def test_every_iteration_begins_and_ends(self, digits, solver):
+        X, y, _, _ = digits
+        recorder = Recorder()
+        clf = make(solver, max_iter=4).set_callbacks(recorder).fit(X, y)
+        name = "lbfgs-iteration" if solver == "lbfgs" else "epoch"
+        assert recorder.begun == ["fit", *[name] * 4]
+        assert recorder.ended == [*[name] * 4, "fit"]
+        assert recorder.scores[-1] == clf.score(X, y)
+        assert not recorder.is_set_up
+
+    @pytest.mark.parametrize("solver", SOLVERS)
+    def test_a_callback_can_stop(self, digits, solver):
+        X, y, _, _ = digits
+        recorder = Recorder(stop_at=2)
+        clf = make(solver, max_iter=6).set_callbacks(recorder).fit(X, y)
+        assert clf.n_iter_ == 2
+        assert len(recorder.begun) == len(recorder.ended)
+
+    def test_failed_fit_tears_down(self, digits):
+        X, y, _, _ = digits
+        recorder = Recorder()
+        clf = make().set_callbacks(recorder)
+        with pytest.raises(ValueError, match="Negative"):
+            clf.fit(-X, y)
+        assert not recorder.is_set_up
+
+    def test_explicit_fit_is_one_task(self, digits):
+        X, y, _, _ = digits
+        recorder = Recorder()
+        ExplicitSoftmaxClassifier().set_callbacks(recorder).fit(X, y)
+        assert recorder.begun == recorder.ended == ["fit"]
+
+    def test_progress_bar_shows_and_scoring_monitor_logs(self, digits, capsys):
+        from sklearn.callback import ProgressBar, ScoringMonitor
+
+        X, y, _, _ = digits
+        monitor = ScoringMonitor(scoring="neg_log_loss")
+        clf = make(max_iter=3).set_callbacks(ProgressBar(), monitor).fit(X, y)
+        assert "ExplicitSoftmaxClassifier" in capsys.readouterr().out
+        log = monitor.get_logs().data_as_pandas
+        scores = log[log["task_name"] == "epoch"]["neg_log_loss"].tolist()
+        assert len(scores) == 3
+        assert scores == sorted(scores)
+        assert scores[-1] == pytest.approx(-log_loss(y, clf.predict_proba(X)))
