@@ -124,8 +124,8 @@ class BaseExplicitClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimato
         check_is_fitted(self)
         if self._refined:
             raise ValueError(
-                "sparsify cannot help, since this model was refined and all its weights "
-                "may differ from zero. Fit with warm_start=False to keep a sparse one."
+                "sparsify cannot help: this model was refined, and all its weights may "
+                "differ from zero. Fit with warm_start=False to keep a sparse one."
             )
         return self._lay_out("sparse")
 
@@ -295,4 +295,6 @@ class BaseExplicitClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimato
             weights = _check_sample_weight(
                 sample_weight, rows, dtype=np.float64, ensure_non_negative=True
             )
+            if not weights.any():  # checked by scikit-learn >= 1.9
+                raise ValueError("sample_weight is zero for all rows: nothing to count")
         return rows, labels, weights
