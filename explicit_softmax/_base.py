@@ -12,7 +12,6 @@ from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.extmath import softmax
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from explicit_softmax._explicit_model import Setting, Solution, solve_counts
@@ -157,10 +156,11 @@ class BaseExplicitClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimato
             features, or if there is one class only.
         """
         check_is_fitted(self)
-        if self.norm_exponent != 0:
+        exponent = self._solved().decoder.norm_exponent
+        if exponent != 0:
             raise ValueError(
                 "to_logistic_regression needs norm_exponent=0: with norm_exponent="
-                f"{self.norm_exponent} the scores are not linear in the features"
+                f"{exponent} the scores are not linear in the features"
             )
         if len(self.classes_) < 2:
             raise ValueError(
@@ -289,7 +289,8 @@ class BaseExplicitClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimato
             dtype=[np.float64, np.float32],
             ensure_all_finite=False,
         )
-        check_classification_targets(labels)
+        if sp.issparse(rows):
+            rows = _canonical(rows)
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(
@@ -298,3 +299,12 @@ class BaseExplicitClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimato
             if not weights.any():  # checked by scikit-learn >= 1.9
                 raise ValueError("sample_weight is zero for all rows: nothing to count")
         return rows, labels, weights
+
+
+def _canonical(rows: Any) -> Any:
+    """Rows in which each non-zero feature is stored once; a copy where they are not."""
+    if not rows.has_canonical_format or not rows.data.all():
+        rows = rows.copy()
+        rows.sum_duplicates()
+        rows.eliminate_zeros()
+    return rows

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils.multiclass import check_classification_targets
 
 from explicit_softmax._counting import CountingClassifier
 from explicit_softmax._explicit_model import Setting, count_and_keep
@@ -47,8 +48,8 @@ default="auto"
         beta, what the evidence of the features is multiplied by, for all blocks or one
         by one. "auto" is the non-negative minimiser of the exact leave-one-out log-loss
         over at most 4,096 rows, or fewer so that they hold at most 2**20 stored
-        features and 2**22 scores (classes times blocks), but no fewer than 256;
-        ``translation="exact"`` uses four times as many rows and features. The rows are
+        features and 2**20 scores (classes times blocks), but no fewer than 256;
+        ``translation="exact"`` uses up to four times as many features. The rows are
         drawn with a fixed seed and kept with the model, in which they may take up to
         8 MiB (32 MiB); after `partial_fit` they are those of the latest batches.
     smoothing : {"prior", "uniform", "noise"} or None, default="prior"
@@ -293,6 +294,7 @@ default="auto"
             rows, labels, weights = self._check_rows_and_labels(
                 X, y, sample_weight, reset=True
             )
+            check_classification_targets(labels)
             self.classes_, codes = np.unique(labels, return_inverse=True)
             validation = None
             if self.warm_start and self.early_stopping:

@@ -12,7 +12,7 @@ from explicit_softmax.core.calibration import Calibration, calibrate
 from explicit_softmax.core.cooccurrence import CooccurrenceCounts
 from explicit_softmax.core.decoder import Decoder
 from explicit_softmax.core.leave_one_out import leave_one_out
-from explicit_softmax.core.retained import RetainedRows, row_limit
+from explicit_softmax.core.retained import MOST_VALUES, RetainedRows, row_limit
 from explicit_softmax.core.smoothing import feature_blocks, smooth_counts
 from explicit_softmax.core.solution import Evidence, Layout, Translation, solve
 
@@ -49,8 +49,9 @@ def count_and_keep(
     codes: Any,
     n_classes: int,
     sample_weight: Any,
+    limit: int | None = None,
 ) -> tuple[CooccurrenceCounts, RetainedRows]:
-    """Count rows, and keep some where leave-one-out needs them."""
+    """Count rows, and keep some where leave-one-out needs them, at most `limit`."""
     feature_blocks(rows.shape[1], setting.n_blocks)  # raises before anything is done
     counts = CooccurrenceCounts.from_rows(
         rows,
@@ -59,7 +60,10 @@ def count_and_keep(
         sample_weight=sample_weight,
         norm_exponent=setting.norm_exponent,
     )
-    limit = keep_limit(setting, rows, n_classes) if needs_rows(setting) else 0
+    if not needs_rows(setting):
+        limit = 0
+    elif limit is None:
+        limit = keep_limit(setting, rows, n_classes)
     return counts, RetainedRows.draw(rows, codes, sample_weight, limit)
 
 
@@ -72,7 +76,7 @@ def keep_limit(setting: Setting, rows: Any, n_classes: int) -> int:
     """How many rows such choices use; intercepts take more than one temperature."""
     n_blocks = len(feature_blocks(rows.shape[1], setting.n_blocks))
     factor = 4 if setting.translation == "exact" else 1
-    return row_limit(rows, n_classes, n_blocks, factor)
+    return row_limit(rows, n_classes, n_blocks, most_values=factor * MOST_VALUES)
 
 
 def solve_counts(
@@ -118,15 +122,8 @@ def _choose(
     translation: Translation,
 ) -> Calibration:
     n_blocks, n_classes = len(evidence.decoders), evidence.smoothed.counts.n_classes
-    beta = _given_beta(setting, n_blocks)
+    beta, gamma = given_numbers(setting, n_blocks)
     exact = setting.translation == "exact"
-    gamma: float | None = None
-    if not isinstance(setting.norm_weight, str):
-        gamma = float(setting.norm_weight)
-    elif exact:
-        gamma = 0.0  # the fitted intercepts take its place
-    elif beta is not None:
-        gamma = 1.0
     if beta is not None and gamma is not None and not exact:
         return Calibration(beta, gamma, np.zeros(n_classes), float("nan"))
     held_out = leave_one_out(
@@ -149,8 +146,19 @@ def _choose(
     )
 
 
+def given_numbers(
+    setting: Setting, n_blocks: int
+) -> tuple[NDArray[np.float64] | None, float | None]:
+    """Inverse temperatures and norm weight; None for what is to be chosen."""
+    beta = _given_beta(setting, n_blocks)
+    if not isinstance(setting.norm_weight, str):
+        return beta, float(setting.norm_weight)
+    if setting.translation == "exact":
+        return beta, 0.0  # the fitted intercepts take its place
+    return beta, None if beta is None else 1.0
+
+
 def _given_beta(setting: Setting, n_blocks: int) -> NDArray[np.float64] | None:
-    """Inverse temperatures that are not to be chosen, one for each block."""
     if _is_auto(setting):
         return None
     given = np.asarray(setting.inverse_temperature, dtype=float)

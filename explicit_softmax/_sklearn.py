@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from sklearn.base import _fit_context
+from sklearn.utils._metadata_requests import _routing_enabled as routing_enabled
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
 from sklearn.utils.validation import _check_sample_weight
 
 try:
@@ -23,10 +29,14 @@ __all__ = [
     "CallbackSupportMixin",
     "FitReport",
     "Interval",
+    "MetadataRouter",
+    "MethodMapping",
     "StrOptions",
     "_check_sample_weight",
     "_fit_context",
+    "process_routing",
     "restored_on_error",
+    "routing_enabled",
 ]
 
 

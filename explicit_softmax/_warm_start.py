@@ -51,7 +51,7 @@ def refine_solution(
     """Replace the solution of a fitted estimator by its refinement."""
     solution = estimator._solution
     decoder = solution.decoder
-    exponent = estimator.norm_exponent
+    exponent = decoder.norm_exponent
     if validation is not None:
         validation = (_scaled(validation[0], exponent), *validation[1:])
 
@@ -102,7 +102,8 @@ def refine_solution(
         )
     vars(estimator).update(fitted_attributes(result.weights, result.intercept))
     estimator.loss_curve_ = result.loss_curve
-    estimator.n_iter_ = result.n_iter
+    # None is needed where the explicit solution is the optimum already.
+    estimator.n_iter_ = max(result.n_iter, 1)
     estimator.validation_scores_ = (
         None if validation is None else [-loss for loss in result.validation_curve]
     )

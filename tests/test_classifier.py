@@ -96,6 +96,24 @@ def test_dense_equals_sparse(counts, smoothing, translation, norm_exponent):
         assert sp.issparse(clf.feature_count_)
 
 
+def test_how_sparse_rows_are_stored_does_not_matter(counts):
+    X, y = counts
+    plain = ExplicitSoftmaxClassifier().fit(sp.csr_array(X), y)
+    halves = sp.coo_array(sp.csr_array(X / 2))
+    twice = [np.concatenate([v, v]) for v in (halves.data, halves.row, halves.col)]
+    order = np.argsort(twice[1], kind="stable")
+    data, row, column = (values[order] for values in twice)
+    indptr = np.concatenate(([0], np.cumsum(np.bincount(row, minlength=len(y)))))
+    split = sp.csr_array((data, column, indptr), shape=X.shape)
+    stored_zeros = sp.csr_array(X + 1)
+    stored_zeros.data -= 1
+    for rows in (split, stored_zeros):
+        before = rows.copy()
+        clf = ExplicitSoftmaxClassifier().fit(rows, y)
+        np.testing.assert_allclose(clf.coef_, plain.coef_, rtol=1e-6)
+        assert rows.nnz == before.nnz  # the rows of the user are left alone
+
+
 @pytest.mark.parametrize("smoothing", SMOOTHINGS)
 def test_sparsify_and_densify_keep_probabilities(counts, smoothing):
     X, y = counts

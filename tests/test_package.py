@@ -10,7 +10,11 @@ import pytest
 import explicit_softmax
 
 ROOT = Path(explicit_softmax.__file__).parent
-PUBLIC = {"ExplicitSoftmaxClassifier", "__version__"}
+PUBLIC = {
+    "ExplicitSoftmaxClassifier",
+    "ExplicitSoftmaxClassifierCV",
+    "__version__",
+}
 
 # Imports run downward only: a module of core may import those before it.
 FLOORS = [
@@ -22,6 +26,7 @@ FLOORS = [
     "leave_one_out",
     "calibration",
     "retained",
+    "selection",
     "refinement_state",
     "minibatch",
     "lbfgs",

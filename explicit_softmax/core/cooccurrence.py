@@ -250,7 +250,7 @@ def _count_dense(
     with np.errstate(invalid="ignore", over="ignore"):
         for block in row_blocks(n_rows, width, _BLOCK_VALUES):
             part = rows[block]
-            lowest = part.min(initial=np.inf)
+            lowest = part.min() if part.size else 0
             if not lowest >= 0:
                 raise_bad_value(part, block.start)
             factor: FloatArray | None = None if weight is None else weight[block]
@@ -348,6 +348,8 @@ def values_at(
     cooccurrence: Any, features: IntArray, labels: IntArray
 ) -> NDArray[np.float64]:
     """Counts at pairs of a feature and a class, 1-d, for ndarray and CSR."""
+    if not len(features):
+        return np.zeros(0)  # for which SciPy would give a sparse answer
     if sp.issparse(cooccurrence):
         # csr_matrix and not csr_array: the shape of this answer differs between
         # releases of SciPy for arrays only.

@@ -116,9 +116,7 @@ def _preconditioner(problem: Problem) -> FloatArray | sp.dia_array:
     sample, share = sample_rows(rows, problem.weight)
     sample = (sample - centre) * np.sqrt(share, dtype=sample.dtype)[:, None]
     gram = 0.5 * (sample.T @ sample).astype(np.float64)
-    gram.flat[:: n_features + 1] += problem.alpha + _DAMPING * (
-        float(np.trace(gram)) / n_features or 1.0
-    )
+    gram.flat[:: n_features + 1] += problem.alpha + 0.5 * _DAMPING * problem.unit**2
     factor = scipy.linalg.cholesky(gram, lower=True)
     return np.asarray(
         scipy.linalg.solve_triangular(factor, np.eye(n_features), lower=True)

@@ -19,7 +19,8 @@ features the sum over all features of p_d log F~_yd is taken over the non-zero c
 the class, the rest being constant.
 
 Held fixed while a row is out: the class marginal of "prior", q and p of "noise", the
-unit of smoothing, the priming number, and the sum of the class counts. Each moves by
+unit of smoothing, the priming number, the sum of the class counts, and the
+count that stands in for none. Each moves by
 one part in the number of rows.
 
 A class whose only row is out is a class that was never seen: its counts vanish, and
@@ -289,7 +290,7 @@ def _sparse_own_class(
         terms *= smoothed.scale[block][feature]
         before = np.log(ratio * counted + class_offset[row])
         terms += noise_mass[row] * offset[feature] * (logs - before)
-    own: FloatArray = np.bincount(row, weights=terms, minlength=n_rows)
+    own: FloatArray = np.bincount(row, weights=terms, minlength=n_rows).astype(float)
     if smoothed.is_noise:
         own += noise_mass * _noise_sums(smoothed, b, codes, class_offset)
     return own
@@ -307,6 +308,8 @@ def _noise_sums(
     ratio = smoothed.scale[block] / noise
     counts = sp.csc_array(smoothed.counts.cooccurrence[block])
     sums: FloatArray = np.log(class_offset) * noise.sum()
+    if not len(codes):
+        return sums
     order = np.argsort(codes, kind="stable")
     classes, starts = np.unique(codes[order], return_index=True)
     for label, members in zip(classes, np.split(order, starts[1:]), strict=True):

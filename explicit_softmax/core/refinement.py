@@ -122,7 +122,7 @@ def refine(
         Strength of the penalty on the distance from the start.
     tol : float, default=1e-4
         Least improvement, in nats, that counts; for L-BFGS without validation rows, the
-        largest entry of the gradient at which it stops.
+        largest entry of the (preconditioned) gradient at which it stops.
     n_iter_no_change : int, default=5
         Iterations without improvement after which to stop. ``tol=0`` and
         ``n_iter_no_change=1`` stop at the first increase, as the paper does.
@@ -152,6 +152,9 @@ def refine(
     rng = np.random.default_rng(0) if rng is None else rng
     dtype: Any = np.float32 if rows.dtype == np.float32 else np.float64
     rows = rows if rows.dtype == dtype else rows.astype(dtype)
+    if sp.issparse(rows) and not rows.data.all():
+        rows = sp.csr_array(rows, copy=True)
+        rows.eliminate_zeros()  # a stored zero is no feature of its batch
     if sample_weight is not None:
         # Losses are per unit of weight, whatever the unit of the weights.
         sample_weight = (sample_weight / np.mean(sample_weight)).astype(dtype)
@@ -206,5 +209,8 @@ def _standard(
         return None, unit, row_square or 1.0
     centre = share @ sample
     row_square = float(share @ ((sample - centre) ** 2).sum(axis=1))
+    raw_square = float(share @ (sample.astype(np.float64) ** 2).sum(axis=1))
+    if row_square <= (16 * np.finfo(rows.dtype).eps) ** 2 * raw_square:
+        row_square = 0.0  # constant rows: only rounding is left
     unit = float(np.sqrt(row_square / rows.shape[1])) or 1.0
     return centre.astype(rows.dtype), unit, row_square or 1.0

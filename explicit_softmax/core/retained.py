@@ -19,12 +19,19 @@ from explicit_softmax.core.cooccurrence import FloatArray, IntArray, Rows
 
 MOST_ROWS = 4096
 LEAST_ROWS = 256
-# Stored features of these rows (8 MiB in float64), and scores of them (32 MiB).
+# Stored features of these rows (8 MiB in float64), and scores of them (8 MiB).
 MOST_VALUES = 2**20
-MOST_SCORES = 2**22
+MOST_SCORES = 2**20
 
 
-def row_limit(rows: Rows, n_classes: int, n_blocks: int, factor: int = 1) -> int:
+def row_limit(
+    rows: Rows,
+    n_classes: int,
+    n_blocks: int,
+    *,
+    most_values: int = MOST_VALUES,
+    most_scores: int = MOST_SCORES,
+) -> int:
     """How many rows to keep.
 
     Parameters
@@ -33,14 +40,14 @@ def row_limit(rows: Rows, n_classes: int, n_blocks: int, factor: int = 1) -> int
         Rows like those to be kept.
     n_classes, n_blocks : int
         Scores of a row.
-    factor : int, default=1
-        Multiplies the limits of rows and values, for choices of more than few numbers.
+    most_values, most_scores : int
+        Limits of stored features and of scores, classes times blocks of each row.
     """
     width = rows.nnz / max(rows.shape[0], 1) if sp.issparse(rows) else rows.shape[1]
     limit = min(
-        factor * MOST_ROWS,
-        int(factor * MOST_VALUES / max(width, 1)),
-        MOST_SCORES // (n_classes * n_blocks),
+        MOST_ROWS,
+        int(most_values / max(width, 1)),
+        most_scores // (n_classes * n_blocks),
     )
     return max(limit, LEAST_ROWS)
 
@@ -118,7 +125,8 @@ def _keys(rows: Rows, codes: IntArray) -> list[tuple[int, bytes, bytes]]:
     sparse.sum_duplicates()
     sparse.eliminate_zeros()
     places = sparse.indices.astype(np.int64)
-    values = sparse.data.astype(np.float64)
+    # In the lower precision, so that a row is found again in another type.
+    values = sparse.data.astype(np.float32)
     return [
         (int(code), places[start:stop].tobytes(), values[start:stop].tobytes())
         for code, start, stop in zip(

@@ -189,6 +189,11 @@ def smooth_counts(
         _check_positive(counts)
         zeros = np.zeros((n_classes, n_blocks))
         return SmoothedCounts(counts, blocks, ones, 0.0 * ones, zeros, mass, unit)
+    if strength <= 0:
+        raise ValueError(
+            f"the smoothing strength must be positive, not {strength}; take "
+            "smoothing=None to add nothing"
+        )
     if smoothing == "uniform":
         per_class = np.full(n_classes, strength * unit)
     elif smoothing == "prior":

@@ -189,7 +189,7 @@ def explicit_decoder(
            [-0.732,  0.192]])
     """
     evidence = solve(smooth_counts(counts, smoothing, strength, blocks), layout)
-    norm = counts.mean_norm if priming_number is None else priming_number
+    norm = (counts.mean_norm or 1.0) if priming_number is None else priming_number
     return evidence.decoder(beta, norm, translation=translation)
 
 

@@ -1,0 +1,201 @@
+"""Hyper-parameters of the explicit solution by exact leave-one-out, without refits.
+
+What candidates have in common is computed once: the counts of a norm exponent serve all
+smoothing strengths; the logarithms and the product H log F of a strength serve all
+priming numbers; and scores are evidence + (1/K) prior, so that a priming number costs
+one pass over n_rows x n_classes numbers where the inverse temperature is given, and a
+convex fit in a few numbers where it is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explicit_softmax.core.calibration import Calibration, calibrate
+from explicit_softmax.core.cooccurrence import (
+    CooccurrenceCounts,
+    FloatArray,
+    row_blocks,
+)
+from explicit_softmax.core.leave_one_out import LeaveOneOut, leave_one_out
+from explicit_softmax.core.retained import RetainedRows
+from explicit_softmax.core.smoothing import Smoothing, smooth_counts
+from explicit_softmax.core.solution import Translation, solve
+
+# Scores of a chunk of rows stay in cache while all priming numbers pass over them.
+_CHUNK_VALUES = 2**15
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What all candidates share.
+
+    Parameters
+    ----------
+    smoothing : {"prior", "uniform", "noise"} or None
+    blocks : tuple of slice
+    translation : {"column", "intercept"}
+    beta : ndarray of shape (n_blocks,) or None
+        Inverse temperatures; chosen for each candidate if None.
+    norm_weight : float or None
+        gamma; chosen for each candidate if None.
+    intercepts : {"none", "each", "exponent"}
+        As in `calibrate`.
+    """
+
+    smoothing: Smoothing
+    blocks: tuple[slice, ...]
+    translation: Translation
+    beta: NDArray[np.float64] | None
+    norm_weight: float | None
+    intercepts: Literal["none", "each", "exponent"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A priming number of one strength, with its leave-one-out choice and loss.
+
+    Parameters
+    ----------
+    strength, priming_number : float
+    calibration : Calibration
+        What was chosen for this candidate, and the log-loss in nats.
+    held_out : LeaveOneOut
+        Leave-one-out scores, shared by all priming numbers.
+    """
+
+    strength: float
+    priming_number: float
+    calibration: Calibration
+    held_out: LeaveOneOut
+
+
+def score_candidates(
+    counts: CooccurrenceCounts,
+    rows: RetainedRows,
+    strengths: Sequence[float],
+    priming_numbers: Sequence[float | str],
+    fixed: Fixed,
+    norm_exponent: float = 0.0,
+) -> Iterator[Scored]:
+    """Leave-one-out log-loss of all strengths and priming numbers of one exponent.
+
+    Parameters
+    ----------
+    counts : CooccurrenceCounts
+        Counts of all rows at `norm_exponent`.
+    rows : RetainedRows
+        Counted rows, all or some, on which candidates are compared.
+    strengths : sequence of float
+        Smoothing strengths.
+    priming_numbers : sequence of float or "mean_norm"
+        K.
+    fixed : Fixed
+        What all candidates share.
+    norm_exponent : float, default=0.0
+
+    Yields
+    ------
+    scored : Scored
+        Strength by strength, priming numbers within.
+    """
+    numbers = [
+        (counts.mean_norm or 1.0) if number == "mean_norm" else float(number)
+        for number in priming_numbers
+    ]
+    for strength in strengths:
+        smoothed = smooth_counts(counts, fixed.smoothing, strength, fixed.blocks)
+        held_out = leave_one_out(
+            solve(smoothed),
+            rows.rows,
+            rows.codes,
+            sample_weight=rows.weights,
+            norm_exponent=norm_exponent,
+        )
+        settled = (
+            fixed.translation == "column"
+            and fixed.beta is not None
+            and fixed.norm_weight is not None
+            and fixed.intercepts == "none"
+        )
+        if settled and len(held_out.codes):
+            assert fixed.beta is not None
+            assert fixed.norm_weight is not None
+            losses = priming_log_losses(
+                held_out, numbers, fixed.beta, fixed.norm_weight
+            )
+            no_shift = np.zeros(counts.n_classes)
+            for number, loss in zip(numbers, losses, strict=True):
+                found = Calibration(
+                    fixed.beta, fixed.norm_weight, no_shift, float(loss)
+                )
+                yield Scored(strength, number, found, held_out)
+            continue
+        for number in numbers:
+            found = calibrate(
+                held_out,
+                number,
+                translation=fixed.translation,
+                beta=fixed.beta,
+                norm_weight=fixed.norm_weight,
+                intercepts=fixed.intercepts,
+            )
+            yield Scored(strength, number, found, held_out)
+
+
+def priming_log_losses(
+    held_out: LeaveOneOut,
+    priming_numbers: Sequence[float],
+    beta: FloatArray | float,
+    norm_weight: float = 1.0,
+) -> NDArray[np.float64]:
+    """Leave-one-out log-loss at many priming numbers, all else given.
+
+    Parameters
+    ----------
+    held_out : LeaveOneOut
+        Leave-one-out scores.
+    priming_numbers : sequence of float
+        K, positive.
+    beta : float or ndarray of shape (n_blocks,)
+        Inverse temperatures.
+    norm_weight : float, default=1.0
+        gamma.
+
+    Returns
+    -------
+    losses : ndarray of shape (n_priming_numbers,)
+        In nats per unit of weight.
+
+    Notes
+    -----
+    The scores are A + B/K under ``translation="column"``. With the own class taken off
+    both, the loss of a row is log sum_i exp(A_i + B_i/K). Classes lie along the first
+    axis, so that sums over them are sums of whole vectors.
+    """
+    inverse = 1.0 / np.asarray(priming_numbers, dtype=float)
+    n_rows, n_classes = held_out.log_count.shape
+    betas = np.broadcast_to(np.asarray(beta, float), (len(held_out.evidence),))
+    losses = np.zeros(len(inverse))
+    for block in row_blocks(n_rows, n_classes, _CHUNK_VALUES):
+        at, own = np.arange(block.stop - block.start), held_out.codes[block]
+        constant = np.tensordot(betas, held_out.evidence[:, block], axes=1)
+        slope = held_out.log_count[block] + norm_weight * held_out.log_norm[block]
+        slope *= held_out.norms[block, None]
+        constant = np.ascontiguousarray((constant - constant[at, own][:, None]).T)
+        slope = np.ascontiguousarray((slope - slope[at, own][:, None]).T)
+        weights = held_out.weights[block]
+        scores = np.empty_like(constant)
+        for j, value in enumerate(inverse):
+            np.multiply(slope, value, out=scores)
+            scores += constant
+            highest = scores.max(axis=0)
+            scores -= highest
+            np.exp(scores, out=scores)
+            losses[j] += float(((np.log(scores.sum(axis=0)) + highest) * weights).sum())
+    return losses / float(held_out.weights.sum())

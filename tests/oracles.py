@@ -1,0 +1,292 @@
+"""Slow, obvious reference implementations, written from the formulas alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.special
+
+
+def one_hot(codes, n_classes):
+    """Y of Eq. 2, (n_rows, n_classes)."""
+    targets = np.zeros((len(codes), n_classes))
+    for row, code in enumerate(codes):
+        targets[row, code] = 1.0
+    return targets
+
+
+def scaled_rows(rows, norm_exponent):
+    """Rows over ``norm ** norm_exponent``; rows of zeros stay as they are."""
+    scaled = np.array(rows, dtype=np.float64)
+    for row in range(len(scaled)):
+        norm = scaled[row].sum()
+        if norm > 0:
+            scaled[row] /= norm**norm_exponent
+    return scaled
+
+
+def cooccurrence(rows, codes, n_classes, sample_weight=None, norm_exponent=0.0):
+    """F = H'Y with weighted rows, one addition at a time."""
+    scaled = scaled_rows(rows, norm_exponent)
+    counts = np.zeros((scaled.shape[1], n_classes))
+    for row, code in enumerate(codes):
+        weight = 1.0 if sample_weight is None else float(sample_weight[row])
+        counts[:, code] += weight * scaled[row]
+    return counts
+
+
+def class_counts(codes, n_classes, sample_weight=None):
+    counts = np.zeros(n_classes)
+    for row, code in enumerate(codes):
+        counts[code] += 1.0 if sample_weight is None else float(sample_weight[row])
+    return counts
+
+
+def number_of_nonzeros(rows, sample_weight=None):
+    total = 0.0
+    for row, values in enumerate(np.asarray(rows)):
+        weight = 1.0 if sample_weight is None else float(sample_weight[row])
+        total += weight * sum(1 for value in values if value != 0)
+    return total
+
+
+def theorem(counts, priming_number):
+    """U = log F - (K - 1)/K log S (Eq. 3)."""
+    mass = counts.sum(axis=0)
+    return np.log(counts) - (priming_number - 1) / priming_number * np.log(mass)
+
+
+@dataclass
+class Fixed:
+    """What all rows decide, and what stays as it is while one row is left out.
+
+    `unit` is the mean non-zero feature, `marginal` the v of "prior" at strength 1,
+    `kept` and `noise` the q and p of Eq. 4, `least_count` and `total_count` what turns
+    class counts to frequencies.
+    """
+
+    unit: float
+    marginal: np.ndarray
+    kept: np.ndarray
+    noise: np.ndarray
+    least_count: float
+    total_count: float
+
+
+def fix(rows, codes, n_classes, blocks, sample_weight=None, norm_exponent=0.0):
+    counts = cooccurrence(rows, codes, n_classes, sample_weight, norm_exponent)
+    classes = class_counts(codes, n_classes, sample_weight)
+    n_nonzero = number_of_nonzeros(rows, sample_weight)
+    unit = counts.sum() / n_nonzero if n_nonzero else 1.0
+    # A class without mass has the marginal of one mean non-zero feature.
+    marginal = np.array([max(mass, unit) for mass in counts.sum(axis=0)])
+    kept, noise = np.zeros(len(counts)), np.zeros(len(counts))
+    for block in blocks:
+        mass = counts[block].sum(axis=1)
+        size, total = len(mass), mass.sum()
+        # f of Eq. 4: the mass over the mean norm of the block.
+        mean_norm = total / classes.sum()
+        for d in range(size):
+            frequency = mass[d] / mean_norm if total else 0.0
+            share = mass[d] / total if total else 1.0 / size
+            kept[block.start + d] = frequency / (frequency + 1.0)
+            spread = (1.0 - share) / (size - 1) if size > 1 else 1.0
+            # A feature with all mass has p = 0; no logarithm may be infinite.
+            noise[block.start + d] = max(spread, 1e-12 / size)
+    least = min((count for count in classes if count > 0), default=1.0)
+    return Fixed(
+        unit,
+        n_classes * marginal / marginal.sum(),
+        kept,
+        noise,
+        least,
+        sum(count if count > 0 else 0.5 * least for count in classes),
+    )
+
+
+def noise_matrix(fixed, blocks):
+    """E = diag(q) + (1 - q)p' for each block, zero between blocks (Eq. 4)."""
+    matrix = np.zeros((len(fixed.kept), len(fixed.kept)))
+    for block in blocks:
+        kept, noise = fixed.kept[block], fixed.noise[block]
+        matrix[block, block] = np.diag(kept) + np.outer(1.0 - kept, noise)
+    return matrix
+
+
+def smoothed(counts, blocks, smoothing, strength, fixed):
+    """F~ as one dense array of positive numbers."""
+    if smoothing is None:
+        return counts.copy()
+    if smoothing == "uniform":
+        return counts + strength * fixed.unit
+    if smoothing == "prior":
+        return counts + strength * fixed.unit * fixed.marginal
+    assert smoothing == "noise"
+    through_noise = noise_matrix(fixed, blocks).T @ counts
+    for block in blocks:
+        for label in range(counts.shape[1]):
+            if counts[block, label].sum() == 0:
+                # Noise alone, of the mass of one mean non-zero feature.
+                through_noise[block, label] = fixed.noise[block] * fixed.unit
+    return through_noise
+
+
+def log_frequencies(classes, fixed):
+    """log n_i of the class prior, half of the least count standing in for zero."""
+    filled = np.where(classes > 0, classes, 0.5 * fixed.least_count)
+    return np.log(filled / fixed.total_count)
+
+
+def score_row(
+    row,
+    smooth,
+    blocks,
+    classes,
+    fixed,
+    *,
+    beta,
+    priming_number,
+    norm_weight=1.0,
+    translation="column",
+    norm_exponent=0.0,
+    is_noise=False,
+):
+    """Scores of one row, term by term."""
+    row = scaled_rows(row[None, :], norm_exponent)[0]
+    log_count = log_frequencies(classes, fixed)
+    norm = row.sum()
+    if norm == 0:
+        return log_count
+    through = row @ noise_matrix(fixed, blocks) if is_noise else row
+    log_norm = np.log(smooth.sum(axis=0)) - log_count
+    scores = log_count + norm_weight * log_norm
+    if translation == "column":
+        scores = scores * norm / priming_number
+    for value, block in zip(np.broadcast_to(beta, len(blocks)), blocks, strict=True):
+        part = smooth[block]
+        scores = scores + value * (
+            through[block] @ (np.log(part) - np.log(part.sum(axis=0)))
+        )
+    return scores
+
+
+def score_rows(
+    rows,
+    codes,
+    n_classes,
+    *,
+    blocks,
+    smoothing,
+    priming_number,
+    strength=0.1,
+    sample_weight=None,
+    norm_exponent=0.0,
+    queries=None,
+    **how,
+):
+    """Scores of `queries`, or of the rows themselves, by the solution of the rows."""
+    rows = np.asarray(rows, dtype=np.float64)
+    counted = rows, codes, n_classes
+    fixed = fix(*counted, blocks, sample_weight, norm_exponent)
+    counts = cooccurrence(*counted, sample_weight, norm_exponent)
+    classes = class_counts(codes, n_classes, sample_weight)
+    smooth = smoothed(counts, blocks, smoothing, strength, fixed)
+    return np.array(
+        [
+            score_row(
+                row,
+                smooth,
+                blocks,
+                classes,
+                fixed,
+                priming_number=priming_number,
+                norm_exponent=norm_exponent,
+                is_noise=smoothing == "noise",
+                **how,
+            )
+            for row in (rows if queries is None else queries)
+        ]
+    )
+
+
+def leave_one_out_scores(
+    rows,
+    codes,
+    n_classes,
+    *,
+    blocks,
+    smoothing,
+    priming_number,
+    strength=0.1,
+    sample_weight=None,
+    norm_exponent=0.0,
+    **how,
+):
+    """Scores of each row by counts refitted without one unit of its weight.
+
+    Rows of zeros are left out of the result.
+    """
+    rows = np.asarray(rows, dtype=np.float64)
+    weights = np.ones(len(rows)) if sample_weight is None else sample_weight
+    fixed = fix(rows, codes, n_classes, blocks, weights, norm_exponent)
+    scores = []
+    for m, row in enumerate(rows):
+        if row.sum() == 0:
+            continue
+        left = np.array(weights, dtype=np.float64)
+        left[m] -= min(left[m], 1.0)
+        counts = cooccurrence(rows, codes, n_classes, left, norm_exponent)
+        classes = class_counts(codes, n_classes, left)
+        scores.append(
+            score_row(
+                row,
+                smoothed(counts, blocks, smoothing, strength, fixed),
+                blocks,
+                classes,
+                fixed,
+                priming_number=priming_number,
+                norm_exponent=norm_exponent,
+                is_noise=smoothing == "noise",
+                **how,
+            )
+        )
+    return np.array(scores)
+
+
+def log_probabilities(scores):
+    return scipy.special.log_softmax(np.asarray(scores, dtype=np.float64), axis=1)
+
+
+def mean_loss(scores, codes, sample_weight=None):
+    """Weighted mean negative log-likelihood in nats."""
+    weights = np.ones(len(codes)) if sample_weight is None else sample_weight
+    logs = log_probabilities(scores)
+    losses = [-logs[row, code] for row, code in enumerate(codes)]
+    return float(np.dot(losses, weights) / np.sum(weights))
+
+
+def descent(
+    weights, intercept, rows, codes, *, step, batch_size, alpha=0.0, adaptive=True
+):
+    """Parameters after each mini-batch of one epoch, rows in their order.
+
+    Adagrad where `adaptive`, else gradient descent; `alpha` pulls to the start.
+    """
+    start = weights
+    weights, intercept = weights.copy(), intercept.copy()
+    weight_squares, intercept_squares = np.zeros_like(weights), 0.0 * intercept
+    after = []
+    for first in range(0, len(rows), batch_size):
+        batch = rows[first : first + batch_size]
+        targets = one_hot(codes[first : first + batch_size], len(intercept))
+        wrong = np.exp(log_probabilities(batch @ weights + intercept)) - targets
+        gradient, sums = batch.T @ wrong / len(batch), wrong.sum(axis=0) / len(batch)
+        gradient += alpha * (weights - start)
+        if adaptive:
+            weight_squares += gradient**2
+            intercept_squares += sums**2
+            gradient = gradient / (np.sqrt(weight_squares) + 1e-10)
+            sums = sums / (np.sqrt(intercept_squares) + 1e-10)
+        weights -= step * gradient
+        intercept -= step * sums
+        after.append((weights.copy(), intercept.copy()))
+    return after
