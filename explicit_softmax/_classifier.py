@@ -74,9 +74,10 @@ default="auto"
         have the same norm.
     translation : {"column", "intercept", "exact"}, default="column"
         Where the class prior stands: in the weights (Eq. 3), in intercepts, or in
-        intercepts that minimise the leave-one-out log-loss together with the inverse
-        temperature (Eq. 12). "exact" is better where classes are unbalanced. With more
-        than 1,000 classes it fits the exponent of the class frequencies only.
+        translations of the columns of weights and intercepts that minimise the
+        leave-one-out log-loss together with the inverse temperature (Eq. 12). "exact"
+        is better where classes are unbalanced. With more than 1,000 classes it fits the
+        exponent of the class frequencies only.
     n_blocks : int or array-like of int, default=1
         Number of contiguous blocks of features of equal size, such as the positions of
         a window, or their sizes, such as those of the parts of a FeatureUnion. Each

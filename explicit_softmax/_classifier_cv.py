@@ -31,10 +31,13 @@ from explicit_softmax._sklearn import (
     routing_enabled,
 )
 from explicit_softmax._warm_start import refine_solution, split_validation
-from explicit_softmax.core.retained import RetainedRows
+from explicit_softmax.core.retained import RetainedRows, row_limit
+from explicit_softmax.core.smoothing import feature_blocks
 
-# Temperatures and intercepts of the best candidate are chosen on so many rows.
+# Temperatures and intercepts of the best candidate are chosen on more rows than those
+# that candidates are compared on.
 _FINAL_ROWS = 2**14
+_FINAL_VALUES = 2**24
 
 
 class ExplicitSoftmaxClassifierCV(BaseExplicitClassifier):
@@ -99,7 +102,8 @@ validation_fraction, n_iter_no_change, shuffle, random_state
     priming_number_, smoothing_strength_, norm_exponent_ : float
         The best candidate.
     inverse_temperature_ : float or ndarray of shape (n_blocks,)
-        Chosen for it from at most 16,384 rows.
+        Chosen for it from at most 16,384 rows, or fewer so that they hold at most
+        2**24 stored features and 2**20 scores.
     norm_weight_ : float
         Likewise.
     classes_, coef_, intercept_, class_count_, feature_count_, loss_curve_, n_iter_, \
@@ -114,7 +118,8 @@ validation_scores_, n_features_in_, feature_names_in_
     Notes
     -----
     A class that a training fold lacks is declared and unseen in it, and has a small
-    finite probability. Rows of zero weight are neither counted nor scored.
+    finite probability. Rows of zero weight are split as others are, but neither counted
+    nor scored, and a fold of nothing else is left out of the mean.
 
     Examples
     --------
@@ -251,14 +256,6 @@ validation_scores_, n_features_in_, feature_names_in_
             )
             check_classification_targets(labels)
             split_params = self._split_params(params)
-            if weights is not None and not weights.all():
-                kept = np.flatnonzero(weights)
-                rows, labels, weights = rows[kept], labels[kept], weights[kept]
-                split_params = {
-                    name: np.asarray(value)[kept]
-                    for name, value in split_params.items()
-                    if value is not None
-                }
             self.classes_, codes = np.unique(labels, return_inverse=True)
             validation = None
             if self.warm_start and self.early_stopping:
@@ -283,8 +280,16 @@ validation_scores_, n_features_in_, feature_names_in_
                     self.n_jobs,
                 )
             self._store(found)
+            n_classes = len(self.classes_)
+            limit = row_limit(
+                rows,
+                n_classes,
+                len(feature_blocks(rows.shape[1], self.n_blocks)),
+                most_rows=_FINAL_ROWS,
+                most_values=_FINAL_VALUES,
+            )
             self._counts, self._retained = count_and_keep(
-                self._setting(), rows, codes, len(self.classes_), weights, _FINAL_ROWS
+                self._setting(), rows, codes, n_classes, weights, limit
             )
             self._dtype = rows.dtype
             self._refined = False

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explicit_softmax.core.calibration import Calibration, calibrate
+from explicit_softmax.core.calibration import Calibration, Intercepts, calibrate
 from explicit_softmax.core.cooccurrence import CooccurrenceCounts
 from explicit_softmax.core.decoder import Decoder
 from explicit_softmax.core.leave_one_out import leave_one_out
@@ -109,6 +109,7 @@ def solve_counts(
         translation=translation,
         norm_weight=found.norm_weight,
         intercept_shift=found.intercept_shift,
+        column_shift=found.column_shift,
         norm_exponent=setting.norm_exponent,
     )
     return Solution(decoder, float(priming_number), found)
@@ -125,7 +126,8 @@ def _choose(
     beta, gamma = given_numbers(setting, n_blocks)
     exact = setting.translation == "exact"
     if beta is not None and gamma is not None and not exact:
-        return Calibration(beta, gamma, np.zeros(n_classes), float("nan"))
+        no_shift = np.zeros(n_classes)
+        return Calibration(beta, gamma, no_shift, no_shift, float("nan"))
     held_out = leave_one_out(
         evidence,
         retained.rows,
@@ -133,9 +135,7 @@ def _choose(
         sample_weight=retained.weights,
         norm_exponent=setting.norm_exponent,
     )
-    each: Literal["each", "exponent"] = (
-        "each" if n_classes <= _MOST_INTERCEPTS else "exponent"
-    )
+    each: Intercepts = "columns" if n_classes <= _MOST_INTERCEPTS else "exponent"
     return calibrate(
         held_out,
         priming_number,

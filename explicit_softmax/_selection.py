@@ -208,7 +208,9 @@ def select_by_folds(
                     retained = RetainedRows.draw(*part(train), limit)
                 solution = solve_counts(setting, counts, retained)
                 decoder = solution.decoder.astype(rows.dtype)
-                if metric is None:
+                if test_weight is not None and not test_weight.any():
+                    score = np.nan
+                elif metric is None:
                     score = -log_loss(decoder, test_rows, test_codes, test_weight)
                 else:
                     keywords = (
@@ -231,8 +233,8 @@ def select_by_folds(
         )
     )
     details = {f"split{i}_test_score": row for i, row in enumerate(by_fold)}
-    details["std_test_score"] = by_fold.std(axis=0)
-    return _result(grid, by_fold.mean(axis=0), details)
+    details["std_test_score"] = np.nanstd(by_fold, axis=0)
+    return _result(grid, np.nanmean(by_fold, axis=0), details)
 
 
 def _score(

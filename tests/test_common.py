@@ -3,7 +3,7 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from explicit_softmax import ExplicitSoftmaxClassifier
+from explicit_softmax import ExplicitSoftmaxClassifier, ExplicitSoftmaxClassifierCV
 
 # Check name -> reason why it cannot pass.
 EXPECTED_FAILURES = {
@@ -32,6 +32,8 @@ REFINED_FAILURES = {
         ExplicitSoftmaxClassifier(translation="exact"),
         ExplicitSoftmaxClassifier(smoothing="noise", norm_exponent=0.5),
         ExplicitSoftmaxClassifier(warm_start=True, solver="lbfgs", max_iter=5),
+        ExplicitSoftmaxClassifierCV(),
+        ExplicitSoftmaxClassifierCV(cv=2, translation="column"),
     ],
     expected_failed_checks=lambda estimator: (
         EXPECTED_FAILURES | (REFINED_FAILURES if estimator.warm_start else {})

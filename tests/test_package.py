@@ -11,8 +11,12 @@ import explicit_softmax
 
 ROOT = Path(explicit_softmax.__file__).parent
 PUBLIC = {
+    "ClassTemplateDisplay",
+    "CooccurrenceScalingDisplay",
     "ExplicitSoftmaxClassifier",
     "ExplicitSoftmaxClassifierCV",
+    "LossCurveDisplay",
+    "PrimingNumberDisplay",
     "__version__",
 }
 

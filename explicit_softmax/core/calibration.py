@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import scipy.optimize
@@ -13,6 +13,8 @@ from explicit_softmax.core.cooccurrence import FloatArray
 from explicit_softmax.core.leave_one_out import LeaveOneOut
 from explicit_softmax.core.loss import cross_entropy_residual
 from explicit_softmax.core.solution import Translation
+
+Intercepts: TypeAlias = Literal["none", "each", "columns", "exponent"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,8 @@ class Calibration:
         gamma, the weight of the mean norms of the classes.
     intercept_shift : ndarray of shape (n_classes,)
         What to add to the intercepts.
+    column_shift : ndarray of shape (n_classes,)
+        What to add to all weights of a class: the translation of its column.
     log_loss : float
         Leave-one-out log-loss in nats per unit of weight; NaN without rows.
     """
@@ -34,6 +38,7 @@ class Calibration:
     beta: NDArray[np.float64]
     norm_weight: float
     intercept_shift: NDArray[np.float64]
+    column_shift: NDArray[np.float64]
     log_loss: float
 
 
@@ -44,7 +49,7 @@ def calibrate(
     translation: Translation = "column",
     beta: FloatArray | None = None,
     norm_weight: float | None = None,
-    intercepts: Literal["none", "each", "exponent"] = "none",
+    intercepts: Intercepts = "none",
 ) -> Calibration:
     """Minimise the leave-one-out log-loss, a convex problem in few numbers.
 
@@ -60,10 +65,11 @@ def calibrate(
         Inverse temperatures to keep; chosen, non-negative, by default.
     norm_weight : float, default=None
         gamma to keep; chosen, between 0 and 1, by default.
-    intercepts : {"none", "each", "exponent"}, default="none"
-        What to fit besides: nothing, one shift per class (Eq. 12), or the exponent
-        of the class frequency, ``shift = x log n``, where the classes are too many for
-        the rows.
+    intercepts : {"none", "each", "columns", "exponent"}, default="none"
+        What to fit besides: nothing; one intercept per class; the translations of the
+        columns too (the translating weights of Eq. 12, which matter where norms of
+        rows differ); or the exponent of the class frequency, ``shift = x log n``, where
+        the classes are too many for the rows.
 
     Returns
     -------
@@ -72,14 +78,17 @@ def calibrate(
     Notes
     -----
     Shifts have a normal prior of unit variance around zero, the weight of one row each;
-    it decides only where a class has next to no rows.
+    it decides only where a class has next to no rows. Translations of columns are
+    fitted as multiples of the norm of a row over the mean norm, less one, so that they
+    are of no effect at the mean norm.
     """
     n_blocks, n_rows, n_classes = held_out.evidence.shape
     no_shift = np.zeros(n_classes)
     if n_rows == 0:
         betas = np.full(n_blocks, 1.0 / priming_number) if beta is None else beta
         gamma = 1.0 if norm_weight is None else norm_weight
-        return Calibration(np.asarray(betas, float), gamma, no_shift, float("nan"))
+        nan = float("nan")
+        return Calibration(np.asarray(betas, float), gamma, no_shift, no_shift, nan)
     # Scores are fixed + sum_j point_j * directions_j (+ a shift for each class).
     fixed = np.zeros((n_rows, n_classes))
     factor = held_out.prior_factor(priming_number, translation)
@@ -104,9 +113,14 @@ def calibrate(
         start.append(0.0)
         bounds.append((None, None))
     n_directions = len(directions)
-    if intercepts == "each":
-        start.extend(no_shift)
-        bounds.extend([(None, None)] * n_classes)
+    # What the numbers of each class are multiplied by in each row.
+    norms = (held_out.norms / held_out.mean_norm - 1.0)[:, None]
+    class_factors = {
+        "each": [np.ones_like(norms)],
+        "columns": [np.ones_like(norms), norms],
+    }.get(intercepts, [])
+    start.extend([0.0] * (n_classes * len(class_factors)))
+    bounds.extend([(None, None)] * (n_classes * len(class_factors)))
     units = np.ones(len(start))
     if beta is None:
         units[:n_blocks] = _curvature_units(held_out)
@@ -119,15 +133,17 @@ def calibrate(
         scores = fixed.copy()
         for value, direction in zip(values, directions, strict=False):
             scores += value * direction
-        if intercepts == "each":
-            scores += values[n_directions:]
+        shifts = values[n_directions:].reshape(-1, n_classes)
+        for shift, factor in zip(shifts, class_factors, strict=True):
+            scores += shift * factor
         losses, residual = cross_entropy_residual(scores, held_out.codes)
         residual *= weights[:, None]
         # A BLAS dot product would wake its threads for a few thousand numbers.
-        gradient = np.array([(residual * d).sum() for d in directions])
-        if intercepts == "each":
-            gradient = np.concatenate((gradient, residual.sum(axis=0)))
-        gradient = gradient * units
+        gradient = np.concatenate(
+            [[(residual * d).sum() for d in directions]]
+            + [(residual * factor).sum(axis=0) for factor in class_factors]
+        )
+        gradient *= units
         gradient[shifted] += values[shifted]
         loss = float((losses * weights).sum())
         loss += 0.5 * float((values[shifted] ** 2).sum())
@@ -151,9 +167,12 @@ def calibrate(
         )
     loss = objective(values / units)[0]
     loss -= 0.5 * float((values[shifted] ** 2).sum()) / total_weight
-    shift = no_shift
-    if intercepts == "each":
-        shift = values[n_directions:]
+    shift = column_shift = no_shift
+    if class_factors:
+        shift = values[n_directions : n_directions + n_classes]
+    if intercepts == "columns":
+        slope = values[n_directions + n_classes :]
+        shift, column_shift = shift - slope, slope / held_out.mean_norm
     elif intercepts == "exponent":
         shift = values[-1] * held_out.class_log_count
     n_betas = n_blocks if beta is None else 0
@@ -161,6 +180,7 @@ def calibrate(
         values[:n_blocks] if beta is None else np.asarray(beta, float),
         float(values[n_betas]) if norm_weight is None else norm_weight,
         shift,
+        column_shift,
         loss,
     )
 

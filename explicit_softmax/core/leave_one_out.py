@@ -102,12 +102,13 @@ class LeaveOneOut:
         translation: Translation = "column",
         norm_weight: float = 1.0,
         intercept_shift: FloatArray | float = 0.0,
+        column_shift: FloatArray | float = 0.0,
     ) -> NDArray[np.float64]:
         """Scores (n_rows, n_classes), up to a constant, as `Evidence.decoder` gives."""
         betas = np.broadcast_to(np.asarray(beta, float), (len(self.evidence),))
         scores = self.log_count + norm_weight * self.log_norm
         scores *= self.prior_factor(priming_number, translation)
-        scores += intercept_shift
+        scores += intercept_shift + column_shift * self.norms[:, None]
         for value, block in zip(betas, self.evidence, strict=True):
             scores += value * block
         return np.asarray(scores)

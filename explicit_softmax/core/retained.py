@@ -29,6 +29,7 @@ def row_limit(
     n_classes: int,
     n_blocks: int,
     *,
+    most_rows: int | None = None,
     most_values: int = MOST_VALUES,
     most_scores: int = MOST_SCORES,
 ) -> int:
@@ -40,12 +41,13 @@ def row_limit(
         Rows like those to be kept.
     n_classes, n_blocks : int
         Scores of a row.
-    most_values, most_scores : int
-        Limits of stored features and of scores, classes times blocks of each row.
+    most_rows, most_values, most_scores : int
+        Limits of rows, of stored features, and of scores, classes times blocks of each
+        row.
     """
     width = rows.nnz / max(rows.shape[0], 1) if sp.issparse(rows) else rows.shape[1]
     limit = min(
-        MOST_ROWS,
+        MOST_ROWS if most_rows is None else most_rows,
         int(most_values / max(width, 1)),
         most_scores // (n_classes * n_blocks),
     )

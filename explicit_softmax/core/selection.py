@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explicit_softmax.core.calibration import Calibration, calibrate
+from explicit_softmax.core.calibration import Calibration, Intercepts, calibrate
 from explicit_softmax.core.cooccurrence import (
     CooccurrenceCounts,
     FloatArray,
@@ -44,7 +43,7 @@ class Fixed:
         Inverse temperatures; chosen for each candidate if None.
     norm_weight : float or None
         gamma; chosen for each candidate if None.
-    intercepts : {"none", "each", "exponent"}
+    intercepts : {"none", "each", "columns", "exponent"}
         As in `calibrate`.
     """
 
@@ -53,7 +52,7 @@ class Fixed:
     translation: Translation
     beta: NDArray[np.float64] | None
     norm_weight: float | None
-    intercepts: Literal["none", "each", "exponent"]
+    intercepts: Intercepts
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +131,7 @@ def score_candidates(
             no_shift = np.zeros(counts.n_classes)
             for number, loss in zip(numbers, losses, strict=True):
                 found = Calibration(
-                    fixed.beta, fixed.norm_weight, no_shift, float(loss)
+                    fixed.beta, fixed.norm_weight, no_shift, no_shift, float(loss)
                 )
                 yield Scored(strength, number, found, held_out)
             continue

@@ -79,6 +79,7 @@ class Evidence:
         translation: Translation = "column",
         norm_weight: float = 1.0,
         intercept_shift: FloatArray | None = None,
+        column_shift: FloatArray | None = None,
         norm_exponent: float = 0.0,
     ) -> Decoder:
         """Decoder at given inverse temperatures.
@@ -95,6 +96,8 @@ class Evidence:
             gamma, the weight of the mean norms of the classes.
         intercept_shift : ndarray of shape (n_classes,), default=None
             Added to the intercepts.
+        column_shift : ndarray of shape (n_classes,), default=None
+            Added to all weights of a class.
         norm_exponent : float, default=0.0
             As the rows were counted.
         """
@@ -107,6 +110,8 @@ class Evidence:
             per_norm, intercept = np.zeros_like(prior), prior - prior.max()
         if intercept_shift is not None:
             intercept = intercept + intercept_shift
+        if column_shift is not None:
+            per_norm = per_norm + column_shift
         parts = [
             _scaled(decoder, value, per_norm)
             for decoder, value in zip(self.decoders, betas, strict=True)

@@ -37,13 +37,16 @@ def topics(n_rows=120, n_classes=4, n_features=8, seed=10):
 def stated_objective(held_out, translation, intercepts, point, n_blocks, n_classes):
     """Weighted mean loss plus the prior of the shifts, and the loss alone."""
     beta, gamma, rest = point[:n_blocks], point[n_blocks], point[n_blocks + 1 :]
-    shift = 0.0
+    shift = column_shift = 0.0
     if intercepts == "each":
         assert len(rest) == n_classes
         shift = rest
+    elif intercepts == "columns":
+        intercept, slope = rest.reshape(2, n_classes)
+        shift, column_shift = intercept - slope, slope / held_out.mean_norm
     elif intercepts == "exponent":
         shift = rest[0] * held_out.log_count
-    scores = held_out.scores(beta, K, translation, gamma, shift)
+    scores = held_out.scores(beta, K, translation, gamma, shift, column_shift)
     loss = oracles.mean_loss(scores, held_out.codes, held_out.weights)
     return loss + 0.5 * float(rest @ rest) / held_out.weights.sum(), loss
 
@@ -52,6 +55,9 @@ def found_point(calibration, held_out, intercepts):
     rest = np.zeros(0)
     if intercepts == "each":
         rest = calibration.intercept_shift
+    elif intercepts == "columns":
+        slope = calibration.column_shift * held_out.mean_norm
+        rest = np.concatenate((calibration.intercept_shift + slope, slope))
     elif intercepts == "exponent":
         ratio = calibration.intercept_shift / held_out.class_log_count
         assert_allclose(ratio, ratio[0], rtol=1e-10)
@@ -62,7 +68,7 @@ def found_point(calibration, held_out, intercepts):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("n_blocks", [1, 2])
 @pytest.mark.parametrize("translation", ["column", "intercept"])
-@pytest.mark.parametrize("intercepts", ["none", "each", "exponent"])
+@pytest.mark.parametrize("intercepts", ["none", "each", "columns", "exponent"])
 def test_the_answer_has_the_least_loss(intercepts, translation, n_blocks, weighted):
     rows, codes, n_classes = topics()
     weight = np.random.default_rng(1).uniform(0.2, 3, len(rows)) if weighted else None
@@ -173,7 +179,7 @@ def test_evidence_against_the_truth_gives_a_beta_of_exactly_zero():
 
 
 @pytest.mark.parametrize("smoothing", ["prior", "noise"])
-@pytest.mark.parametrize("intercepts", ["none", "each", "exponent"])
+@pytest.mark.parametrize("intercepts", ["none", "each", "columns", "exponent"])
 def test_a_weight_of_two_equals_the_row_twice(intercepts, smoothing):
     rows, codes, n_classes = topics()
     weight = np.random.default_rng(1).integers(1, 4, len(rows))
@@ -194,6 +200,7 @@ def test_a_weight_of_two_equals_the_row_twice(intercepts, smoothing):
     assert_allclose(weighted.beta, repeated.beta, rtol=1e-5)
     assert_allclose(weighted.norm_weight, repeated.norm_weight, atol=1e-4)
     assert_allclose(weighted.intercept_shift, repeated.intercept_shift, atol=1e-4)
+    assert_allclose(weighted.column_shift, repeated.column_shift, atol=1e-4)
 
 
 def test_the_unit_of_the_features_is_that_of_one_over_beta():
