@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
@@ -17,6 +18,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from explicit_softmax._explicit_model import Setting, Solution, solve_counts
 from explicit_softmax._sklearn import (
     CallbackSupportMixin,
+    Interval,
+    StrOptions,
     _check_sample_weight,
     restored_on_error,
 )
@@ -27,6 +30,31 @@ from explicit_softmax.core.cooccurrence import (
 )
 from explicit_softmax.core.retained import RetainedRows
 from explicit_softmax.core.solution import Layout
+
+# Parameters that all explicit classifiers have.
+SHARED_CONSTRAINTS: dict[str, list[Any]] = {
+    "inverse_temperature": [
+        StrOptions({"auto"}),
+        Interval(Real, 0, None, closed="left"),
+        "array-like",
+    ],
+    "smoothing": [StrOptions({"uniform", "prior", "noise"}), None],
+    "norm_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
+    "translation": [StrOptions({"column", "intercept", "exact"})],
+    "n_blocks": [Interval(Integral, 1, None, closed="left"), "array-like"],
+    "warm_start": ["boolean"],
+    "solver": [StrOptions({"adagrad", "sgd", "lbfgs"})],
+    "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
+    "alpha": [Interval(Real, 0, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "shuffle": ["boolean"],
+    "random_state": ["random_state"],
+}
 
 # Scores that `predict` holds at a time.
 _CHUNK_VALUES = 2**20
@@ -222,6 +250,12 @@ class BaseExplicitClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimato
         # shifted Gaussian blobs are not.
         tags.classifier_tags.poor_score = True
         return tags
+
+    def _forget_refinement(self) -> None:
+        """Leave nothing of the refinement of an earlier fit."""
+        self._refined = False
+        for name in ("loss_curve_", "validation_scores_"):
+            vars(self).pop(name, None)
 
     def _require(self, name: str) -> None:
         # An AttributeError, so that hasattr works on an unfitted estimator.

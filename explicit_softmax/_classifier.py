@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.multiclass import check_classification_targets
 
+from explicit_softmax._base import SHARED_CONSTRAINTS
 from explicit_softmax._counting import CountingClassifier
 from explicit_softmax._explicit_model import Setting, count_and_keep
 from explicit_softmax._sklearn import (
@@ -190,33 +191,13 @@ default="auto"
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
+        **SHARED_CONSTRAINTS,
         "priming_number": [
             StrOptions({"mean_norm"}),
             Interval(Real, 0, None, closed="neither"),
         ],
-        "inverse_temperature": [
-            StrOptions({"auto"}),
-            Interval(Real, 0, None, closed="left"),
-            "array-like",
-        ],
-        "smoothing": [StrOptions({"uniform", "prior", "noise"}), None],
         "smoothing_strength": [Interval(Real, 0, None, closed="neither")],
         "norm_exponent": [Interval(Real, 0, None, closed="left")],
-        "norm_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
-        "translation": [StrOptions({"column", "intercept", "exact"})],
-        "n_blocks": [Interval(Integral, 1, None, closed="left"), "array-like"],
-        "warm_start": ["boolean"],
-        "solver": [StrOptions({"adagrad", "sgd", "lbfgs"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
     }
 
     def __init__(
@@ -229,7 +210,7 @@ default="auto"
         norm_exponent: float = 0.0,
         norm_weight: float | str = "auto",
         translation: str = "column",
-        n_blocks: int | ArrayLike = 1,
+        n_blocks: Any = 1,
         warm_start: bool = False,
         solver: str = "adagrad",
         learning_rate_init: float = 0.05,
@@ -306,7 +287,7 @@ default="auto"
                 self._setting(), rows, codes, len(self.classes_), weights
             )
             self._dtype = rows.dtype
-            self._refined = False
+            self._forget_refinement()
             self._layout = "auto"
             self._solution = None
             self._solved()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.model_selection import check_cv
 from sklearn.utils.multiclass import check_classification_targets
 
-from explicit_softmax._base import BaseExplicitClassifier
+from explicit_softmax._base import SHARED_CONSTRAINTS, BaseExplicitClassifier
 from explicit_softmax._explicit_model import Setting, count_and_keep
 from explicit_softmax._selection import (
     Grid,
@@ -21,10 +21,8 @@ from explicit_softmax._selection import (
 )
 from explicit_softmax._sklearn import (
     FitReport,
-    Interval,
     MetadataRouter,
     MethodMapping,
-    StrOptions,
     _fit_context,
     process_routing,
     restored_on_error,
@@ -132,34 +130,14 @@ validation_scores_, n_features_in_, feature_names_in_
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
+        **SHARED_CONSTRAINTS,
         "priming_numbers": ["array-like"],
         "smoothing_strengths": ["array-like"],
         "norm_exponents": ["array-like"],
-        "smoothing": [StrOptions({"uniform", "prior", "noise"}), None],
-        "translation": [StrOptions({"column", "intercept", "exact"})],
-        "inverse_temperature": [
-            StrOptions({"auto"}),
-            Interval(Real, 0, None, closed="left"),
-            "array-like",
-        ],
-        "norm_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
-        "n_blocks": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "cv": ["cv_object"],
         "scoring": [str, callable],
         "n_jobs": [Integral, None],
         "store_cv_results": ["boolean"],
-        "warm_start": ["boolean"],
-        "solver": [StrOptions({"adagrad", "sgd", "lbfgs"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
     }
 
     def __init__(
@@ -172,7 +150,7 @@ validation_scores_, n_features_in_, feature_names_in_
         translation: str = "exact",
         inverse_temperature: float | ArrayLike | str = "auto",
         norm_weight: float | str = "auto",
-        n_blocks: int | ArrayLike = 1,
+        n_blocks: Any = 1,
         cv: Any = None,
         scoring: Any = "neg_log_loss",
         n_jobs: int | None = None,
@@ -292,7 +270,7 @@ validation_scores_, n_features_in_, feature_names_in_
                 self._setting(), rows, codes, n_classes, weights, limit
             )
             self._dtype = rows.dtype
-            self._refined = False
+            self._forget_refinement()
             self._layout = "auto"
             self._solution = None
             self._solved()

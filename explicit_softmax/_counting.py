@@ -161,7 +161,7 @@ class CountingClassifier(BaseExplicitClassifier):
     ) -> None:
         self._counts = counts
         self._retained = retained
-        self._refined = False
+        self._forget_refinement()
         self._solution = None
 
     def _declared_classes(self, classes: Any) -> NDArray[Any]:

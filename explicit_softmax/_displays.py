@@ -85,7 +85,7 @@ def plain_log_ticks(axis: Axis) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     lowest, highest = sorted(axis.get_view_interval())
-    subs = (1.0, 2.0, 5.0)
+    subs: tuple[float, ...] = (1.0, 2.0, 5.0)
     if highest < 4 * lowest:
         subs = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0)
     elif highest > 1000 * lowest:

@@ -172,17 +172,22 @@ class LossCurveDisplay:
         """
         ax = axes_for(self, ax)
         from matplotlib.lines import Line2D
+        from matplotlib.ticker import MaxNLocator
 
-        line_kw = options(Line2D, {"marker": "o", "markersize": 3.5}, line_kw)
+        line_kw = options(Line2D, {"marker": "o", "markersize": 5}, line_kw)
         self.lines_ = []
         for name, curve in self.curves.items():
             epochs = np.arange(1, len(curve) + 1)
-            self.lines_ += ax.plot(epochs, curve, **{"label": name, **line_kw})
+            # A mark where a run ended, which is all that is seen of one epoch.
+            keywords = {"label": name, "markevery": [len(curve) - 1], **line_kw}
+            self.lines_ += ax.plot(epochs, curve, **keywords)
         ax.set_xscale(xscale)
         ax.set_yscale(yscale)
         for axis, scale in ((ax.xaxis, xscale), (ax.yaxis, yscale)):
             if scale == "log":
                 plain_log_ticks(axis)
+        if xscale == "linear":
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_xlabel("Epoch")
         ax.set_ylabel(self.loss_name)
         ax.legend()

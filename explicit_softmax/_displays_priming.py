@@ -216,7 +216,7 @@ class PrimingNumberDisplay:
 
 def _searched_priming_numbers(
     search: Any,
-) -> tuple[list[float], list[float], float | None]:
+) -> tuple[list[Any], list[float], float | None]:
     """Candidates that differ from the best in K only, their scores, and the mean norm.
 
     "mean_norm" is replaced by its number.
@@ -252,14 +252,15 @@ def _searched_priming_numbers(
             "parameters: search over two or more to draw a curve"
         )
     mean_norm = _mean_norm(search, name)
-    numbers = [params[i][name] for i in chosen]
-    if mean_norm is None and any(isinstance(number, str) for number in numbers):
+    given = [params[i][name] for i in chosen]
+    numbers = [mean_norm if isinstance(k, str) else float(k) for k in given]
+    if None in numbers:
         raise ValueError(
             f"estimator has the candidate {name}='mean_norm', whose number only a "
             "fitted classifier can tell: fit the search with refit=True"
         )
     scores = [float(results[f"mean_test_{suffix}"][i]) for i in chosen]
-    return [mean_norm if isinstance(k, str) else k for k in numbers], scores, mean_norm
+    return numbers, scores, mean_norm
 
 
 def _agree_but_for(name: str, params: dict[str, Any], best: dict[str, Any]) -> bool:

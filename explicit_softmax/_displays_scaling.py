@@ -219,15 +219,12 @@ class CooccurrenceScalingDisplay:
         display : CooccurrenceScalingDisplay
         """
         ax = axes_for(self, ax)
-        from matplotlib.collections import PathCollection
         from matplotlib.lines import Line2D
 
         means, mass = self.geometric_means, self.class_mass
         few = len(means) <= _MOST_LABELS
         defaults = {"s": 24 if few else 10, "alpha": 1.0 if few else 0.5}
-        # The aliases of collections lack s, which scatter has for sizes.
-        scatter_kw = options(PathCollection, defaults, scatter_kw)
-        self.scatter_ = ax.scatter(means, mass, **scatter_kw)
+        self.scatter_ = ax.scatter(means, mass, **{**defaults, **(scatter_kw or {})})
         self.texts_ = []
         labelled = few if label_classes is None else label_classes
         if self.classes is not None and labelled:
@@ -235,7 +232,7 @@ class CooccurrenceScalingDisplay:
                 ax.annotate(
                     str(label),
                     point,
-                    xytext=(4, 3),
+                    xytext=(5, -9),
                     textcoords="offset points",
                     fontsize="small",
                 )

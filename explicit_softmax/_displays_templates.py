@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 _MOST_COLUMNS = 5
 _PANEL_INCHES = 1.5
 
+# Weights of pixels that are rarely inked are much larger than others: the scale covers
+# this share of all weights, and those beyond it have the colours of its ends.
+_SCALED_SHARE = 0.98
+
 
 class ClassTemplateDisplay:
     """Weights of each class as an image, one panel a class on a shared colour scale.
 
-    Make one with `from_estimator`.
+    Zero has the neutral colour in the middle of the scale, which ends where 2% of the
+    weights are larger. Make one with `from_estimator`.
 
     Parameters
     ----------
@@ -74,6 +79,8 @@ class ClassTemplateDisplay:
                 "templates must have the shape (n_classes, height, width) and not be "
                 f"empty, and the shape is {self.templates.shape}"
             )
+        if not np.isfinite(self.templates).all():
+            raise ValueError("templates must be finite, and some weights are not")
         checked_length(self.classes, "classes", self.templates, "templates")
         self.scale_name = scale_name
 
@@ -155,7 +162,7 @@ class ClassTemplateDisplay:
         display = cls(
             templates=weights[index].reshape(-1, *shape),
             classes=labels[index],
-            scale_name="Weight less the mean over classes" if centre else "Weight",
+            scale_name="Weight (centred)" if centre else "Weight",
         )
         return display.plot(ax, im_kw=im_kw)
 
@@ -186,16 +193,13 @@ class ClassTemplateDisplay:
         check_matplotlib_support(f"{type(self).__name__}.plot")
         panels = _panels(len(self.templates)) if ax is None else np.ravel(np.array(ax))
         checked_length(panels, "ax", self.templates, "templates")
-        # Zero has the neutral colour in the middle. A scale of zero has no colours.
-        finite = np.abs(self.templates[np.isfinite(self.templates)])
-        limit = float(finite.max(initial=0.0)) or 1.0
-        keywords: dict[str, Any] = {
-            "cmap": "RdBu_r",
-            "vmin": -limit,
-            "vmax": limit,
-            "interpolation": "nearest",
-            **(im_kw or {}),
-        }
+        size = np.abs(self.templates)
+        # A scale of zero has no colours.
+        limit = float(np.quantile(size, _SCALED_SHARE)) or float(size.max()) or 1.0
+        keywords: dict[str, Any] = {"cmap": "RdBu_r", "interpolation": "nearest"}
+        if "norm" not in (im_kw or {}):
+            keywords |= {"vmin": -limit, "vmax": limit}
+        keywords |= im_kw or {}
         self.images_ = []
         for panel, template, label in zip(
             panels, self.templates, self.classes, strict=True
@@ -206,7 +210,10 @@ class ClassTemplateDisplay:
             panel.set_yticks([])
         self.axes_, self.figure_ = panels, panels[0].figure
         self.colorbar_ = self.figure_.colorbar(
-            self.images_[0], ax=list(panels), label=self.scale_name
+            self.images_[0],
+            ax=list(panels),
+            label=self.scale_name,
+            extend="both" if size.max() > limit else "neither",
         )
         return self
 

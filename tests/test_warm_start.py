@@ -174,6 +174,16 @@ def test_too_large_a_step_is_an_error_that_says_so(digits):
     assert not hasattr(clf, "classes_")
 
 
+def test_a_fit_without_refinement_leaves_no_curve_of_an_earlier_one(digits):
+    X, y, _, _ = digits
+    clf = make(max_iter=1).fit(X, y)
+    assert hasattr(clf, "loss_curve_")
+    clf.set_params(warm_start=False).fit(X, y)
+    assert not hasattr(clf, "loss_curve_")
+    assert not hasattr(clf, "validation_scores_")
+    assert clf.n_iter_ == 1
+
+
 class Recorder:
     """A callback of scikit-learn that remembers and may stop."""
 
