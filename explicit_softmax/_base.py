@@ -255,7 +255,7 @@ class BaseExplicitClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimato
         """Leave nothing of the refinement of an earlier fit."""
         self._refined = False
         for name in ("loss_curve_", "validation_scores_"):
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
 
     def _require(self, name: str) -> None:
         # An AttributeError, so that hasattr works on an unfitted estimator.

@@ -1,4 +1,4 @@
-"""CooccurrenceScalingDisplay: class mass against typical co-occurrences."""
+"""CooccurrenceScalingDisplay: class mass against means of co-occurrences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import xlogy
+from scipy.special import logsumexp
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_consistent_length, column_or_1d
 
 from explicit_softmax._displays import (
     axes_for,
@@ -19,10 +21,10 @@ from explicit_softmax._displays import (
     plain_log_ticks,
 )
 from explicit_softmax._sklearn import check_matplotlib_support
-from explicit_softmax.core.smoothing import (
-    SmoothedCounts,
-    feature_blocks,
-    smooth_counts,
+from explicit_softmax.core.cooccurrence import (
+    CooccurrenceCounts,
+    row_norms,
+    values_at,
 )
 
 if TYPE_CHECKING:
@@ -33,16 +35,16 @@ _MOST_LABELS = 30
 
 
 class CooccurrenceScalingDisplay:
-    """Class mass against the geometric mean of the co-occurrences of the class.
+    """Class mass against the K-power mean of geometric means of co-occurrences.
 
-    In the spirit of the left side of Fig. 1 in [1]_. What is drawn is this package's
-    reading of that figure, not a definition that the paper gives; see the Notes. Make
-    one with `from_estimator`.
+    The left side of Fig. 1 in [1]_, in this package's reading of it; see the Notes.
+    Make one with `from_estimator`.
 
     Parameters
     ----------
-    geometric_means : array-like of shape (n_classes,)
-        Weighted geometric mean of the co-occurrences of each class.
+    power_means : array-like of shape (n_classes,)
+        K-power mean, over the rows of each class, of the geometric mean of the
+        co-occurrences of the features of a row.
     class_mass : array-like of shape (n_classes,)
         Sum of the co-occurrences of each class.
     classes : array-like of shape (n_classes,), default=None
@@ -51,8 +53,8 @@ class CooccurrenceScalingDisplay:
     Attributes
     ----------
     slope_ : float
-        Slope of the least-squares line of log class mass on log geometric mean; NaN
-        where all geometric means are the same.
+        Slope of the least-squares line of log class mass on log power mean; NaN where
+        all power means are the same.
     ax_ : matplotlib Axes
         Axes drawn on.
     figure_ : matplotlib Figure
@@ -70,18 +72,15 @@ class CooccurrenceScalingDisplay:
 
     Notes
     -----
-    With F_di the smoothed co-occurrence of feature d and class i, as the classifier
-    uses it, and the class mass S_i = sum_d F_di, the point of class i is
+    With F_di the co-occurrence of feature d and class i, unsmoothed, a row h of class i
+    has the geometric mean g_h = exp(h.log F_i / |h|) of the co-occurrences of its
+    features, each weighted as often as the row has it. The point of class i is
 
-    - x_i = prod_d F_di ** (F_di / S_i), the geometric mean of its co-occurrences, each
-      weighted by its share of the class, and
-    - y_i = S_i.
+    - x_i = (mean over the rows of class i of g_h ** K) ** (1/K), and
+    - y_i = S_i = sum_d F_di.
 
-    So log x_i = log S_i - H_i, where H_i is the entropy (in nats) of the features of
-    class i, and S_i / x_i is the perplexity of the class, its effective number of
-    features. The slope is 1 where this number does not depend on the size of the class,
-    and above 1 where larger classes have more varied features. No priming number
-    enters.
+    The least-squares slope through the logarithms is 1 where the class mass is
+    proportional to that mean.
 
     Classes that no row was counted for are left out.
 
@@ -103,7 +102,7 @@ class CooccurrenceScalingDisplay:
     >>> y = rng.choice(5, size=1000, p=[0.5, 0.25, 0.15, 0.07, 0.03])
     >>> X = rng.poisson(rng.gamma(1.0, size=(5, 50))[y])
     >>> clf = ExplicitSoftmaxClassifier().fit(X, y)
-    >>> display = CooccurrenceScalingDisplay.from_estimator(clf)
+    >>> display = CooccurrenceScalingDisplay.from_estimator(clf, X, y)
     >>> round(display.slope_, 1)
     1.0
     >>> plt.close(display.figure_)
@@ -112,27 +111,23 @@ class CooccurrenceScalingDisplay:
     def __init__(
         self,
         *,
-        geometric_means: ArrayLike,
+        power_means: ArrayLike,
         class_mass: ArrayLike,
         classes: ArrayLike | None = None,
     ) -> None:
-        self.geometric_means = checked_vector(
-            geometric_means, "geometric_means", positive=True
-        )
+        self.power_means = checked_vector(power_means, "power_means", positive=True)
         self.class_mass = checked_vector(class_mass, "class_mass", positive=True)
-        checked_length(
-            self.class_mass, "class_mass", self.geometric_means, "geometric_means"
-        )
+        checked_length(self.class_mass, "class_mass", self.power_means, "power_means")
         self.classes = None if classes is None else np.asarray(classes)
         if self.classes is not None:
-            checked_length(
-                self.classes, "classes", self.geometric_means, "geometric_means"
-            )
+            checked_length(self.classes, "classes", self.power_means, "power_means")
 
     @classmethod
     def from_estimator(
         cls,
         estimator: Any,
+        X: Any,
+        y: ArrayLike,
         *,
         ax: Axes | None = None,
         label_classes: bool | None = None,
@@ -146,6 +141,10 @@ class CooccurrenceScalingDisplay:
         estimator : ExplicitSoftmaxClassifier, ExplicitSoftmaxClassifierCV, or Pipeline
             Fitted classifier, or a pipeline that ends in one. A refinement changes
             nothing here: the counts are those of the explicit solution.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows that were counted, all or some.
+        y : array-like of shape (n_samples,)
+            Their class labels.
         ax : matplotlib Axes, default=None
             Axes to draw on; those of a new figure by default.
         label_classes : bool, default=None
@@ -164,29 +163,34 @@ class CooccurrenceScalingDisplay:
         sklearn.exceptions.NotFittedError
             If `estimator` is not fitted.
         ValueError
-            If it has no co-occurrences.
+            If it has no co-occurrences, or if no row has a class with any.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         classifier = fitted_step(estimator)
-        if not hasattr(classifier, "_counts") or not hasattr(classifier, "_setting"):
+        if not hasattr(classifier, "_counts") or not hasattr(classifier, "_check_rows"):
             raise ValueError(
                 "estimator must be a fitted ExplicitSoftmaxClassifier or "
                 f"ExplicitSoftmaxClassifierCV, not {type(classifier).__name__}, which "
                 "has no co-occurrences"
             )
-        counts, setting = classifier._counts, classifier._setting()
-        smoothed = smooth_counts(
-            counts,
-            setting.smoothing,
-            setting.smoothing_strength,
-            feature_blocks(counts.n_features, setting.n_blocks),
+        if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
+            X = estimator[:-1].transform(X)
+        rows = sp.csr_array(classifier._check_rows(X))
+        labels = column_or_1d(y)
+        check_consistent_length(rows, labels)
+        counts = classifier._counts
+        means = _power_means(
+            counts, rows, labels, classifier.classes_, classifier.priming_number_
         )
-        seen = np.flatnonzero(counts.class_mass > 0)
+        seen = np.flatnonzero(means > 0)
         if not seen.size:
-            raise ValueError("estimator was fitted on rows without any feature")
+            raise ValueError(
+                "no row has a class with co-occurrences: estimator was fitted on rows "
+                "without any feature, or X and y are not its rows"
+            )
         display = cls(
-            geometric_means=_geometric_means(smoothed)[seen],
-            class_mass=smoothed.class_mass[seen],
+            power_means=means[seen],
+            class_mass=counts.class_mass[seen],
             classes=classifier.classes_[seen],
         )
         return display.plot(
@@ -221,7 +225,7 @@ class CooccurrenceScalingDisplay:
         ax = axes_for(self, ax)
         from matplotlib.lines import Line2D
 
-        means, mass = self.geometric_means, self.class_mass
+        means, mass = self.power_means, self.class_mass
         few = len(means) <= _MOST_LABELS
         defaults = {"s": 24 if few else 10, "alpha": 1.0 if few else 0.5}
         self.scatter_ = ax.scatter(means, mass, **{**defaults, **(scatter_kw or {})})
@@ -261,31 +265,35 @@ class CooccurrenceScalingDisplay:
             ax.legend()
         for axis in (ax.xaxis, ax.yaxis):
             plain_log_ticks(axis)
-        ax.set_xlabel("Geometric mean of the co-occurrences")
+        ax.set_xlabel("K-power mean of geometric means of co-occurrences")
         ax.set_ylabel("Class mass")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
 
-def _geometric_means(smoothed: SmoothedCounts) -> NDArray[np.float64]:
-    """exp(sum_d F~ log F~ / S~) of each class, in time of the non-zero counts."""
-    counts = sp.coo_array(smoothed.counts.cooccurrence)
-    n_classes = smoothed.counts.n_classes
-    block_of = np.zeros(smoothed.counts.n_features, dtype=np.intp)
-    total = np.zeros(n_classes)
-    # u v' everywhere first: sum_d u v log(u v) = v sum(u log u) + v log(v) sum(u).
-    for b, block in enumerate(smoothed.blocks):
-        block_of[block] = b
-        u, v = smoothed.offset[block], smoothed.class_offset[:, b]
-        total += v * xlogy(u, u).sum() + xlogy(v, v) * u.sum()
-    # Then what a C adds to it where it is not zero.
-    features, labels = counts.coords
-    flat = smoothed.class_offset[labels, block_of[features]]
-    flat = flat * smoothed.offset[features]
-    full = flat + smoothed.scale[features] * counts.data
-    gain = xlogy(full, full) - xlogy(flat, flat)
-    total += np.bincount(labels, weights=gain, minlength=n_classes)
-    return np.asarray(np.exp(total / smoothed.class_mass))
+def _power_means(
+    counts: CooccurrenceCounts,
+    rows: sp.csr_array,
+    labels: NDArray[Any],
+    classes: NDArray[Any],
+    priming_number: float,
+) -> NDArray[np.float64]:
+    """X of the Notes for each class; 0 where no row has the class and a feature."""
+    norms = row_norms(rows)
+    known = np.flatnonzero(np.isin(labels, classes) & (norms > 0))
+    rows, norms = rows[known], norms[known]
+    codes = np.searchsorted(classes, labels[known])
+    row = np.repeat(np.arange(len(codes)), np.diff(rows.indptr))
+    counted = values_at(counts.cooccurrence, rows.indices, codes[row])
+    logs = np.full_like(counted, -np.inf)
+    np.log(counted, out=logs, where=counted > 0)
+    sums = np.bincount(row, weights=rows.data * logs, minlength=len(codes))
+    powers = priming_number * sums / norms
+    means = np.zeros(len(classes))
+    for code in np.unique(codes):
+        own = powers[codes == code]
+        means[code] = np.exp((logsumexp(own) - np.log(len(own))) / priming_number)
+    return means
 
 
 def _least_squares(

@@ -25,7 +25,6 @@ from explicit_softmax import (
     LossCurveDisplay,
     PrimingNumberDisplay,
 )
-from explicit_softmax.core.smoothing import feature_blocks, smooth_counts
 
 NUMBERS = [500.0, "mean_norm", 50.0]
 
@@ -296,26 +295,26 @@ def test_runs_whose_curves_are_empty_or_accuracies(classifier):
 
 
 @pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_array])
-@pytest.mark.parametrize("n_blocks", [1, 4])
-@pytest.mark.parametrize("smoothing", [None, "prior", "uniform", "noise"])
-def test_geometric_means_by_their_definition(digits, smoothing, n_blocks, as_rows):
+@pytest.mark.parametrize("priming_number", [2.0, "mean_norm"])
+def test_power_means_by_their_definition(digits, priming_number, as_rows):
     X, y = digits
-    X = X + 1 if smoothing is None else X
-    clf = ExplicitSoftmaxClassifier(smoothing=smoothing, n_blocks=n_blocks)
+    clf = ExplicitSoftmaxClassifier(priming_number=priming_number)
     clf.fit(as_rows(X), y)
-    display = CooccurrenceScalingDisplay.from_estimator(clf)
-    F = np.stack([X[y == label].sum(axis=0) for label in range(10)], axis=1)
-    if smoothing is not None:
-        blocks = feature_blocks(64, n_blocks)
-        smoothed = smooth_counts(clf._counts, smoothing, 0.1, blocks)
-        v = np.repeat(smoothed.class_offset, 64 // n_blocks, axis=1).T
-        F = smoothed.scale[:, None] * F + smoothed.offset[:, None] * v
-    mass = F.sum(axis=0)
-    with np.errstate(divide="ignore"):
-        means = np.prod(F ** (F / mass), axis=0)
-    np.testing.assert_allclose(display.geometric_means, means, rtol=1e-9)
-    np.testing.assert_allclose(display.class_mass, mass, rtol=1e-9)
-    slope = np.polyfit(np.log(means), np.log(mass), 1)[0]
+    display = CooccurrenceScalingDisplay.from_estimator(clf, as_rows(X), y)
+    K = clf.priming_number_
+    F = np.stack([X[y == label].sum(axis=0) for label in range(10)])
+    means = []
+    for label in range(10):
+        rows = X[y == label]
+        geometric = [
+            np.exp((row[row > 0] @ np.log(F[label][row > 0])) / row.sum())
+            for row in rows
+        ]
+        highest = max(geometric)  # its K-th power would overflow
+        means.append(highest * np.mean((np.array(geometric) / highest) ** K) ** (1 / K))
+    np.testing.assert_allclose(display.power_means, means, rtol=1e-9)
+    np.testing.assert_allclose(display.class_mass, F.sum(axis=1), rtol=1e-9)
+    slope = np.polyfit(np.log(means), np.log(F.sum(axis=1)), 1)[0]
     assert display.slope_ == pytest.approx(slope, rel=1e-6)
     assert legend_of(display) == [f"least squares, slope {slope:.2f}"]
     ends = display.line_.get_xydata()
@@ -328,9 +327,10 @@ def test_geometric_means_by_their_definition(digits, smoothing, n_blocks, as_row
 
 def test_a_class_whose_features_are_uniform_has_the_mass_of_all_of_them():
     X = np.repeat([[2.0] * 8, [6.0] * 8], [3, 5], axis=0)
-    clf = ExplicitSoftmaxClassifier(smoothing=None).fit(X, [0] * 3 + [1] * 5)
-    display = CooccurrenceScalingDisplay.from_estimator(clf)
-    np.testing.assert_allclose(display.geometric_means, [6.0, 30.0])
+    y = [0] * 3 + [1] * 5
+    clf = ExplicitSoftmaxClassifier(smoothing="uniform").fit(X, y)
+    display = CooccurrenceScalingDisplay.from_estimator(clf, X, y)
+    np.testing.assert_allclose(display.power_means, [6.0, 30.0])
     np.testing.assert_allclose(display.class_mass, [48.0, 240.0])
     assert display.slope_ == pytest.approx(1.0)
 
@@ -338,22 +338,24 @@ def test_a_class_whose_features_are_uniform_has_the_mass_of_all_of_them():
 def test_classes_that_were_not_seen_are_left_out(digits):
     X, y = digits
     clf = ExplicitSoftmaxClassifier().partial_fit(X, y, classes=range(12))
-    display = CooccurrenceScalingDisplay.from_estimator(clf)
+    display = CooccurrenceScalingDisplay.from_estimator(clf, X, y)
     assert display.classes.tolist() == list(range(10))
 
 
 def test_scaling_of_a_search_and_of_a_pipeline(digits, classifier_cv):
-    display = CooccurrenceScalingDisplay.from_estimator(classifier_cv)
+    display = CooccurrenceScalingDisplay.from_estimator(classifier_cv, *digits)
     assert len(display.class_mass) == 10
     pipeline = make_pipeline(MinMaxScaler(), ExplicitSoftmaxClassifier()).fit(*digits)
-    display = CooccurrenceScalingDisplay.from_estimator(pipeline, label_classes=False)
+    display = CooccurrenceScalingDisplay.from_estimator(
+        pipeline, *digits, label_classes=False
+    )
     assert display.texts_ == []
-    assert display.class_mass.max() < digits[0].sum()
+    assert display.class_mass.sum() < digits[0].sum()
 
 
 def test_points_as_they_are_given():
     _, ax = plt.subplots()
-    display = CooccurrenceScalingDisplay(geometric_means=[2, 2], class_mass=[3, 4])
+    display = CooccurrenceScalingDisplay(power_means=[2, 2], class_mass=[3, 4])
     assert display.plot(ax, scatter_kw={"s": 5, "c": "red"}) is display
     assert display.ax_ is ax
     assert display.figure_ is ax.figure
@@ -366,20 +368,19 @@ def test_points_as_they_are_given():
 
 def test_bad_points(digits):
     with pytest.raises(NotFittedError):
-        CooccurrenceScalingDisplay.from_estimator(ExplicitSoftmaxClassifier())
+        CooccurrenceScalingDisplay.from_estimator(ExplicitSoftmaxClassifier(), *digits)
     with pytest.raises(ValueError, match=r"estimator must be .*MultinomialNB"):
-        CooccurrenceScalingDisplay.from_estimator(MultinomialNB().fit(*digits))
-    empty = ExplicitSoftmaxClassifier().fit(np.zeros((4, 2)), [0, 1, 0, 1])
+        CooccurrenceScalingDisplay.from_estimator(MultinomialNB().fit(*digits), *digits)
+    zeros, labels = np.zeros((4, 2)), [0, 1, 0, 1]
+    empty = ExplicitSoftmaxClassifier().fit(zeros, labels)
     with pytest.raises(ValueError, match="estimator was fitted on rows without"):
-        CooccurrenceScalingDisplay.from_estimator(empty)
-    with pytest.raises(ValueError, match="geometric_means must be positive"):
-        CooccurrenceScalingDisplay(geometric_means=[0, 1], class_mass=[1, 2])
+        CooccurrenceScalingDisplay.from_estimator(empty, zeros, labels)
+    with pytest.raises(ValueError, match="power_means must be positive"):
+        CooccurrenceScalingDisplay(power_means=[0, 1], class_mass=[1, 2])
     with pytest.raises(ValueError, match="class_mass has 1 entries"):
-        CooccurrenceScalingDisplay(geometric_means=[1, 2], class_mass=[1])
+        CooccurrenceScalingDisplay(power_means=[1, 2], class_mass=[1])
     with pytest.raises(ValueError, match="classes has 1 entries"):
-        CooccurrenceScalingDisplay(
-            geometric_means=[1, 2], class_mass=[1, 2], classes=["a"]
-        )
+        CooccurrenceScalingDisplay(power_means=[1, 2], class_mass=[1, 2], classes=["a"])
 
 
 # --- ClassTemplateDisplay -------------------------------------------------------------
@@ -487,7 +488,7 @@ def test_estimators_without_templates(digits):
 
 
 def test_without_matplotlib_the_error_says_what_to_install(
-    monkeypatch, classifier, classifier_cv
+    monkeypatch, classifier, classifier_cv, digits
 ):
     display = PrimingNumberDisplay(priming_numbers=[1, 2], scores=[1, 2])
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -500,7 +501,7 @@ def test_without_matplotlib_the_error_says_what_to_install(
             {"run": [1.0]}
         ),
         "CooccurrenceScalingDisplay.from_estimator": lambda: (
-            CooccurrenceScalingDisplay.from_estimator(classifier)
+            CooccurrenceScalingDisplay.from_estimator(classifier, *digits)
         ),
         "ClassTemplateDisplay.from_estimator": lambda: (
             ClassTemplateDisplay.from_estimator(classifier, image_shape=(8, 8))
