@@ -36,6 +36,7 @@ from explicit_softmax.core.smoothing import feature_blocks
 # that candidates are compared on.
 _FINAL_ROWS = 2**14
 _FINAL_VALUES = 2**24
+_FINAL_SCORES = 2**19
 
 
 class ExplicitSoftmaxClassifierCV(BaseExplicitClassifier):
@@ -67,7 +68,7 @@ default="auto"
     n_blocks : int or array-like of int, default=1
         As in `ExplicitSoftmaxClassifier`.
     cv : None, int, cross-validation generator, or iterable, default=None
-        None is exact leave-one-out over at most 4,096 rows drawn with a fixed seed, or
+        None is exact leave-one-out over at most 2,048 rows drawn with a fixed seed, or
         fewer so that they hold at most 2**20 stored features and 2**18 scores, but no
         fewer than 1,024. Otherwise the folds of scikit-learn's `check_cv`: rows are
         counted once for each norm exponent, and the counts without a fold are those of
@@ -101,7 +102,7 @@ validation_fraction, n_iter_no_change, shuffle, random_state
         The best candidate.
     inverse_temperature_ : float or ndarray of shape (n_blocks,)
         Chosen for it from at most 16,384 rows, or fewer so that they hold at most
-        2**24 stored features and 2**20 scores.
+        2**24 stored features and 2**19 scores.
     norm_weight_ : float
         Likewise.
     classes_, coef_, intercept_, class_count_, feature_count_, loss_curve_, n_iter_, \
@@ -265,6 +266,7 @@ validation_scores_, n_features_in_, feature_names_in_
                 len(feature_blocks(rows.shape[1], self.n_blocks)),
                 most_rows=_FINAL_ROWS,
                 most_values=_FINAL_VALUES,
+                most_scores=_FINAL_SCORES,
             )
             self._counts, self._retained = count_and_keep(
                 self._setting(), rows, codes, n_classes, weights, limit

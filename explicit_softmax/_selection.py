@@ -35,6 +35,7 @@ from explicit_softmax.core.solution import Translation
 
 # Candidates are compared on the same rows, so that fewer serve than for a final choice.
 _SEARCH_SCORES = 2**18
+_MOST_SEARCH_ROWS = 2048
 _LEAST_SEARCH_ROWS = 1024
 
 
@@ -112,7 +113,13 @@ def select_by_leave_one_out(
     setting = grid.setting
     blocks = feature_blocks(rows.shape[1], setting.n_blocks)
     limit = max(
-        row_limit(rows, len(classes), len(blocks), most_scores=_SEARCH_SCORES),
+        row_limit(
+            rows,
+            len(classes),
+            len(blocks),
+            most_rows=_MOST_SEARCH_ROWS,
+            most_scores=_SEARCH_SCORES,
+        ),
         _LEAST_SEARCH_ROWS,
     )
     index = np.arange(len(codes))[:, None]
@@ -122,9 +129,8 @@ def select_by_leave_one_out(
     translation: Translation = (
         "column" if setting.translation == "column" else "intercept"
     )
-    # Intercepts are fitted for the best alone; until then gamma stands in for them.
-    compared = replace(setting, translation=translation)
-    beta, gamma = given_numbers(compared, len(blocks))
+    # What "exact" translates and shifts is fitted for the best candidate alone.
+    beta, gamma = given_numbers(setting, len(blocks))
     fixed = Fixed(setting.smoothing, blocks, translation, beta, gamma, "none")
     metric = None if scoring == "neg_log_loss" else get_scorer(scoring)
 

@@ -50,6 +50,7 @@ def calibrate(
     beta: FloatArray | None = None,
     norm_weight: float | None = None,
     intercepts: Intercepts = "none",
+    tol: float = 1e-13,
 ) -> Calibration:
     """Minimise the leave-one-out log-loss, a convex problem in few numbers.
 
@@ -70,6 +71,8 @@ def calibrate(
         columns too (the translating weights of Eq. 12, which matter where norms of
         rows differ); or the exponent of the class frequency, ``shift = x log n``, where
         the classes are too many for the rows.
+    tol : float, default=1e-13
+        Relative decrease of the loss at which to stop.
 
     Returns
     -------
@@ -162,7 +165,7 @@ def calibrate(
                 jac=True,
                 method="L-BFGS-B",
                 bounds=bounds,
-                options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8},
+                options={"maxiter": 500, "ftol": tol, "gtol": 1e-8},
             ).x
         )
     loss = objective(values / units)[0]

@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 from explicit_softmax.core.calibration import calibrate
 from explicit_softmax.core.cooccurrence import CooccurrenceCounts
 from explicit_softmax.core.leave_one_out import LeaveOneOut, leave_one_out
+from explicit_softmax.core.selection import priming_log_losses
 from explicit_softmax.core.smoothing import smooth_counts
 from explicit_softmax.core.solution import solve
 
@@ -61,3 +62,23 @@ def test_chosen_temperature_is_that_of_full_refits(smoothing, norm_exponent, as_
     expected = calibrate(refits, counts.mean_norm)
     np.testing.assert_allclose(chosen.beta, expected.beta, rtol=2e-3)
     assert chosen.log_loss == pytest.approx(expected.log_loss, rel=2e-3)
+
+
+def test_priming_numbers_are_scored_as_one_by_one():
+    rows, codes = load_digits(return_X_y=True)
+    rows, codes = rows[:400] + 1, codes[:400]
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, len(codes))
+    counts = CooccurrenceCounts.from_rows(rows, codes, 10, sample_weight=weight)
+    held_out = leave_one_out(
+        solve(smooth_counts(counts, "prior")), rows, codes, sample_weight=weight
+    )
+    numbers = [0.5, 7.0, counts.mean_norm, 1e6]
+    for beta, gamma in ((1.0, 1.0), (0.05, 0.3)):  # with and without large scores
+        losses = priming_log_losses(held_out, numbers, beta, gamma)
+        expected = [
+            calibrate(
+                held_out, number, beta=np.array([beta]), norm_weight=gamma
+            ).log_loss
+            for number in numbers
+        ]
+        np.testing.assert_allclose(losses, expected, rtol=1e-6)
