@@ -171,7 +171,11 @@ def explicit_decoder(
         K; the mean norm of the rows by default.
     beta : float or ndarray of shape (n_blocks,), default=1.0
         Inverse temperatures.
-    smoothing, strength, blocks
+    smoothing : {"uniform", "prior", "noise"} or None, default=None
+        As in `smooth_counts`.
+    strength : float, default=0.1
+        As in `smooth_counts`.
+    blocks : tuple of slice, default=None
         As in `smooth_counts`.
     translation : {"column", "intercept"}, default="column"
         As in `Evidence.decoder`.
