@@ -17,7 +17,7 @@ LAYOUTS = [np.asarray, sp.csr_array]
 
 def random_decoder(rank=2, *, norm_exponent=0.0, zero_row_scores=True, seed=0):
     rng = np.random.default_rng(seed)
-    weights = sp.random_array((8, 5), density=0.4, format="csr", rng=rng)
+    weights = sp.random_array((8, 5), density=0.4, format="csr", random_state=rng)
     return Decoder(
         weights,
         rng.normal(size=(8, rank)),
