@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
@@ -185,7 +186,6 @@ def test_merge_of_what_does_not_fit(other, error, message):
 
 
 def test_merge_with_other_feature_names():
-    pd = pytest.importorskip("pandas")
     first = ExplicitSoftmaxClassifier().fit(pd.DataFrame(X, columns=list("abc")), Y)
     with pytest.raises(ValueError, match="feature names"):
         first.merge(

@@ -242,9 +242,7 @@ def _dense_own_class(
     counts = smoothed.counts.cooccurrence[block]
     counts = (counts.toarray() if sp.issparse(counts) else counts).T.copy()
     offset = smoothed.offset[block]
-    ratio = np.divide(
-        smoothed.scale[block], offset, out=np.ones_like(offset), where=offset > 0
-    )
+    ratio = smoothed.ratio(block)
     own = np.empty(rows.shape[0])
     for chunk in row_blocks(rows.shape[0], rows.shape[1], _CHUNK_VALUES):
         scaled = rows[chunk] * scale[chunk, None]
@@ -278,9 +276,7 @@ def _sparse_own_class(
     value = rows.data * scale[row]
     counted = values_at(smoothed.counts.cooccurrence, feature + block.start, codes[row])
     offset = smoothed.offset[block]
-    ratio = np.divide(
-        smoothed.scale[block], offset, out=np.ones_like(offset), where=offset > 0
-    )[feature]
+    ratio = smoothed.ratio(block)[feature]
     rest = ratio * _remainder(counted, value * unit[row]) + class_offset[row]
     with np.errstate(divide="ignore"):
         logs = np.log(rest, out=np.zeros_like(rest), where=(rest > 0) | (value > 0))

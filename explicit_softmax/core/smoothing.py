@@ -107,6 +107,12 @@ class SmoothedCounts:
         """Column sums S~ of F~, shape (n_classes,)."""
         return np.asarray(self.block_mass.sum(axis=1))
 
+    def ratio(self, block: slice) -> NDArray[np.float64]:
+        """Quotient a / u over a block, so that F~ / u = ratio C + v; 1 where u is 0."""
+        offset = self.offset[block]
+        ones = np.ones_like(offset)
+        return np.divide(self.scale[block], offset, out=ones, where=offset > 0)
+
     @property
     def log_count(self) -> NDArray[np.float64]:
         """Log class frequencies, shape (n_classes,): log n up to a constant."""

@@ -208,9 +208,7 @@ def _dense_evidence(smoothed: SmoothedCounts, b: int) -> Decoder:
     weights = part.toarray() if sp.issparse(part) else part.copy()
     # log(F~/u) = log(a C / u + v): u is 1 or p, or 0 where nothing is added.
     offset, class_offset = smoothed.offset[block], smoothed.class_offset[:, b]
-    ratio = np.divide(
-        smoothed.scale[block], offset, out=np.ones_like(offset), where=offset > 0
-    )
+    ratio = smoothed.ratio(block)
     weights *= ratio[:, None]
     weights += class_offset
     np.log(weights, out=weights)
