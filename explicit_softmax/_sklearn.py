@@ -11,12 +11,13 @@ from sklearn.base import _fit_context
 from sklearn.utils._metadata_requests import _routing_enabled as routing_enabled
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
     process_routing,
 )
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_feature_names_in, _check_sample_weight
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -33,8 +34,10 @@ __all__ = [
     "MetadataRouter",
     "MethodMapping",
     "StrOptions",
+    "_check_feature_names_in",
     "_check_sample_weight",
     "_fit_context",
+    "_get_output_config",
     "check_matplotlib_support",
     "process_routing",
     "restored_on_error",

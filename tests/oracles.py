@@ -265,15 +265,26 @@ def mean_loss(scores, codes, sample_weight=None):
 
 
 def descent(
-    weights, intercept, rows, codes, *, step, batch_size, alpha=0.0, adaptive=True
+    weights,
+    intercept,
+    rows,
+    codes,
+    *,
+    step,
+    batch_size,
+    alpha=0.0,
+    adaptive=True,
+    first_square=0.0,
 ):
     """Parameters after each mini-batch of one epoch, rows in their order.
 
-    Adagrad where `adaptive`, else gradient descent; `alpha` pulls to the start.
+    Adagrad where `adaptive`, else gradient descent; `alpha` pulls to the start, and the
+    squared gradients of the weights add up from `first_square`.
     """
     start = weights
     weights, intercept = weights.copy(), intercept.copy()
-    weight_squares, intercept_squares = np.zeros_like(weights), 0.0 * intercept
+    weight_squares = np.full_like(weights, first_square)
+    intercept_squares = 0.0 * intercept
     after = []
     for first in range(0, len(rows), batch_size):
         batch = rows[first : first + batch_size]
@@ -290,3 +301,26 @@ def descent(
         intercept -= step * sums
         after.append((weights.copy(), intercept.copy()))
     return after
+
+
+def windows(documents, context_size, pad):
+    """Windows, nearest token first, and targets, one token at a time."""
+    contexts, targets = [], []
+    for document in documents:
+        for at, token in enumerate(document):
+            places = range(at - 1, at - 1 - context_size, -1)
+            before = [document[place] if place >= 0 else pad for place in places]
+            contexts.append(before)
+            targets.append(token)
+    return contexts, targets
+
+
+def window_features(contexts, n_tokens, aggregation):
+    """One-hot features of windows of ids, dense."""
+    size = len(contexts[0])
+    rows = np.zeros((len(contexts), n_tokens * (size if aggregation == "cat" else 1)))
+    for row, context in enumerate(contexts):
+        for place, token in enumerate(context):
+            shift = place * n_tokens if aggregation == "cat" else 0
+            rows[row, shift + token] += 1
+    return rows

@@ -1,0 +1,608 @@
+"""ContextWindowTransformer: vocabularies, features, and the literal noise model."""
+
+import copy
+import pickle
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from explicit_softmax import (
+    ContextWindowTransformer,
+    ExplicitSoftmaxClassifier,
+    context_windows,
+)
+from explicit_softmax.core import vocabulary as module
+from explicit_softmax.core.windows import TokenStream, count_windows
+from tests import oracles
+from tests.strategies import partitions, properties
+
+AGGREGATIONS = ["sum", "cat"]
+WORDS = np.array(["", "a", "b", "rose", "\N{GREEK SMALL LETTER PI}"], dtype=object)
+ROSE = [["a", "rose", "is", "a", "rose"], ["is", "rose", "a"]]
+
+
+@st.composite
+def id_windows(draw, largest=4):
+    shape = draw(st.tuples(st.integers(1, 8), st.integers(1, 3)))
+    cells = st.integers(-1, largest)
+    row = st.lists(cells, min_size=shape[1], max_size=shape[1])
+    return np.array(draw(st.lists(row, min_size=shape[0], max_size=shape[0])))
+
+
+def expected_features(windows, kept, aggregation):
+    """Dense features of windows of ids by the definition."""
+    kept = list(kept)
+    codes = [
+        [
+            len(kept) if i == -1 else kept.index(i) if i in kept else len(kept) + 1
+            for i in row
+        ]
+        for row in windows.tolist()
+    ]
+    return oracles.window_features(codes, len(kept) + 2, aggregation)
+
+
+def corpus(n_tokens=4, size=400, seed=0):
+    """Ids in which each follows each, and depends on both of the two before."""
+    rng = np.random.default_rng(seed)
+    tokens = [0, 1]
+    for _ in range(size):
+        choices = [tokens[-2], (tokens[-1] + 1) % n_tokens, rng.integers(n_tokens)]
+        tokens.append(int(rng.choice(choices, p=[0.5, 0.3, 0.2])))
+    return np.split(np.array(tokens), [50, 51, 53, 200])
+
+
+@pytest.fixture
+def lookups(request, monkeypatch):
+    """Ids counted and looked up in tables, or sorted."""
+    if request.param == "sorted":
+        monkeypatch.setattr(module, "_TABLE_IDS", 0)
+        monkeypatch.setattr(module, "_IDS_PER_TOKEN", 0)
+
+
+both_lookups = pytest.mark.parametrize("lookups", ["tables", "sorted"], indirect=True)
+
+
+@both_lookups
+@pytest.mark.usefixtures("lookups")
+@pytest.mark.parametrize("as_words", [False, True])
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_features_are_those_of_the_definition(aggregation, as_words):
+    @properties
+    @given(id_windows(), st.data())
+    def check(windows, data):
+        other = data.draw(id_windows(largest=6))
+        other = np.resize(other, (len(other), windows.shape[1]))
+        kept = sorted(set(windows.ravel()) - {-1})
+        context = ContextWindowTransformer(aggregation=aggregation, dtype=np.float32)
+        if as_words:
+            table = np.array(["", "a", "b", "c", "d", "e", "f", "g"])
+            context.fit(table[windows + 1])
+            assert context.categories_.tolist() == [table[i + 1] for i in kept]
+            features = context.transform(table[other + 1])
+        else:
+            context.fit(windows)
+            assert context.categories_.tolist() == kept
+            assert context.categories_.dtype == np.int64
+            features = context.transform(other)
+        assert isinstance(features, sp.csr_array)
+        assert features.dtype == np.float32
+        assert features.has_canonical_format
+        expected = expected_features(other, kept, aggregation)
+        assert_array_equal(features.toarray(), expected)
+        assert expected.shape[1] == context.n_blocks_ * (len(kept) + 2)
+        context.set_params(sparse_output=False)
+        assert_array_equal(
+            context.transform(other) if not as_words else expected, expected
+        )
+
+    check()
+
+
+@both_lookups
+@pytest.mark.usefixtures("lookups")
+def test_frequent_tokens_are_kept():
+    bounds = st.one_of(st.none(), st.integers(1, 5), st.floats(0.05, 0.6))
+
+    @properties
+    @given(id_windows(), st.one_of(st.none(), st.integers(1, 4)), bounds)
+    def check(windows, most, least):
+        counts = Counter(windows.ravel().tolist())
+        del counts[-1]
+        bound = 0 if least is None else least
+        if isinstance(least, float):
+            bound = least * sum(counts.values())
+        ranked = sorted(counts, key=lambda token: (-counts[token], token))
+        kept = sorted([token for token in ranked if counts[token] >= bound][:most])
+        context = ContextWindowTransformer(
+            max_categories=most, min_frequency=least, handle_unknown="error"
+        )
+        # What is cut was known: no error.
+        features = context.fit_transform(windows)
+        assert context.categories_.tolist() == kept
+        assert context.infrequent_categories_.tolist() == sorted(set(counts) - {*kept})
+        expected = expected_features(windows, kept, "cat")
+        assert_array_equal(features.toarray(), expected)
+
+    check()
+
+
+@pytest.mark.parametrize("noise", [False, True])
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@properties
+@given(data=st.data())
+def test_batches_in_any_order_equal_one_fit(aggregation, noise, data):
+    windows = data.draw(id_windows())
+    how = {
+        "aggregation": aggregation,
+        "max_categories": data.draw(st.sampled_from([None, 2])),
+        "min_frequency": data.draw(st.sampled_from([None, 2, 0.3])),
+        "noise": noise,
+        "sparse_output": False,
+    }
+    batches = data.draw(partitions(len(windows)))
+    as_words = data.draw(st.booleans())
+    values = np.take(WORDS, np.minimum(windows, 3) + 1) if as_words else windows
+    whole = ContextWindowTransformer(**how).fit(values)
+    streamed = ContextWindowTransformer(**how)
+    for batch in batches:
+        if batch.size:
+            streamed.partial_fit(values[batch])
+    assert_array_equal(streamed.categories_, whole.categories_)
+    assert_array_equal(streamed.infrequent_categories_, whole.infrequent_categories_)
+    assert_array_equal(streamed.transform(values), whole.transform(values))
+
+
+@properties
+@given(id_windows(), st.data())
+def test_context_size_is_as_if_there_were_no_other_columns(windows, data):
+    size = data.draw(st.integers(1, windows.shape[1]))
+    fewer = ContextWindowTransformer(context_size=size).fit(windows)
+    alone = ContextWindowTransformer().fit(windows[:, :size])
+    assert fewer.context_size_ == alone.context_size_ == fewer.n_blocks_ == size
+    assert_array_equal(fewer.categories_, alone.categories_)
+    difference = fewer.transform(windows) - alone.transform(windows[:, :size])
+    assert difference.nnz == 0
+    assert_array_equal(fewer.get_feature_names_out(), alone.get_feature_names_out())
+
+
+@properties
+@given(id_windows(), st.data())
+def test_rows_are_transformed_one_by_one(windows, data):
+    context = ContextWindowTransformer().fit(windows)
+    rows = data.draw(st.lists(st.integers(0, len(windows) - 1), min_size=1, max_size=5))
+    whole = context.transform(windows).toarray()
+    assert_array_equal(context.transform(windows[rows]).toarray(), whole[rows])
+
+
+@pytest.mark.parametrize(
+    "as_input",
+    [
+        lambda X: X,
+        lambda X: X.tolist(),
+        lambda X: X.astype(object),
+        lambda X: pd.DataFrame(X, columns=["one", "two"]),
+        lambda X: pd.DataFrame(X.astype(object)).astype("string"),
+        lambda X: pd.DataFrame(X).astype("category"),
+        np.asfortranarray,
+    ],
+    ids=["array", "list", "objects", "frame", "string frame", "categorical", "F"],
+)
+def test_strings_in_any_container(as_input):
+    X, _ = context_windows(ROSE, 2)
+    context = ContextWindowTransformer()
+    features = context.fit_transform(as_input(X))
+    assert context.categories_.tolist() == ["a", "is", "rose"]
+    assert (features != ContextWindowTransformer().fit_transform(X)).nnz == 0
+
+
+@pytest.mark.parametrize(
+    "as_input",
+    [
+        lambda X: X.astype(np.int8),
+        lambda X: X.astype(np.float32),
+        lambda X: X.astype(object),
+        lambda X: X.tolist(),
+        lambda X: pd.DataFrame(X),
+        lambda X: pd.DataFrame(X).astype("Int64"),
+    ],
+    ids=["int8", "float32", "objects", "list", "frame", "Int64"],
+)
+def test_ids_in_any_container(as_input):
+    X, _ = context_windows(corpus(), 3)
+    context = ContextWindowTransformer().fit(X)
+    other = ContextWindowTransformer().fit(as_input(X))
+    assert_array_equal(other.categories_, context.categories_)
+    assert (other.transform(as_input(X)) != context.transform(X)).nnz == 0
+    unsigned = ContextWindowTransformer().fit(np.array([[1], [200]], dtype=np.uint8))
+    assert unsigned.categories_.tolist() == [1, 200]
+
+
+def test_a_long_token_takes_no_room_from_the_others():
+    X = np.array([["x" * 1000, "a"], ["a", "b\0"]], dtype=object)
+    context = ContextWindowTransformer().fit(X)
+    assert context.categories_.tolist() == ["a", "b\0", "x" * 1000]
+    assert context.transform([["b", "b\0"]]).indices.tolist() == [4, 6]
+
+
+def test_huge_ids_are_looked_up_without_a_table():
+    X = np.array([[2**62, 5], [5, -1]])
+    context = ContextWindowTransformer().fit(X)
+    assert context.categories_.tolist() == [5, 2**62]
+    features = context.transform([[2**62 - 1, 2**62], [-1, 6]])
+    assert features.indices.tolist() == [3, 5, 2, 7]
+
+
+@pytest.mark.parametrize("categories", [["b", "z", "a"], np.array(["b", "z", "a"])])
+def test_given_categories_keep_their_order(categories):
+    context = ContextWindowTransformer(categories=categories, aggregation="sum")
+    features = context.fit_transform([["a", "b"], ["c", ""]]).toarray()
+    assert context.categories_.tolist() == ["b", "z", "a"]
+    assert_array_equal(features, [[1, 0, 1, 0, 0], [0, 0, 0, 1, 1]])
+    context.set_params(max_categories=2).fit([["a", "b"], ["a", "c"]])
+    assert context.categories_.tolist() == ["b", "a"]
+    assert context.infrequent_categories_.tolist() == ["z"]
+    # No token was seen: the first ones are kept.
+    context.fit([["", "c"]])
+    assert context.categories_.tolist() == ["b", "z"]
+
+
+def test_given_ids_in_any_order():
+    context = ContextWindowTransformer(categories=[7, 3], sparse_output=False)
+    assert_array_equal(context.fit_transform([[3], [7]])[:, :2], [[0, 1], [1, 0]])
+    by_range = ContextWindowTransformer(categories=range(3)).fit([[0]])
+    assert by_range.transform([[2], [3]]).indices.tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("pad", [-1, ""])
+def test_padding_only_leaves_an_empty_vocabulary(pad):
+    context = ContextWindowTransformer().fit([[pad, pad]])
+    assert context.categories_.size == 0
+    token = 3 if pad == -1 else "a"
+    assert context.transform([[pad, token]]).indices.tolist() == [0, 3]
+    assert context.partial_fit([[token, pad]]).categories_.tolist() == [token]
+
+
+def test_one_token():
+    context = ContextWindowTransformer(sparse_output=False).fit([["a"], ["a"]])
+    assert_array_equal(context.transform([["a"], ["b"]]), [[1, 0, 0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "aggregation", "names"),
+    [
+        ([["a", ""]], "sum", ["a", "<pad>", "<oov>"]),
+        (
+            [["a", ""]],
+            "cat",
+            ["a@-1", "<pad>@-1", "<oov>@-1", "a@-2", "<pad>@-2", "<oov>@-2"],
+        ),
+        ([[17, -1]], "sum", ["17", "<pad>", "<oov>"]),
+        ([["<pad>", "<<pad>>"]], "sum", ["<<pad>>", "<pad>", "<<<pad>>>", "<oov>"]),
+        ([["<oov>", "x@-1"]], "sum", ["<oov>", "x@-1", "<pad>", "<<oov>>"]),
+    ],
+)
+def test_feature_names(tokens, aggregation, names):
+    context = ContextWindowTransformer(aggregation=aggregation).fit(tokens)
+    found = context.get_feature_names_out()
+    assert found.tolist() == names
+    assert found.dtype == object
+    assert context.transform(tokens).shape[1] == len(names)
+
+
+def test_feature_names_are_distinct_whatever_the_tokens():
+    X = [["<pad>", "<pad>@-1"], ["<oov>@-2", "a"], ["a@-1", "a@-1@-2"]]
+    for aggregation in AGGREGATIONS:
+        context = ContextWindowTransformer(aggregation=aggregation).fit(X)
+        names = context.get_feature_names_out()
+        assert len(set(names)) == len(names)
+
+
+def test_names_of_columns():
+    frame = pd.DataFrame({"near": ["a", "b"], "far": ["", "a"]})
+    context = ContextWindowTransformer().fit(frame)
+    assert context.feature_names_in_.tolist() == ["near", "far"]
+    context.get_feature_names_out(["near", "far"])
+    with pytest.raises(ValueError, match="not equal to feature_names_in_"):
+        context.get_feature_names_out(["far", "near"])
+    with pytest.raises(ValueError, match="feature names should match"):
+        context.transform(frame[["far", "near"]])
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_set_output(noise):
+    X, _ = context_windows(ROSE, 2)
+    context = ContextWindowTransformer(sparse_output=False, noise=noise)
+    array = context.fit_transform(X)
+    frame = context.set_output(transform="pandas").fit_transform(
+        pd.DataFrame(X, index=np.arange(len(X)) + 5)
+    )
+    assert frame.columns.tolist() == context.get_feature_names_out().tolist()
+    assert_array_equal(frame, array)
+    assert frame.index[0] == 5
+
+
+def test_set_output_of_sparse_features():
+    X, _ = context_windows(ROSE, 2)
+    context = ContextWindowTransformer().fit(X)
+    with (
+        config_context(transform_output="pandas"),
+        pytest.raises(ValueError, match=r"pandas output .* set sparse_output=False"),
+    ):
+        context.transform(X)
+    context.set_output(transform="pandas")
+    with pytest.raises(ValueError, match="pandas output cannot hold sparse features"):
+        context.fit(X)
+
+
+def test_clone_and_pickle():
+    X, _ = context_windows(ROSE, 2)
+    for tokens in (X, np.unique(X, return_inverse=True)[1].reshape(X.shape)):
+        context = ContextWindowTransformer(max_categories=2).fit(tokens)
+        features = context.transform(tokens)
+        for other in (pickle.loads(pickle.dumps(context)), copy.deepcopy(context)):
+            assert (other.transform(tokens) != features).nnz == 0
+            other.partial_fit(tokens)
+        assert clone(context).get_params() == context.get_params()
+        with pytest.raises(NotFittedError):
+            clone(context).transform(tokens)
+
+
+def test_is_not_fitted():
+    for read in (
+        lambda context: context.n_blocks_,
+        lambda context: context.get_feature_names_out(),
+    ):
+        with pytest.raises(NotFittedError):
+            read(ContextWindowTransformer())
+
+
+BAD_TOKENS = [
+    ([[1, 2], [0, -5]], ValueError, "Negative values in data: row 1 .* token id -5"),
+    ([[1, 2], [0, 0.5]], ValueError, "row 1 holds a number that is not whole"),
+    ([[1, 2], [0, 2.0**63]], ValueError, "row 1 holds the token id .* beyond int64"),
+    (np.array([[1, 2], [0, 2**64 - 1]], dtype=np.uint64), ValueError, "row 1 holds"),
+    ([[1, 2], [0, np.nan]], ValueError, "NaN"),
+    (np.array([["a", 1]], dtype=object), TypeError, "row 0 holds a number and not a"),
+    ([["a", "b"], ["a", 1]], TypeError, "row 1 holds a number and not a string"),
+    ([[1, 2], [1, "a"]], TypeError, "row 1 holds a string and not a number"),
+    ([["a", "b"], ["a", None]], TypeError, "row 1 holds a NoneType and not a string"),
+    ([[b"a", b"b"]], TypeError, "ids. or strings, not values of type"),
+    ([[True, False]], TypeError, "not values of type bool"),
+    (np.array([[True, 1]], dtype=object), TypeError, "row 0 holds a bool and not a nu"),
+    ([1, 2], ValueError, "Reshape your data"),
+    (sp.csr_array([[1, 2]]), TypeError, "Sparse data was passed"),
+]
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "transform"])
+@pytest.mark.parametrize(("tokens", "error", "message"), BAD_TOKENS)
+def test_bad_tokens_leave_a_fit_as_it_was(tokens, error, message, method):
+    X = np.array([[0, 1], [1, 2]])
+    context = ContextWindowTransformer().fit(X)
+    before = dict(vars(context))
+    with pytest.raises(error, match=message):
+        getattr(context, method)(tokens)
+    assert vars(context) == before
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"context_size": 3}, "context_size=3 is more than the columns of X, 2"),
+        ({"context_size": 0}, "'context_size' parameter"),
+        ({"context_size": 1.5}, "'context_size' parameter"),
+        ({"aggregation": "mean"}, "'aggregation' parameter"),
+        ({"handle_unknown": "ignore"}, "'handle_unknown' parameter"),
+        ({"max_categories": 0}, "'max_categories' parameter"),
+        ({"min_frequency": 1.5}, "'min_frequency' parameter"),
+        ({"min_frequency": 0}, "'min_frequency' parameter"),
+        ({"noise": True}, "set sparse_output=False, or leave it to ExplicitSoftmax"),
+        ({"categories": "none"}, "'categories' parameter"),
+        ({"categories": []}, "categories must be a list of one token or more"),
+        ({"categories": [["a"], ["b"]]}, "shared by all columns, not an array of sh"),
+        ({"categories": ["a", "b", "a"]}, "categories hold 'a' twice"),
+        ({"categories": ["a", ""]}, "categories must not hold '', .* padding"),
+        ({"categories": ["a", 1]}, "categories cannot be read: row 1 holds a number"),
+        ({"categories": [1, 2.5]}, "categories cannot be read: row 1 .* not whole"),
+        ({"categories": [1, np.nan]}, "categories cannot be read: row 1 holds NaN"),
+        ({"categories": [3, 3]}, "categories hold 3 twice"),
+        ({"categories": [3, -1]}, "categories must not hold -1, .* padding"),
+        ({"categories": [3, 4]}, "tokens as strings, and categories had ids"),
+        (
+            {"categories": ["a"], "handle_unknown": "error"},
+            "row 1 holds the token 'b', which is not known",
+        ),
+    ],
+)
+def test_bad_parameters_leave_a_fit_as_it_was(parameters, message):
+    X = np.array([["a", ""], ["b", "a"]])
+    context = ContextWindowTransformer().fit(X)
+    context.set_params(**parameters)
+    before = dict(vars(context))
+    with pytest.raises((ValueError, TypeError), match=message):
+        context.fit(X)
+    assert vars(context) == before
+    fresh = clone(context)
+    with pytest.raises((ValueError, TypeError), match=message):
+        fresh.partial_fit(X)
+    assert vars(fresh) == vars(clone(context))
+
+
+def test_batches_that_do_not_go_together():
+    context = ContextWindowTransformer().partial_fit([["a", "b"]])
+    with pytest.raises(TypeError, match="ids, and the windows before had strings"):
+        context.partial_fit([[1, 2]])
+    with pytest.raises(TypeError, match="tokens as ids, and fit had strings"):
+        context.transform([[1, 2]])
+    with pytest.raises(ValueError, match=r"X has 1 features, but .* is expecting 2"):
+        context.partial_fit([["a"]])
+    with pytest.raises(ValueError, match=r"context_size=1 is not the same .*: 2"):
+        context.set_params(context_size=1).partial_fit([["a", "b"]])
+
+
+@pytest.mark.parametrize("tokens", [[["a", "b"], ["a", "c"]], [[0, 1], [0, 2]]])
+def test_unknown_tokens_are_an_error_if_asked_for(tokens):
+    context = ContextWindowTransformer(handle_unknown="error", context_size=1)
+    context.fit(tokens)
+    # The second column is not read.
+    assert context.transform(tokens).nnz == 2
+    unknown = [tokens[0], [tokens[1][1], tokens[0][0]]]
+    message = f"row 1 holds the token {tokens[1][1]!r}, which is not known"
+    with pytest.raises(ValueError, match=message):
+        context.transform(unknown)
+    context.set_params(handle_unknown="oov")
+    assert context.transform(unknown).indices.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_counts_of_the_pipeline_are_those_of_count_windows(aggregation):
+    documents, n_tokens, size = corpus(), 4, 3
+    stream = TokenStream.from_documents(documents, size, pad=n_tokens)
+    counts = count_windows(stream, n_tokens + 1, aggregation)
+    X, y = context_windows(documents, size)
+    context = ContextWindowTransformer(aggregation=aggregation).fit(X)
+    clf = ExplicitSoftmaxClassifier(n_blocks=context.n_blocks_)
+    clf.fit(context.transform(X), y)
+    found = clf.feature_count_.toarray().reshape(n_tokens, context.n_blocks_, -1)
+    expected = counts.dense().T.reshape(n_tokens, context.n_blocks_, -1)
+    assert_array_equal(found[:, :, : n_tokens + 1], expected)
+    assert not found[:, :, n_tokens + 1].any()
+    assert_array_equal(clf.class_count_, counts.class_count)
+
+
+def noise_documents(kind):
+    if kind == "many":
+        return corpus()
+    if kind == "oov":
+        # One token is too rare for the vocabulary.
+        return [*corpus(), np.array([0, 9, 1, 9, 2])]
+    # The second position of all windows is padding, with a p of zero but for its floor.
+    return np.array([[0, 1], [1, 0], [0, 0], [1, 1], [1, 0]]).tolist() * 3
+
+
+def literal_and_folded(kind, aggregation, size=2):
+    X, y = context_windows(noise_documents(kind), size)
+    if kind == "floor":
+        keep = X[:, 1] == -1
+        X, y = X[keep], y[keep]
+    n_blocks = size if aggregation == "cat" else 1
+    how = {"aggregation": aggregation, "min_frequency": 5 if kind == "oov" else None}
+    literal = ContextWindowTransformer(noise=True, sparse_output=False, **how)
+    return X, y, n_blocks, literal, ContextWindowTransformer(**how)
+
+
+@pytest.mark.parametrize("kind", ["many", "oov", "floor"])
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_literal_noise_is_one_hot_rows_times_the_embedding(aggregation, kind):
+    X, y, n_blocks, literal, one_hot = literal_and_folded(kind, aggregation)
+    rows = one_hot.fit_transform(X).toarray()
+    width = rows.shape[1] // n_blocks
+    blocks = [slice(b * width, (b + 1) * width) for b in range(n_blocks)]
+    fixed = oracles.fix(rows, y, max(y) + 1, blocks)
+    expected = rows @ oracles.noise_matrix(fixed, blocks)
+    assert_allclose(literal.fit_transform(X), expected, rtol=1e-13, atol=1e-15)
+    # The embedding keeps the norm of each block.
+    assert_allclose(expected.sum(axis=1), X.shape[1], rtol=1e-11)
+
+
+@pytest.mark.parametrize("kind", ["many", "oov", "floor"])
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_folded_noise_equals_the_literal_dense_model(aggregation, kind):
+    X, y, n_blocks, literal, one_hot = literal_and_folded(kind, aggregation)
+    given = {"inverse_temperature": 1.0, "n_blocks": n_blocks}
+    dense = make_pipeline(literal, ExplicitSoftmaxClassifier(smoothing=None, **given))
+    folded = make_pipeline(
+        one_hot, ExplicitSoftmaxClassifier(smoothing="noise", **given)
+    )
+    expected = dense.fit(X, y).predict_proba(X)
+    assert sp.issparse(folded[:-1].fit_transform(X))
+    assert_allclose(folded.fit(X, y).predict_proba(X), expected, rtol=0, atol=1e-10)
+    unseen = np.array([[3, 8], [8, 8], [-1, -1], [1, -1]])
+    assert_allclose(
+        folded.predict_proba(unseen), dense.predict_proba(unseen), rtol=0, atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("kind", ["many", "oov"])
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_inverse_temperature_one_is_the_theorem(aggregation, kind):
+    """Eq. 3 by hand, on the dense rows that the noise model makes positive."""
+    X, y, n_blocks, literal, one_hot = literal_and_folded(kind, aggregation)
+    rows = literal.fit_transform(X)
+    classes, codes = np.unique(y, return_inverse=True)
+    counts = oracles.cooccurrence(rows, codes, len(classes))
+    scores = rows @ oracles.theorem(counts, priming_number=X.shape[1])
+    expected = np.exp(oracles.log_probabilities(scores))
+    for features, smoothing in ((literal, None), (one_hot, "noise")):
+        clf = ExplicitSoftmaxClassifier(
+            smoothing=smoothing, inverse_temperature=1.0, n_blocks=n_blocks
+        )
+        found = make_pipeline(features, clf).fit(X, y).predict_proba(X)
+        assert_allclose(found, expected, rtol=0, atol=1e-10)
+
+
+def test_noise_in_single_precision():
+    X, _ = context_windows(corpus(), 2)
+    context = ContextWindowTransformer(noise=True, sparse_output=False)
+    exact = context.fit_transform(X)
+    single = context.set_params(dtype=np.float32).fit_transform(X)
+    assert single.dtype == np.float32
+    assert_allclose(single, exact, rtol=1e-6)
+
+
+def test_grid_search_over_window_aggregation_and_priming_number():
+    X, y = context_windows(corpus(size=600), 3)
+    pipeline = Pipeline(
+        [
+            ("context", ContextWindowTransformer()),
+            ("clf", ExplicitSoftmaxClassifier(inverse_temperature=0.9)),
+        ]
+    )
+    numbers = {"clf__priming_number": [1.0, "mean_norm"]}
+    grid = [
+        {"context__context_size": [size], "clf__n_blocks": [size], **numbers}
+        for size in (1, 2, 3)
+    ]
+    grid.append(
+        {
+            "context__context_size": [1, 2, 3],
+            "context__aggregation": ["sum"],
+            **numbers,
+        }
+    )
+    folds = KFold(3, shuffle=True, random_state=0)
+    search = GridSearchCV(pipeline, grid, scoring="neg_log_loss", cv=folds).fit(X, y)
+    assert len(search.cv_results_["params"]) == 12
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    # Tokens depend on the two before, and on which of them stands where.
+    assert search.best_params_["context__context_size"] >= 2
+    assert search.best_params_.get("context__aggregation", "cat") == "cat"
+    best = clone(pipeline).set_params(**search.best_params_)
+    losses = [
+        log_loss(y[test], best.fit(X[train], y[train]).predict_proba(X[test]))
+        for train, test in folds.split(X)
+    ]
+    assert search.best_score_ == pytest.approx(-np.mean(losses), abs=1e-12)
+    assert_allclose(search.predict_proba(X[:5]).sum(axis=1), 1.0)
+
+
+def test_blocks_of_another_window_are_an_error_that_names_them():
+    X, y = context_windows(corpus(n_tokens=5), 3)
+    pipeline = make_pipeline(
+        ContextWindowTransformer(context_size=2), ExplicitSoftmaxClassifier(n_blocks=3)
+    )
+    with pytest.raises(ValueError, match="n_blocks=3 does not divide the 14 features"):
+        pipeline.fit(X, y)
