@@ -1,0 +1,400 @@
+"""PositiveFeatures: what each method promises, and what it refuses."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.base import clone
+from sklearn.datasets import load_iris, make_classification
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import SplineTransformer, StandardScaler
+from sklearn.utils import get_tags
+
+from explicit_softmax import (
+    ExplicitSoftmaxClassifier,
+    ExplicitSoftmaxClassifierCV,
+    PositiveFeatures,
+)
+from tests.strategies import properties
+
+METHODS = ["bins", "split", "shift"]
+ROWS = np.array([[-1.0, 0.0, 2.0], [0.0, 2.0, 2.0], [3.0, 4.0, 2.0]])
+
+
+@st.composite
+def features(draw, max_rows=12, max_features=4):
+    """Rows of either sign, of many scales, with ties, zeros, and constant columns."""
+    shape = (draw(st.integers(1, max_rows)), draw(st.integers(1, max_features)))
+    values = st.one_of(
+        st.integers(-3, 3).map(float),
+        st.floats(-1e6, 1e6),
+        st.sampled_from([1e-300, -1e-300, 5e-324, 1.0 + 2**-52, 1e300, -1e300]),
+    )
+    return draw(hnp.arrays(np.float64, shape, elements=values))
+
+
+def transformers():
+    return st.builds(
+        PositiveFeatures,
+        method=st.sampled_from(METHODS),
+        n_bins=st.integers(2, 6),
+        scale=st.booleans(),
+    )
+
+
+def dense(rows):
+    return rows.toarray() if sp.issparse(rows) else rows
+
+
+@properties
+@given(features(), transformers())
+def test_features_are_non_negative_and_come_back(X, transformer):
+    positive = transformer.fit_transform(X)
+    assert positive.min() >= 0
+    assert np.isfinite(positive).all()
+    # What cancels is as large as the largest value of the feature.
+    tolerance = 8 * np.finfo(np.float64).eps * np.abs(X).max(axis=0) + 1e-307
+    back = transformer.inverse_transform(positive)
+    assert (np.abs(back - X) <= tolerance).all()
+    names = transformer.get_feature_names_out()
+    assert len(set(names)) == len(names) == positive.shape[1]
+
+
+@properties
+@given(features(), features(), st.integers(2, 6))
+def test_bins_of_each_feature_sum_to_one(X, others, n_bins):
+    transformer = PositiveFeatures(n_bins=n_bins).fit(X)
+    n_features = X.shape[1]
+    unseen = np.resize(others, (len(others), n_features))
+    for rows in (X, unseen, np.full((1, n_features), 1e308)):
+        positive = transformer.transform(rows)
+        assert positive.min() >= 0
+        starts = np.cumsum([0, *transformer.n_bins_[:-1]])
+        sums = np.add.reduceat(positive, starts, axis=1)
+        np.testing.assert_allclose(sums, 1.0, rtol=1e-15)
+        np.testing.assert_allclose(positive.sum(axis=1), n_features, rtol=1e-14)
+        assert (np.count_nonzero(positive, axis=1) <= 2 * n_features).all()
+    np.testing.assert_array_equal(
+        transformer.n_bins_, [len(knots) for knots in transformer.knots_]
+    )
+    assert (transformer.n_bins_ <= n_bins).all()
+
+
+@properties
+@given(features(), transformers())
+def test_sparse_output_is_the_same(X, transformer):
+    expected = transformer.fit_transform(X)
+    found = clone(transformer).set_params(sparse_output=True).fit_transform(X)
+    assert found.format == "csr"
+    assert isinstance(expected, np.ndarray)
+    np.testing.assert_array_equal(found.toarray(), expected)
+    np.testing.assert_allclose(
+        dense(transformer.inverse_transform(found)),
+        transformer.inverse_transform(expected),
+        rtol=1e-15,
+    )
+
+
+@properties
+@given(features(), st.booleans())
+def test_sparse_rows_split_as_dense_ones_do(X, scale):
+    transformer = PositiveFeatures(method="split", scale=scale)
+    expected = transformer.fit_transform(X)
+    for make in (sp.csr_array, sp.csr_matrix, sp.csc_array):
+        fitted = clone(transformer).fit(make(X))
+        np.testing.assert_array_equal(fitted.scale_, transformer.scale_)
+        found = fitted.transform(make(X))
+        assert found.format == "csr"
+        assert found.nnz == np.count_nonzero(expected)
+        np.testing.assert_array_equal(found.toarray(), expected)
+        assert sp.issparse(fitted.inverse_transform(found))
+        as_dense = fitted.set_params(sparse_output=False).transform(make(X))
+        np.testing.assert_array_equal(as_dense, expected)
+
+
+@properties
+@given(features(), transformers(), st.randoms(use_true_random=False))
+def test_order_of_rows_is_of_no_effect(X, transformer, random):
+    order = random.sample(range(len(X)), len(X))
+    expected = transformer.fit_transform(X)
+    np.testing.assert_array_equal(
+        clone(transformer).fit_transform(X[order]), expected[order]
+    )
+    # Nor what they are transformed with.
+    np.testing.assert_array_equal(transformer.transform(X[:1]), expected[:1])
+
+
+@pytest.mark.parametrize("method", ["split", "shift"])
+def test_scale_makes_units_of_no_effect(method):
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    units = np.array([2.0**-40, 1.0, 2.0**70])
+    fitted = PositiveFeatures(method=method)
+    expected = fitted.fit_transform(X)
+    assert expected.max() == 1.0
+    np.testing.assert_array_equal(fitted.fit_transform(X * units), expected)
+
+
+def test_bins_are_the_splines_of_degree_one():
+    rng = np.random.default_rng(1)
+    X, unseen = rng.normal(size=(50, 3)), 2 * rng.normal(size=(50, 3))
+    spline = SplineTransformer(
+        n_knots=5, degree=1, knots="quantile", extrapolation="constant"
+    ).fit(X)
+    bins = PositiveFeatures(n_bins=5).fit(X)
+    for rows in (X, unseen):
+        np.testing.assert_allclose(
+            bins.transform(rows), spline.transform(rows), rtol=0, atol=1e-13
+        )
+
+
+def test_two_bins_are_the_distances_from_both_ends():
+    X = np.random.default_rng(2).normal(size=(20, 1))
+    shifted = PositiveFeatures(method="shift").fit_transform(X)
+    bins = PositiveFeatures(n_bins=2).fit_transform(X)
+    np.testing.assert_allclose(bins, np.hstack([1 - shifted, shifted]), atol=1e-15)
+
+
+def test_split_and_shift_by_hand():
+    split = PositiveFeatures(method="split").fit(ROWS)
+    np.testing.assert_array_equal(split.scale_, [3, 4, 2])
+    np.testing.assert_array_equal(
+        split.transform([[-6.0, 1.0, 0.0]]), [[0, 0.25, 0, 2, 0, 0]]
+    )
+    shift = PositiveFeatures(method="shift").fit(ROWS)
+    np.testing.assert_array_equal(shift.data_min_, [-1, 0, 2])
+    np.testing.assert_array_equal(shift.scale_, [4, 4, 1])
+    np.testing.assert_array_equal(shift.transform(ROWS[1:2]), [[0.25, 0.5, 0]])
+    shift.set_params(scale=False).fit(ROWS)
+    np.testing.assert_array_equal(shift.transform(ROWS[1:2]), [[1, 2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("method", "transformed", "returned"),
+    [
+        # Linear above, and nothing below.
+        ("shift", [[0.0, 2.0, 0.0]], [[-1.0, 8.0, 2.0]]),
+        ("split", [[0, 2, 1, 3, 0, 0]], [[-9.0, 8.0, 2.0]]),
+        ("bins", [[1, 0, 0, 0, 0, 1, 1]], [[-1.0, 4.0, 2.0]]),
+    ],
+)
+def test_values_outside_the_fitted_range(method, transformed, returned):
+    transformer = PositiveFeatures(method=method, n_bins=3).fit(ROWS)
+    found = transformer.transform([[-9.0, 8.0, 2.0]])
+    np.testing.assert_array_equal(found, transformed)
+    np.testing.assert_array_equal(transformer.inverse_transform(found), returned)
+
+
+def test_quantiles_that_coincide_are_one_knot():
+    X = np.array([[0.0, 5.0]] * 8 + [[1.0, 5.0], [2.0, 5.0]])
+    transformer = PositiveFeatures(n_bins=4).fit(X)
+    np.testing.assert_array_equal(transformer.knots_[0], [0.0, 2.0])
+    np.testing.assert_array_equal(transformer.knots_[1], [5.0])
+    np.testing.assert_array_equal(transformer.n_bins_, [2, 1])
+    np.testing.assert_array_equal(
+        transformer.transform([[1.0, 7.0]]), [[0.5, 0.5, 1.0]]
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_row(method):
+    X = np.array([[-2.0, 0.0, 4.0]])
+    transformer = PositiveFeatures(method=method).fit(X)
+    expected = {
+        "bins": [[1, 1, 1]],
+        "shift": [[0, 0, 0]],
+        "split": [[0, 0, 1, 1, 0, 0]],
+    }
+    found = transformer.transform(X)
+    np.testing.assert_array_equal(found, expected[method])
+    np.testing.assert_array_equal(transformer.inverse_transform(found), X)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_float32_stays_float32(method):
+    X = np.random.default_rng(3).normal(size=(30, 3)).astype(np.float32)
+    transformer = PositiveFeatures(method=method)
+    found = transformer.fit_transform(X)
+    assert found.dtype == np.float32
+    expected = clone(transformer).fit_transform(X.astype(np.float64))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    back = transformer.inverse_transform(found)
+    assert back.dtype == np.float32
+    np.testing.assert_allclose(back, X, atol=1e-6)
+
+
+def test_rows_in_several_chunks(monkeypatch):
+    X = np.random.default_rng(4).normal(size=(25, 3))
+    transformer = PositiveFeatures().fit(X)
+    expected = transformer.transform(X)
+    monkeypatch.setattr("explicit_softmax.core.positive._CHUNK_VALUES", 12)
+    np.testing.assert_array_equal(transformer.transform(X), expected)
+    found = transformer.set_params(sparse_output=True).transform(X)
+    np.testing.assert_array_equal(found.toarray(), expected)
+
+
+NAMES = {
+    "bins": ["a[0]", "a[1]", "a[2]", "b[0]", "b[1]", "b[2]", "c[0]"],
+    "split": ["a+", "b+", "c+", "a-", "b-", "c-"],
+    "shift": ["a", "b", "c"],
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_names_and_pandas(method):
+    frame = pd.DataFrame(ROWS, columns=list("abc"))
+    transformer = PositiveFeatures(method=method, n_bins=3)
+    found = transformer.set_output(transform="pandas").fit_transform(frame)
+    assert list(found.columns) == NAMES[method]
+    assert list(transformer.get_feature_names_out()) == NAMES[method]
+    unnamed = PositiveFeatures(method=method, n_bins=3).fit(ROWS)
+    np.testing.assert_array_equal(unnamed.transform(ROWS), found.to_numpy())
+    assert unnamed.get_feature_names_out()[0].startswith("x0")
+    assert list(unnamed.get_feature_names_out(list("abc"))) == NAMES[method]
+    with pytest.raises(ValueError, match="input_features"):
+        transformer.get_feature_names_out(["d", "e", "f"])
+
+
+def test_another_method_leaves_nothing_of_the_first():
+    transformer = PositiveFeatures(method="shift").fit(ROWS)
+    expected = transformer.transform(ROWS)
+    transformer.set_params(method="bins")
+    np.testing.assert_array_equal(transformer.transform(ROWS), expected)
+    transformer.fit(ROWS)
+    assert not hasattr(transformer, "data_min_")
+    assert not hasattr(transformer, "scale_")
+    assert len(transformer.knots_) == 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_pickle_and_tags(method):
+    transformer = PositiveFeatures(method=method).fit(ROWS)
+    restored = pickle.loads(pickle.dumps(transformer))
+    np.testing.assert_array_equal(restored.transform(ROWS), transformer.transform(ROWS))
+    assert get_tags(transformer).input_tags.sparse == (method == "split")
+    assert not get_tags(transformer).input_tags.positive_only
+
+
+SPOILT = [(np.nan, "NaN: row 2"), (np.inf, "infinity: row 2"), (-np.inf, "infinity")]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("value", "message"), SPOILT)
+def test_bad_values_name_the_row_and_change_nothing(method, value, message):
+    transformer = PositiveFeatures(method=method).fit(ROWS)
+    before = set(vars(transformer))
+    expected = transformer.transform(ROWS)
+    bad = np.c_[ROWS, ROWS]
+    bad[2, 1] = value
+    with pytest.raises(ValueError, match=message):
+        transformer.fit(bad)
+    assert set(vars(transformer)) == before
+    assert transformer.n_features_in_ == 3
+    np.testing.assert_array_equal(transformer.transform(ROWS), expected)
+    with pytest.raises(ValueError, match=message):
+        transformer.transform(bad[:, :3])
+
+
+def test_bad_values_of_sparse_rows():
+    bad = ROWS.copy()
+    bad[2, 1] = np.nan
+    with pytest.raises(ValueError, match="NaN: row 2"):
+        PositiveFeatures(method="split").fit(sp.csr_array(bad))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        ({"method": "clip"}, "method"),
+        ({"n_bins": 1}, "n_bins"),
+        ({"n_bins": 2.5}, "n_bins"),
+        ({"scale": "max"}, "scale"),
+        ({"sparse_output": "yes"}, "sparse_output"),
+    ],
+)
+def test_bad_parameters_are_named(parameters, name):
+    with pytest.raises(ValueError, match=f"'{name}' parameter"):
+        PositiveFeatures(**parameters).fit(ROWS)
+
+
+@pytest.mark.parametrize("method", ["bins", "shift"])
+def test_sparse_rows_where_zeros_would_not_stay(method):
+    with pytest.raises(TypeError, match='use method="split", or pass X'):
+        PositiveFeatures(method=method).fit(sp.csr_array(ROWS))
+    fitted = PositiveFeatures(method=method).fit(ROWS)
+    with pytest.raises(TypeError, match="Sparse data"):
+        fitted.transform(sp.csr_array(ROWS))
+
+
+@pytest.mark.parametrize("method", ["bins", "shift"])
+def test_range_that_overflows(method):
+    with pytest.raises(ValueError, match="feature 1 spans more than float64 can hold"):
+        PositiveFeatures(method=method).fit([[0.0, -1e308], [1.0, 1e308]])
+
+
+@pytest.mark.parametrize("method", ["split", "shift"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_unseen_values_that_overflow(method, dtype):
+    transformer = PositiveFeatures(method=method).fit(np.array([[1e-30], [2e-30]]))
+    huge = np.array([[np.finfo(dtype).max]], dtype=dtype)
+    with pytest.raises(ValueError, match="clip the rows"):
+        transformer.transform(huge)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_inverse_of_rows_of_another_width(method):
+    transformer = PositiveFeatures(method=method).fit(ROWS)
+    with pytest.raises(ValueError, match="X has 5 features, and transform of this"):
+        transformer.inverse_transform(np.ones((2, 5)))
+
+
+def test_negative_features_are_told_of_this_transformer():
+    with pytest.raises(ValueError, match="transform them with PositiveFeatures"):
+        ExplicitSoftmaxClassifier().fit(ROWS, [0, 1, 1])
+    with pytest.raises(ValueError, match=r"row 0 contains -1.*PositiveFeatures"):
+        ExplicitSoftmaxClassifier().fit(np.abs(ROWS), [0, 1, 1]).predict(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("method", "sparse_output"),
+    [("bins", "auto"), ("bins", True), ("split", "auto"), ("shift", "auto")],
+)
+def test_pipeline_learns(method, sparse_output):
+    X, y = load_iris(return_X_y=True)
+    model = make_pipeline(
+        StandardScaler(),
+        PositiveFeatures(method=method, sparse_output=sparse_output),
+        ExplicitSoftmaxClassifierCV(),
+    )
+    assert model.fit(X[::2], y[::2]).score(X[1::2], y[1::2]) > 0.85
+
+
+def test_grid_search_over_methods_and_folds_of_unseen_values():
+    X, y = make_classification(
+        200, n_features=6, n_informative=4, class_sep=2.0, random_state=0
+    )
+    model = make_pipeline(PositiveFeatures(), ExplicitSoftmaxClassifier())
+    search = GridSearchCV(
+        model,
+        {"positivefeatures__method": METHODS, "positivefeatures__n_bins": [2, 10]},
+        scoring="neg_log_loss",
+        error_score="raise",
+        cv=3,
+    ).fit(X, y)
+    losses = -search.cv_results_["mean_test_score"]
+    # Of two classes that are equally frequent, unknowing costs log 2.
+    assert (losses < np.log(2)).all()
+    assert search.score(X, y) > -np.log(2)
+
+
+def test_temperature_for_the_bins_of_each_feature():
+    X, y = load_iris(return_X_y=True)
+    transformer = PositiveFeatures(n_bins=4).fit(X)
+    clf = ExplicitSoftmaxClassifierCV(n_blocks=transformer.n_bins_)
+    clf.fit(transformer.transform(X), y)
+    assert clf.inverse_temperature_.shape == (4,)
