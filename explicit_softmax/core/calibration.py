@@ -9,10 +9,13 @@ import numpy as np
 import scipy.optimize
 from numpy.typing import NDArray
 
-from explicit_softmax.core.cooccurrence import FloatArray
+from explicit_softmax.core.cooccurrence import FloatArray, row_blocks
 from explicit_softmax.core.leave_one_out import LeaveOneOut
 from explicit_softmax.core.loss import cross_entropy_residual
 from explicit_softmax.core.solution import Translation
+
+# Scores of a chunk of rows, and what they are made of, stay in cache.
+_CHUNK_VALUES = 2**16
 
 Intercepts: TypeAlias = Literal["none", "each", "columns", "exponent"]
 
@@ -50,6 +53,7 @@ def calibrate(
     beta: FloatArray | None = None,
     norm_weight: float | None = None,
     intercepts: Intercepts = "none",
+    start: FloatArray | None = None,
     tol: float = 1e-13,
 ) -> Calibration:
     """Minimise the leave-one-out log-loss, a convex problem in few numbers.
@@ -71,6 +75,8 @@ def calibrate(
         columns too (the translating weights of Eq. 12, which matter where norms of
         rows differ); or the exponent of the class frequency, ``shift = x log n``, where
         the classes are too many for the rows.
+    start : ndarray of shape (n_blocks,), default=None
+        Inverse temperatures to start from where they are chosen.
     tol : float, default=1e-13
         Relative decrease of the loss at which to stop.
 
@@ -93,27 +99,28 @@ def calibrate(
         nan = float("nan")
         return Calibration(np.asarray(betas, float), gamma, no_shift, no_shift, nan)
     # Scores are fixed + sum_j point_j * directions_j (+ a shift for each class).
-    fixed = np.zeros((n_rows, n_classes))
+    fixed = np.zeros((n_rows, n_classes), dtype=held_out.evidence.dtype)
     factor = held_out.prior_factor(priming_number, translation)
     fixed += factor * held_out.log_count
-    directions: list[NDArray[np.float64]] = []
-    start: list[float] = []
+    directions: list[FloatArray] = []
+    first: list[float] = []
     bounds: list[tuple[float | None, float | None]] = []
     if beta is None:
         directions.extend(held_out.evidence)
-        start.extend([1.0 / held_out.mean_norm] * n_blocks)
+        even = np.full(n_blocks, 1.0 / held_out.mean_norm)
+        first.extend(even if start is None else start)
         bounds.extend([(0.0, None)] * n_blocks)
     else:
         fixed += np.tensordot(np.asarray(beta, float), held_out.evidence, axes=1)
     if norm_weight is None:
         directions.append(factor * held_out.log_norm)
-        start.append(1.0)
+        first.append(1.0)
         bounds.append((0.0, 1.0))
     else:
         fixed += norm_weight * factor * held_out.log_norm
     if intercepts == "exponent":
         directions.append(held_out.log_count)
-        start.append(0.0)
+        first.append(0.0)
         bounds.append((None, None))
     n_directions = len(directions)
     # What the numbers of each class are multiplied by in each row.
@@ -122,37 +129,41 @@ def calibrate(
         "each": [np.ones_like(norms)],
         "columns": [np.ones_like(norms), norms],
     }.get(intercepts, [])
-    start.extend([0.0] * (n_classes * len(class_factors)))
+    first.extend([0.0] * (n_classes * len(class_factors)))
     bounds.extend([(None, None)] * (n_classes * len(class_factors)))
-    units = np.ones(len(start))
+    units = np.ones(len(first))
     if beta is None:
         units[:n_blocks] = _curvature_units(held_out)
     # Which numbers are shifts or stand for them, and so have a prior.
-    shifted = np.arange(len(start)) >= n_directions - (intercepts == "exponent")
+    shifted = np.arange(len(first)) >= n_directions - (intercepts == "exponent")
     weights, total_weight = held_out.weights, float(held_out.weights.sum())
 
     def objective(point: FloatArray) -> tuple[float, FloatArray]:
         values = point * units
-        scores = fixed.copy()
-        for value, direction in zip(values, directions, strict=False):
-            scores += value * direction
         shifts = values[n_directions:].reshape(-1, n_classes)
-        for shift, factor in zip(shifts, class_factors, strict=True):
-            scores += shift * factor
-        losses, residual = cross_entropy_residual(scores, held_out.codes)
-        residual *= weights[:, None]
-        # A BLAS dot product would wake its threads for a few thousand numbers.
-        gradient = np.concatenate(
-            [[(residual * d).sum() for d in directions]]
-            + [(residual * factor).sum(axis=0) for factor in class_factors]
-        )
-        gradient *= units
+        loss = 0.0
+        slopes = np.zeros(n_directions)
+        sums = np.zeros_like(shifts)
+        # Chunks of rows stay in cache from the scores to the last product with them.
+        for chunk in row_blocks(n_rows, n_classes, _CHUNK_VALUES):
+            scores = fixed[chunk].copy()
+            for value, direction in zip(values, directions, strict=False):
+                scores += float(value) * direction[chunk]
+            for shift, factor in zip(shifts, class_factors, strict=True):
+                scores += shift * factor[chunk]
+            losses, residual = cross_entropy_residual(scores, held_out.codes[chunk])
+            residual *= weights[chunk, None]
+            # A BLAS dot product would wake its threads for a few thousand numbers.
+            slopes += [np.einsum("ij,ij", residual, d[chunk]) for d in directions]
+            for total, factor in zip(sums, class_factors, strict=True):
+                total += (residual * factor[chunk]).sum(axis=0)
+            loss += float((losses * weights[chunk]).sum())
+        gradient = np.concatenate([slopes, sums.ravel()]) * units
         gradient[shifted] += values[shifted]
-        loss = float((losses * weights).sum())
         loss += 0.5 * float((values[shifted] ** 2).sum())
         return loss / total_weight, gradient / total_weight
 
-    values = np.array(start)
+    values = np.array(first)
     if values.size:
         bounds = [
             (low, None if high is None else high / unit)

@@ -90,10 +90,14 @@ class Decoder:
 
     def dense_weights(self) -> FloatArray:
         """All weights as one ndarray (n_features, n_classes)."""
-        weights = self.weights.toarray() if self.is_sparse else self.weights
+        if not self.is_sparse:
+            return np.ascontiguousarray(self.weights)
+        weights: FloatArray = self.weights.toarray()
         if self.left.shape[1]:
-            weights = weights + self.left @ self.right.T
-        return np.ascontiguousarray(weights)
+            # Block by block: the low-rank part would take as much memory again.
+            for block in row_blocks(len(weights), self.n_classes, _WORK_VALUES):
+                weights[block] += self.left[block] @ self.right.T
+        return weights
 
     def densify(self) -> Decoder:
         """The same scores from dense weights."""

@@ -1,13 +1,30 @@
-"""Mini-batch Adagrad and gradient descent on the log-loss, rows dense or sparse."""
+"""Mini-batch Adagrad and gradient descent on the log-loss, rows dense or sparse.
+
+Rows are read in batches, so that windows may be made into features batch by batch.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import scipy.sparse as sp
 
-from explicit_softmax.core.cooccurrence import FloatArray
+from explicit_softmax.core.cooccurrence import (
+    FloatArray,
+    IntArray,
+    Rows,
+    row_blocks,
+)
 from explicit_softmax.core.loss import cross_entropy_residual
 from explicit_softmax.core.refinement_state import Monitor, Problem
+
+# Features of a batch of sparse rows that take their steps at a time.
+_FEATURES_AT_A_TIME = 64
+
+# Rows whose features are counted at a time.
+_COUNTED_ROWS = 2**18
 
 
 class _Steps:
@@ -24,11 +41,12 @@ class _Steps:
         adaptive: bool,
         average: bool,
         least: float,
+        first_square: float = 0.0,
     ) -> None:
         self.values = values
         self.step = step
         self.least = least
-        self.squares = np.zeros_like(values) if adaptive else None
+        self.squares = np.full_like(values, first_square) if adaptive else None
         self.correction = np.zeros_like(values) if average else None
         self.n_steps = 0
 
@@ -43,7 +61,6 @@ class _Steps:
         if self.correction is not None:
             gradient *= self.n_steps
             self.correction[at] -= gradient
-        self.n_steps += 1
 
     def epoch_mean(self) -> FloatArray:
         """Mean of the values over the steps since the last call, or the last values."""
@@ -66,41 +83,44 @@ def descend(
     max_iter: int,
     shuffle: bool,
     average: bool,
+    epoch_size: int | None = None,
 ) -> None:
-    """Run epochs until `monitor` stops them.
+    """Run epochs, of all rows or of `epoch_size`, until `monitor` stops them.
 
-    With sparse rows a batch reads and writes the weights of its own features only. The
-    penalty then falls due at those features, multiplied by one over the probability
-    that a batch has them, so that its expectation is that of the objective.
+    With sparse rows a batch reads and writes the weights of its own features only, some
+    at a time, so that what is computed for them stays in cache. The penalty then falls
+    due at those features, multiplied by one over the probability that a batch has them,
+    so that its expectation is that of the objective.
+
+    Adagrad divides by the root of the summed squares of the gradients so far, which at
+    first makes a full step of the smallest gradient: a feature that is seen for the
+    first time would lose evidence for all classes but one. With sparse rows the sums
+    therefore start at the square of the gradient of one row that is wrong about a
+    class.
     """
     rows, codes, centre = problem.rows, problem.codes, problem.centre
-    n_rows = rows.shape[0]
-    sparse = sp.issparse(rows)
+    sparse = not isinstance(rows, np.ndarray)
     # Gradients scale with the features, the guard against division by zero with them.
     least = 1e-10 * problem.unit
-    weights = _Steps(problem.start.copy(), step, adaptive, average, least)
+    first_square = (problem.unit / batch_size) ** 2 if sparse else 0.0
+    weights = _Steps(problem.start.copy(), step, adaptive, average, least, first_square)
     # The intercept of centred features, with a step in its own unit.
     shift = intercept if centre is None else intercept + centre @ problem.start
     offset_step = step * (problem.unit if adaptive else problem.row_square)
     offset = _Steps(shift, offset_step, adaptive, average, 1e-10)
-    due = _inverse_touch_probability(rows, batch_size) if sparse else None
-    order = np.arange(n_rows)
+    due: FloatArray | None = None
+    if problem.alpha and sparse:
+        due = _inverse_touch_probability(rows, batch_size)
     everywhere = slice(None)
-    for _ in range(max_iter):
-        if shuffle:
-            order = problem.rng.permutation(n_rows)
+    for order in islice(_epochs(problem, epoch_size, shuffle), max_iter):
         total = 0.0
-        for first in range(0, n_rows, batch_size):
+        for first in range(0, order.size, batch_size):
             members = order[first : first + batch_size]
-            at: FloatArray | slice = everywhere
             batch = rows[members]
-            if sparse:
-                batch, at = _narrow(batch)
-            current = weights.values[at]
-            scores = batch @ current
+            scores = batch @ weights.values
             scores += offset.values
             if centre is not None:
-                scores -= centre @ current
+                scores -= centre @ weights.values
             losses, residual = cross_entropy_residual(scores, codes[members])
             if problem.weight is not None:
                 residual *= problem.weight[members, None]
@@ -108,16 +128,19 @@ def descend(
             residual /= len(members)
             total += float(losses.sum())
             sums = residual.sum(axis=0)
-            gradient = batch.T @ residual
-            if centre is not None:
-                gradient -= centre[:, None] * sums
-            if problem.alpha:
-                pull = problem.alpha * (current - problem.start[at])
-                gradient += pull if due is None else pull * due[at, None]
-            weights.take(gradient, at)
+            for part, at in _by_feature(batch) if sparse else [(batch.T, everywhere)]:
+                gradient = part @ residual
+                if centre is not None:
+                    gradient -= centre[:, None] * sums
+                if problem.alpha:
+                    pull = problem.alpha * (weights.values[at] - problem.start[at])
+                    gradient += pull if due is None else pull * due[at, None]
+                weights.take(gradient, at)
             offset.take(sums, everywhere)
+            weights.n_steps += 1
+            offset.n_steps += 1
         weight_mean, offset_mean = weights.epoch_mean(), offset.epoch_mean()
-        loss = total / n_rows
+        loss = total / order.size
         if problem.alpha:
             away = weight_mean - problem.start
             loss += 0.5 * problem.alpha * float(np.vdot(away, away))
@@ -127,18 +150,38 @@ def descend(
             return
 
 
-def _narrow(batch: sp.csr_array) -> tuple[sp.csr_array, FloatArray]:
-    """The batch over its own features only, and which these are."""
+def _by_feature(batch: sp.csr_array) -> Iterator[tuple[sp.csr_array, IntArray]]:
+    """Parts of the transposed batch: some of its own features, and which these are."""
     touched, column = np.unique(batch.indices, return_inverse=True)
-    shape = (batch.shape[0], touched.size)
-    return sp.csr_array(
-        (batch.data, column.ravel(), batch.indptr), shape=shape
-    ), touched
+    narrow = sp.csr_array(
+        (batch.data, column.ravel(), batch.indptr),
+        shape=(batch.shape[0], touched.size),
+    )
+    by_feature = narrow.T.tocsr()
+    for start in range(0, touched.size, _FEATURES_AT_A_TIME):
+        part = slice(start, start + _FEATURES_AT_A_TIME)
+        yield by_feature[part], touched[part]
 
 
-def _inverse_touch_probability(rows: sp.csr_array, batch_size: int) -> FloatArray:
+def _epochs(
+    problem: Problem, epoch_size: int | None, shuffle: bool
+) -> Iterator[IntArray]:
+    """Rows of each epoch; short epochs go on where the last one ended."""
+    n_rows = problem.rows.shape[0]
+    size = n_rows if epoch_size is None else min(epoch_size, n_rows)
+    while True:
+        order = problem.rng.permutation(n_rows) if shuffle else np.arange(n_rows)
+        for first in range(0, n_rows - size + 1, size):
+            yield order[first : first + size]
+
+
+def _inverse_touch_probability(rows: Rows, batch_size: int) -> FloatArray:
     """One over the probability that a batch holds a non-zero of each feature."""
-    share = np.bincount(rows.indices, minlength=rows.shape[1]) / rows.shape[0]
+    n_rows, n_features = rows.shape
+    counts = np.zeros(n_features, dtype=np.int64)
+    for chunk in row_blocks(n_rows, 1, _COUNTED_ROWS):
+        counts += np.bincount(rows[chunk].indices, minlength=n_features)
+    share = counts / n_rows
     touched = -np.expm1(batch_size * np.log1p(-np.minimum(share, 1 - 1e-12)))
     inverse = np.divide(1.0, touched, out=np.ones_like(touched), where=touched > 0)
     return np.asarray(inverse, dtype=rows.dtype)

@@ -89,6 +89,7 @@ def refine(
     shuffle: bool = True,
     standardize: bool = True,
     average: bool = True,
+    epoch_size: int | None = None,
     rng: Any = None,
     callback: IterationCallback | None = None,
 ) -> Refinement:
@@ -100,8 +101,9 @@ def refine(
         Start: a decoder's dense weights, or those of `cold_start`. Not changed.
     intercept : ndarray of shape (n_classes,)
         Start. Not changed.
-    rows : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
-        Features. Their dtype is that of all products.
+    rows : ndarray, scipy.sparse CSR, or OneHotWindows of shape (n_rows, n_features)
+        Features. Their dtype is that of all products. Windows are made into features
+        batch by batch, and need a mini-batch solver.
     codes : ndarray of int, shape (n_rows,)
         Class of each row.
     sample_weight : ndarray of shape (n_rows,), default=None
@@ -134,6 +136,9 @@ def refine(
         Centre and scale as described at the top of this module.
     average : bool, default=True
         Give the mean of the weights over each epoch in place of the last ones.
+    epoch_size : int, default=None
+        Rows of an epoch of the mini-batch solvers; all rows by default. Epochs of fewer
+        rows take turns until all rows were seen once.
     rng : numpy.random.RandomState or Generator, default=None
         Order of the rows; a generator of seed 0 by default.
     callback : callable, default=None
@@ -188,6 +193,7 @@ def refine(
                 max_iter=max_iter,
                 shuffle=shuffle,
                 average=average,
+                epoch_size=epoch_size,
             )
         else:
             raise ValueError(
@@ -201,7 +207,7 @@ def _standard(
 ) -> tuple[FloatArray | None, float, float]:
     """Centre, unit, and row_square of `Problem`."""
     sample, share = sample_rows(rows, weight)
-    if sp.issparse(rows):
+    if sp.issparse(sample):
         squares = np.asarray(sample.power(2).sum(axis=1), dtype=np.float64).ravel()
         row_square = float(squares @ share)
         n_nonzero = float(np.diff(sample.indptr) @ share)

@@ -145,8 +145,9 @@ def sample_rows(
     Drawn, not taken at regular steps: rows often have a period (the scans of MNIST do).
     """
     n_rows = rows.shape[0]
-    weights = np.ones(n_rows) if weight is None else weight.astype(np.float64)
+    members = np.arange(min(n_rows, _SAMPLE_ROWS))
     if n_rows > _SAMPLE_ROWS:
-        drawn = np.random.default_rng(0).permutation(n_rows)[:_SAMPLE_ROWS]
-        rows, weights = rows[np.sort(drawn)], weights[np.sort(drawn)]
-    return rows, weights / weights.sum()
+        rng = np.random.default_rng(0)
+        members = np.sort(rng.choice(n_rows, size=_SAMPLE_ROWS, replace=False))
+    weights = np.ones(members.size) if weight is None else weight[members].astype(float)
+    return rows[members], weights / weights.sum()

@@ -1,0 +1,183 @@
+"""Documents of a language model to token ids, and back: strings or ids as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Documents that are encoded at a time, and characters: encodings are much larger than
+# the ids that are kept of them.
+_BATCH_DOCUMENTS = 256
+_BATCH_CHARACTERS = 2**22
+
+_OOV = "<oov>"
+
+
+@dataclass(frozen=True, eq=False)
+class TokenIds:
+    """Vocabulary of a language model.
+
+    Ids run from 0 to ``size - 1``; the last but one is out-of-vocabulary, the last the
+    padding. A tokenizer's own id of unknown tokens becomes the former.
+
+    Parameters
+    ----------
+    size : int
+        Number of ids.
+    tokenizer : tokenizers.Tokenizer or None
+        Turns strings into ids; None where documents are ids.
+    """
+
+    size: int
+    tokenizer: Any = None
+
+    @property
+    def oov(self) -> int:
+        """Id of out-of-vocabulary tokens."""
+        return self.size - 2
+
+    @property
+    def pad(self) -> int:
+        """Id of the padding; never a target."""
+        return self.size - 1
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> TokenIds:
+        """Vocabulary of a trained tokenizer."""
+        n_tokens = tokenizer.get_vocab_size() - (_unknown_id(tokenizer) is not None)
+        return cls(n_tokens + 2, tokenizer)
+
+    @classmethod
+    def trained(cls, documents: list[str], size: int) -> TokenIds:
+        """Byte-pair encoding of at most `size` ids, learned from strings."""
+        try:
+            from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+        except ImportError as error:
+            raise ImportError(
+                "documents that are strings need the tokenizers library: "
+                "pip install 'explicit_softmax[lm]', or give token ids"
+            ) from error
+        check_strings(documents)
+        tokenizer = Tokenizer(models.BPE(unk_token=_OOV))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=size - 1, special_tokens=[_OOV], show_progress=False
+        )
+        tokenizer.train_from_iterator(documents, trainer)
+        return cls.of(tokenizer)
+
+    def encode(self, documents: Iterable[Any]) -> list[NDArray[np.int32]]:
+        """Ids of documents, empty ones included.
+
+        Raises
+        ------
+        TypeError
+            If documents are strings and the model is of ids, or the other way round.
+        ValueError
+            If an id is out of range.
+        """
+        if self.tokenizer is None:
+            return [
+                self._checked(document, number)
+                for number, document in enumerate(documents)
+            ]
+        documents = list(documents)
+        check_strings(documents)
+        return [ids for batch in _batches(documents) for ids in self._tokenized(batch)]
+
+    def equals(self, other: TokenIds) -> bool:
+        """Whether the same strings or ids have the same meaning."""
+        if self.size != other.size or (self.tokenizer is None) != (
+            other.tokenizer is None
+        ):
+            return False
+        if self.tokenizer is None or self.tokenizer is other.tokenizer:
+            return True
+        return bool(self.tokenizer.to_str() == other.tokenizer.to_str())
+
+    def __str__(self) -> str:
+        of = "token ids" if self.tokenizer is None else "tokens of strings"
+        return f"{self.size} {of}"
+
+    def decode(self, ids: NDArray[np.integer[Any]]) -> str:
+        """Text of ids; those out of vocabulary and pads are left out."""
+        unknown = _unknown_id(self.tokenizer)
+        ids = np.asarray(ids)[np.asarray(ids) < self.oov].astype(np.int64)
+        if unknown is not None:
+            ids = ids + (ids >= unknown)
+        return str(self.tokenizer.decode(ids.tolist()))
+
+    def _tokenized(self, texts: list[str]) -> Iterator[NDArray[np.int32]]:
+        unknown = _unknown_id(self.tokenizer)
+        # The fast form leaves out offsets, which nothing here needs.
+        encode = getattr(
+            self.tokenizer, "encode_batch_fast", self.tokenizer.encode_batch
+        )
+        for encoding in encode(texts, add_special_tokens=False):
+            ids = np.array(encoding.ids, dtype=np.int32)
+            if unknown is not None:
+                is_oov = ids == unknown
+                ids -= ids > unknown
+                ids[is_oov] = self.oov
+            yield ids
+
+    def _checked(self, document: Any, number: int) -> NDArray[np.int32]:
+        if isinstance(document, str):
+            raise TypeError(
+                f"document {number} is a string: documents are all strings, or all "
+                "sequences of token ids"
+            )
+        ids = np.asarray(document)
+        if ids.ndim != 1:
+            raise TypeError(
+                f"document {number} must be a sequence of token ids, not "
+                f"{type(document).__name__}; documents are a list of such sequences"
+            )
+        if not ids.size:
+            return np.zeros(0, dtype=np.int32)
+        if ids.dtype.kind not in "iu":
+            hint = "; join tokens that are strings to a text" * (ids.dtype.kind in "UO")
+            raise TypeError(
+                f"document {number} must be token ids (integers), not of type "
+                f"{ids.dtype}{hint}"
+            )
+        lowest, highest = ids.min(), ids.max()
+        if lowest < 0 or highest > self.oov:
+            raise ValueError(
+                f"document {number} has the token id "
+                f"{lowest if lowest < 0 else highest}, which is out of range: with a "
+                f"vocabulary of {self.size}, ids run from 0 to {self.oov}, the last of "
+                f"which is out-of-vocabulary ({self.pad} is padding)"
+            )
+        return ids.astype(np.int32, copy=False)
+
+
+def check_strings(documents: list[Any]) -> None:
+    """TypeError if a document is no string."""
+    for number, text in enumerate(documents):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"document {number} is not a string but {type(text).__name__}: "
+                "documents are all strings, or all sequences of token ids"
+            )
+
+
+def _unknown_id(tokenizer: Any) -> int | None:
+    unknown = getattr(tokenizer.model, "unk_token", None)
+    return None if unknown is None else tokenizer.token_to_id(unknown)
+
+
+def _batches(texts: list[str]) -> Iterator[list[str]]:
+    start, characters = 0, 0
+    for number, text in enumerate(texts, 1):
+        characters += len(text)
+        if characters >= _BATCH_CHARACTERS or number - start == _BATCH_DOCUMENTS:
+            yield texts[start:number]
+            start, characters = number, 0
+    if start < len(texts):
+        yield texts[start:]
