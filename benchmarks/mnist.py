@@ -266,6 +266,7 @@ def _add_paper_curve(results: Results, curve: Curve) -> None:
         f"{curve.n_epochs} epochs, {stop}, best {curve.best_epoch}",
         "1 run",
     )
+    results.records[-1] |= {"epochs": curve.n_epochs, "stopped": curve.stopped}
 
 
 def _refine_to_reference(

@@ -105,7 +105,7 @@ def main(argv: list[str] | None = None) -> None:
     numbers = np.arange(1, (arguments.numbers or X.shape[1]) + 1)
     if arguments.fast:
         numbers = numbers[:10]
-    classes, codes = np.unique(y, return_inverse=True)
+    codes = np.unique(y, return_inverse=True)[1]
     smoothing = _smoothing(X, codes)
     fits: dict[str, Callable[[NDArray[np.int64]], Any]] = {
         LEAVE_ONE_OUT: lambda tried: leave_out(X, codes, tried, smoothing),
@@ -115,21 +115,10 @@ def main(argv: list[str] | None = None) -> None:
     rounds = 1 if arguments.fast else ROUNDS
     with threadpool_limits(arguments.threads), Steps(7) as announce:
         rows, found = time_methods(fits, numbers, rounds, announce)
-        held_out = Scores.held_out(found.held_out)
         announce("product of rows and weights")
         product = _product_seconds(X, found.evidence)
         announce("accuracies")
-        test_codes = np.searchsorted(classes, images.y_test)
-        test = Scores.of_rows(found.evidence, images.X_test, test_codes)
-        test_loss, test_accuracy = test.curves(numbers)
-        curves = Curves(
-            numbers,
-            float(found.held_out.norms.mean()),
-            found.losses,
-            held_out.curves(numbers)[1],
-            test_loss,
-            test_accuracy,
-        )
+        curves = scan(images, numbers, found)
     print(f"data: {images.note}{'; first rows only' if arguments.fast else ''}")
     limit = arguments.threads or "not limited"
     print(f"threads of BLAS and OpenMP: {limit} ({cpu_count()} processors)")
@@ -146,6 +135,27 @@ def main(argv: list[str] | None = None) -> None:
         draw(arguments.figure, images.note.partition(",")[0], curves)
     elif arguments.figure:
         print("matplotlib is not installed: no figure is drawn")
+
+
+def scan(
+    images: Images, numbers: NDArray[np.int64], found: LeftOut | None = None
+) -> Curves:
+    """Log-losses and accuracies at every K, by leave-one-out and on test rows."""
+    classes, codes = np.unique(images.y_train, return_inverse=True)
+    if found is None:
+        smoothing = _smoothing(images.X_train, codes)
+        found = leave_out(images.X_train, codes, numbers, smoothing)
+    test_codes = np.searchsorted(classes, images.y_test)
+    test = Scores.of_rows(found.evidence, images.X_test, test_codes)
+    test_loss, test_accuracy = test.curves(numbers)
+    return Curves(
+        numbers,
+        float(found.held_out.norms.mean()),
+        found.losses,
+        Scores.held_out(found.held_out).curves(numbers)[1],
+        test_loss,
+        test_accuracy,
+    )
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.extmath import softmax
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from explicit_softmax._doc_link import DocumentationLinkMixin
 from explicit_softmax._explicit_model import Setting, Solution, solve_counts
 from explicit_softmax._sklearn import (
     CallbackSupportMixin,
@@ -60,7 +61,9 @@ SHARED_CONSTRAINTS: dict[str, list[Any]] = {
 _CHUNK_VALUES = 2**20
 
 
-class BaseExplicitClassifier(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
+class BaseExplicitClassifier(
+    DocumentationLinkMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator
+):
     """Predictions from a decoder that is solved when it is first read.
 
     A subclass sets `classes_` and the private attributes below, and has `_setting`.

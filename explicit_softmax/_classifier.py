@@ -43,7 +43,7 @@ class ExplicitSoftmaxClassifier(CountingClassifier):
     ----------
     priming_number : "mean_norm" or float, default="mean_norm"
         K, the norm of a row (after `norm_exponent`); the mean over rows by default. It
-        matters through the weight of the class prior, |h|/K for a row h.
+        matters through the weight of the class prior, ``|h|/K`` for a row h.
     inverse_temperature : "auto", float, or array-like of shape (n_blocks,), \
 default="auto"
         beta, what the evidence of the features is multiplied by, for all blocks or one

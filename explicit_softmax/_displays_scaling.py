@@ -73,7 +73,7 @@ class CooccurrenceScalingDisplay:
     Notes
     -----
     With F_di the co-occurrence of feature d and class i, unsmoothed, a row h of class i
-    has the geometric mean g_h = exp(h.log F_i / |h|) of the co-occurrences of its
+    has the geometric mean ``g_h = exp(h.log F_i / |h|)`` of the co-occurrences of its
     features, each weighted as often as the row has it. The point of class i is
 
     - x_i = (mean over the rows of class i of g_h ** K) ** (1/K), and

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._doc_link import DocumentationLinkMixin
@@ -27,19 +28,28 @@ from explicit_softmax.core.refinement import cold_start, refine
 from explicit_softmax.core.retained import RetainedRows
 from explicit_softmax.core.windows import OneHotWindows, TokenStream, count_windows
 
-# Parameters that the counts, and those that the solution depend on.
-_COUNTED = ("context_size", "aggregation")
+# Parameters that the solution depends on, beside those that the counts do.
 _SOLVED = ("smoothing", "smoothing_strength", "inverse_temperature")
+
+_NO_TOKEN = (
+    "documents hold no token. If they came from a generator, it may have been read to "
+    "its end before: make a new one, or pass a list."
+)
 
 
 class BaseLanguageModel(CallbackSupportMixin, DocumentationLinkMixin, BaseEstimator):
     """A language model that is solved when its decoder is first read."""
 
+    # Documents are the data of these methods, no metadata to be routed to them.
+    __metadata_request__fit = {"documents": UNUSED}
+    __metadata_request__partial_fit = {"documents": UNUSED}
+    __metadata_request__predict_proba = {"prefixes": UNUSED}
+    __metadata_request__score = {"documents": UNUSED}
+
     _ids: TokenIds
     _counted: dict[str, Any]
     _counts: CooccurrenceCounts
     _retained: RetainedRows
-    _n_oov: int
     _solution: WindowSolution | None
     _refined: Decoder | None
 
@@ -120,8 +130,11 @@ class BaseLanguageModel(CallbackSupportMixin, DocumentationLinkMixin, BaseEstima
 
     def _windows(self, ids: list[NDArray[np.int32]]) -> OneHotWindows:
         """Windows of encoded documents; ValueError if there is no token."""
-        stream = TokenStream.from_documents(
-            ids, self._counted["context_size"], self._ids.pad
+        arrays = [document for document in ids if document.size]
+        if not arrays:
+            raise ValueError(_NO_TOKEN)
+        stream = TokenStream.from_arrays(
+            arrays, self._counted["context_size"], self._ids.pad
         )
         return OneHotWindows(stream, self._ids.size, self._counted["aggregation"])
 
@@ -133,7 +146,10 @@ class BaseLanguageModel(CallbackSupportMixin, DocumentationLinkMixin, BaseEstima
     def _start(self, documents: list[Any]) -> OneHotWindows:
         """Count first documents."""
         self._ids = self._settle(documents)
-        self._counted = {name: getattr(self, name) for name in _COUNTED}
+        self._counted = {
+            "context_size": int(self.context_size),
+            "aggregation": str(self.aggregation),
+        }
         rows = self._windows(self._ids.encode(documents))
         self._replace_counts(*self._count(rows))
         self.n_iter_ = 1
@@ -151,18 +167,29 @@ class BaseLanguageModel(CallbackSupportMixin, DocumentationLinkMixin, BaseEstima
         self._require(attribute)
         if self._solution is None:
             strength = self.smoothing_strength
-            solution = solve_windows(
-                self._counts,
-                self._retained,
-                self._counted["context_size"],
-                self._n_blocks,
-                smoothing=self.smoothing,
-                strength=None if isinstance(strength, str) else float(strength),
-                beta=self._given_betas(),
+            self._solution = self._solve(
+                self.smoothing,
+                None if isinstance(strength, str) else float(strength),
+                self._given_betas(),
             )
-            decoder = solution.decoder.astype(np.float32)
-            self._solution = replace(solution, decoder=decoder)
         return self._solution
+
+    def _solve(
+        self,
+        smoothing: Any,
+        strength: float | None,
+        beta: NDArray[np.float64] | None,
+    ) -> WindowSolution:
+        solution = solve_windows(
+            self._counts,
+            self._retained,
+            self._counted["context_size"],
+            self._n_blocks,
+            smoothing=smoothing,
+            strength=strength,
+            beta=beta,
+        )
+        return replace(solution, decoder=solution.decoder.astype(np.float32))
 
     @property
     def _decoder(self) -> Decoder:
@@ -289,10 +316,15 @@ def listed(documents: Iterable[Any]) -> list[Any]:
             "documents must be a list of documents, not a single string: put it in a "
             "list"
         )
+    # Iterating over a mapping or a table would give its keys or the names of columns.
+    keyed = isinstance(documents, Mapping) or hasattr(documents, "columns")
+    if keyed or not isinstance(documents, Iterable):
+        hint = ": give its values, or one of its columns" * keyed
+        raise TypeError(
+            "documents must be an iterable of documents, not "
+            f"{type(documents).__name__}{hint}"
+        )
     documents = list(documents)
     if not documents:
-        raise ValueError(
-            "documents hold no token. If they came from a generator, it may have been "
-            "read to its end before: make a new one, or pass a list."
-        )
+        raise ValueError(_NO_TOKEN)
     return documents

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-import zipfile
-import zlib
+import uuid
+from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from explicit_softmax._token_ids import TokenIds
+from explicit_softmax._token_ids import TokenIds, tokenizers_library
 from explicit_softmax.core.cooccurrence import CooccurrenceCounts
 from explicit_softmax.core.decoder import Decoder
 from explicit_softmax.core.retained import RetainedRows
@@ -35,6 +35,7 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
     if model._refined is not None:
         arrays["refined_weights"] = model._refined.weights
         arrays["refined_intercept"] = model._refined.intercept
+    solution = model._solution
     header = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -45,77 +46,108 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
         if model._ids.tokenizer is None
         else model._ids.tokenizer.to_str(),
         "n_nonzero": counts.n_nonzero,
+        # What was chosen takes longer to choose again than all else takes to read.
+        "chosen": None
+        if solution is None
+        else {
+            "smoothing": solution.smoothing,
+            "strength": solution.strength,
+            "beta": solution.calibration.beta.tolist(),
+            "log_loss": solution.calibration.log_loss,
+        },
         "n_iter": model.n_iter_,
         "loss_curve": getattr(model, "loss_curve_", None),
         "validation_scores": getattr(model, "validation_scores_", None),
     }
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    target = Path(os.path.realpath(path))  # a link is to stay one
+    # Not of tempfile, whose files nobody else may read.
+    part = target.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(part, "xb") as file:
             np.savez(file, **arrays)
-        os.replace(name, target)
+        os.replace(part, target)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
 def read_model(model: Any, path: str | os.PathLike[str]) -> None:
     """Make an unfitted model the one in a file; ValueError says what is wrong."""
+    name = os.fspath(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile) or "header" not in archive:
-                raise ValueError("it holds something else")
-            header = json.loads(archive["header"].tobytes().decode())
-            if not isinstance(header, dict) or header.get("format") != _FORMAT:
-                raise ValueError("it holds something else")
-            if header["version"] > _VERSION:
-                raise ValueError(
-                    f"it was written by a later release (version {header['version']})"
-                )
-            fitted = _fitted_attributes(header, archive)
-            params = header["params"]
-            model.set_params(**params)
-    except FileNotFoundError:
+        archive = np.load(name, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise ValueError("it holds something else")
+        with archive:
+            _restore(model, archive)
+    except (FileNotFoundError, ImportError, PermissionError):
         raise
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        OSError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    # Archives, JSON, and tokenizers can be damaged in more ways than have a type.
+    except Exception as error:
         raise ValueError(
-            f"{os.fspath(path)!r} is not a complete language model of "
-            f"explicit_softmax: {error}"
+            f"{name!r} is not a complete language model of explicit_softmax: "
+            f"{str(error) or type(error).__name__}"
         ) from error
+
+
+def _restore(model: Any, archive: Any) -> None:
+    if "header" not in archive:
+        raise ValueError("it holds something else")
+    header = json.loads(archive["header"].tobytes().decode())
+    if not isinstance(header, dict) or header.get("format") != _FORMAT:
+        raise ValueError("it holds something else")
+    if header["version"] > _VERSION:
+        raise ValueError(
+            f"it was written by a later release (version {header['version']})"
+        )
+    fitted, params = _fitted_attributes(header, archive), header["params"]
+    if params["tokenizer"] is not None:
+        same = params["tokenizer"] == header["tokenizer"]
+        params["tokenizer"] = (
+            fitted["_ids"].tokenizer if same else _tokenizer(params["tokenizer"])
+        )
+    model.set_params(**params)
     vars(model).update(fitted)
+    chosen = header["chosen"]
+    if chosen is not None:
+        beta = np.array(chosen["beta"], dtype=float)
+        solution = model._solve(chosen["smoothing"], chosen["strength"], beta)
+        found = replace(solution.calibration, log_loss=chosen["log_loss"])
+        model._solution = replace(solution, calibration=found)
 
 
 def _fitted_attributes(header: dict[str, Any], archive: Any) -> dict[str, Any]:
-    tokenizer = None
+    size, counted = header["vocabulary_size"], header["counted"]
+    ids = TokenIds(size)
     if header["tokenizer"] is not None:
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_str(header["tokenizer"])
+        ids = TokenIds.of(_tokenizer(header["tokenizer"]))
     counts = CooccurrenceCounts(
         _sparse("counts", archive), archive["class_count"], header["n_nonzero"]
     )
-    size = header["vocabulary_size"]
-    if counts.n_classes != size - 1 or counts.class_count.size != size - 1:
-        raise ValueError("its counts do not fit its vocabulary")
+    retained = RetainedRows(
+        _sparse("retained", archive),
+        archive["retained_codes"],
+        archive["retained_weights"],
+    )
+    n_blocks = counted["context_size"] if counted["aggregation"] == "cat" else 1
+    shape, n_rows = (n_blocks * size, size - 1), retained.rows.shape[0]
+    agree = (
+        ids.size == size,
+        counts.cooccurrence.shape == shape,
+        counts.class_count.shape == shape[1:],
+        retained.rows.shape[1] == shape[0],
+        retained.codes.shape == retained.weights.shape == (n_rows,),
+        0 <= retained.codes.min(initial=0) <= retained.codes.max(initial=0) < size - 1,
+        "refined_weights" not in archive or archive["refined_weights"].shape == shape,
+    )
+    if not all(agree):
+        raise ValueError("its parts do not fit together")
     fitted: dict[str, Any] = {
-        "_ids": TokenIds(size, tokenizer),
-        "_counted": header["counted"],
+        "_ids": ids,
+        "_counted": counted,
         "_counts": counts,
-        "_retained": RetainedRows(
-            _sparse("retained", archive),
-            archive["retained_codes"],
-            archive["retained_weights"],
-        ),
+        "_retained": retained,
         "_solution": None,
         "_refined": None,
         "n_iter_": header["n_iter"],
@@ -130,15 +162,20 @@ def _fitted_attributes(header: dict[str, Any], archive: Any) -> dict[str, Any]:
 
 
 def _plain_params(model: Any) -> dict[str, Any]:
-    """Parameters as JSON has them; the tokenizer is part of the vocabulary."""
-    params = model.get_params(deep=False)
-    params["tokenizer"] = None
+    """Parameters as JSON has them."""
+    params = dict(model.get_params(deep=False))
     for name, value in params.items():
-        if isinstance(value, np.ndarray | np.generic):
-            params[name] = value.tolist()
-        elif name == "random_state" and not isinstance(value, int):
-            params[name] = None
-    return dict(params)
+        if name == "tokenizer":
+            params[name] = None if value is None else value.to_str()
+        elif name == "random_state":
+            params[name] = int(value) if isinstance(value, Integral) else None
+        elif value is not None and not isinstance(value, str):
+            params[name] = np.asarray(value).tolist()
+    return params
+
+
+def _tokenizer(text: str) -> Any:
+    return tokenizers_library().Tokenizer.from_str(text)
 
 
 def _sparse_arrays(name: str, matrix: sp.csr_array) -> dict[str, Any]:

@@ -245,11 +245,12 @@ default="auto"
             raise ValueError(
                 "init='random' is the start of a refinement: it needs warm_start=True"
             )
+        documents = listed(documents)
         report = FitReport(
             self, documents, None, None, self.max_iter if self.warm_start else 0
         )
         with restored_on_error(self):
-            rows = self._start(listed(documents))
+            rows = self._start(documents)
             self._solved()
             if self.warm_start:
                 self._refine(rows, documents_val, report)
@@ -281,6 +282,7 @@ default="auto"
         with restored_on_error(self):
             if not hasattr(self, "_counts"):
                 self._start(listed(documents))
+                self._given_betas()  # raises now, not when it is first used
                 return self
             self._check_counts_only("partial_fit")
             self._check_counted_alike()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
@@ -65,7 +66,7 @@ class LanguageModelScoring(BaseLanguageModel):
             "n_oov": n_oov,
             "n_new": n_unseen,
             "score": total / targets.size,
-            "perplexity": math.exp(-total / targets.size),
+            "perplexity": _exp(-total / targets.size),
         }
         if self._ids.tokenizer is not None:
             report["n_bytes"] = sum(len(text.encode()) for text in texts)
@@ -208,19 +209,10 @@ class LanguageModelScoring(BaseLanguageModel):
             If a number is out of range.
         """
         check_is_fitted(self)
-        checks = {
-            "n_tokens must be non-negative": n_tokens < 0,
-            "temperature must be non-negative and finite": not 0
-            <= temperature
-            < math.inf,
-            "top_k must be positive": top_k is not None and top_k < 1,
-        }
-        for message, failed in checks.items():
-            if failed:
-                raise ValueError(
-                    f"{message}: n_tokens={n_tokens!r}, temperature={temperature!r}, "
-                    f"top_k={top_k!r}"
-                )
+        _check_at_least("n_tokens", n_tokens, 0)
+        if top_k is not None:
+            _check_at_least("top_k", top_k, 1)
+        _check_temperature(temperature)
         rng = check_random_state(random_state)
         if isinstance(prompt, str) and not prompt:
             ids = np.zeros(0, dtype=np.int32)
@@ -301,10 +293,30 @@ def _draw(
 ) -> int:
     if temperature == 0:
         return int(scores.argmax())
-    if top_k is not None and top_k < scores.size:
-        lowest = np.partition(scores, -top_k)[-top_k]
-        scores = np.where(scores >= lowest, scores, -np.inf)
-    # Differences first: a small temperature must not overflow.
-    return int(
-        rng.choice(scores.size, p=softmax((scores - scores.max()) / temperature))
-    )
+    if top_k is not None:
+        # Of equal ones the first, as argmax has it.
+        scores[np.argsort(-scores, kind="stable")[top_k:]] = -np.inf
+    # Differences first: the highest stays zero whatever the temperature.
+    with np.errstate(over="ignore"):
+        scores = (scores - scores.max()) / temperature
+    return int(rng.choice(scores.size, p=softmax(scores)))
+
+
+def _exp(value: float) -> float:
+    """Exponential; infinity where it is too large."""
+    with np.errstate(over="ignore"):
+        return float(np.exp(value))
+
+
+def _check_at_least(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(
+            f"{name} must be an integer of at least {least}, not {value!r}"
+        )
+
+
+def _check_temperature(value: Any) -> None:
+    if not (isinstance(value, Real) and 0 <= float(value) < math.inf):
+        raise ValueError(
+            f"temperature must be a non-negative and finite number, not {value!r}"
+        )

@@ -17,6 +17,7 @@ from sklearn.utils.metadata_routing import (
     MethodMapping,
     process_routing,
 )
+from sklearn.utils.parallel import _get_threadpool_controller
 from sklearn.utils.validation import _check_feature_names_in, _check_sample_weight
 
 try:
@@ -42,6 +43,7 @@ __all__ = [
     "process_routing",
     "restored_on_error",
     "routing_enabled",
+    "single_thread",
 ]
 
 
@@ -120,3 +122,10 @@ def restored_on_error(estimator: Any) -> Iterator[None]:
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Keep OpenMP and BLAS to one thread, for work too small to be shared out."""
+    with _get_threadpool_controller().limit(limits=1):
+        yield

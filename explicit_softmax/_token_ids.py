@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 _BATCH_DOCUMENTS = 256
 _BATCH_CHARACTERS = 2**22
 
+# Documents of ids whose range is checked at a time.
+_CHECKED_DOCUMENTS = 1024
+
 _OOV = "<oov>"
 
 
@@ -48,25 +51,38 @@ class TokenIds:
     @classmethod
     def of(cls, tokenizer: Any) -> TokenIds:
         """Vocabulary of a trained tokenizer."""
-        n_tokens = tokenizer.get_vocab_size() - (_unknown_id(tokenizer) is not None)
-        return cls(n_tokens + 2, tokenizer)
+        if not hasattr(tokenizer, "encode_batch"):
+            raise TypeError(
+                "tokenizer must be a tokenizers.Tokenizer, not "
+                f"{type(tokenizer).__name__}; the fast tokenizers of other libraries "
+                "wrap one"
+            )
+        for name in ("padding", "truncation"):
+            if getattr(tokenizer, name) is not None:
+                raise ValueError(
+                    f"the tokenizer has {name} switched on, which changes documents: "
+                    f"call its no_{name}() first"
+                )
+        # Ids may have gaps: their number would be too small.
+        n_tokens = max(tokenizer.get_vocab().values(), default=-1) + 1
+        return cls(n_tokens - (_unknown_id(tokenizer) is not None) + 2, tokenizer)
 
     @classmethod
     def trained(cls, documents: list[str], size: int) -> TokenIds:
         """Byte-pair encoding of at most `size` ids, learned from strings."""
-        try:
-            from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-        except ImportError as error:
-            raise ImportError(
-                "documents that are strings need the tokenizers library: "
-                "pip install 'explicit_softmax[lm]', or give token ids"
-            ) from error
+        library = tokenizers_library()
         check_strings(documents)
-        tokenizer = Tokenizer(models.BPE(unk_token=_OOV))
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=size - 1, special_tokens=[_OOV], show_progress=False
+        tokenizer = library.Tokenizer(library.models.BPE(unk_token=_OOV))
+        tokenizer.pre_tokenizer = library.pre_tokenizers.ByteLevel(
+            add_prefix_space=False
+        )
+        tokenizer.decoder = library.decoders.ByteLevel()
+        trainer = library.trainers.BpeTrainer(
+            vocab_size=size - 1,
+            # Bytes alone may be more than a small vocabulary holds.
+            limit_alphabet=size - 2,
+            special_tokens=[_OOV],
+            show_progress=False,
         )
         tokenizer.train_from_iterator(documents, trainer)
         return cls.of(tokenizer)
@@ -82,10 +98,9 @@ class TokenIds:
             If an id is out of range.
         """
         if self.tokenizer is None:
-            return [
-                self._checked(document, number)
-                for number, document in enumerate(documents)
-            ]
+            arrays = [_id_array(document, n) for n, document in enumerate(documents)]
+            self._check_range(arrays)
+            return [ids.astype(np.int32, copy=False) for ids in arrays]
         documents = list(documents)
         check_strings(documents)
         return [ids for batch in _batches(documents) for ids in self._tokenized(batch)]
@@ -126,45 +141,85 @@ class TokenIds:
                 ids[is_oov] = self.oov
             yield ids
 
-    def _checked(self, document: Any, number: int) -> NDArray[np.int32]:
-        if isinstance(document, str):
-            raise TypeError(
-                f"document {number} is a string: documents are all strings, or all "
-                "sequences of token ids"
-            )
-        ids = np.asarray(document)
-        if ids.ndim != 1:
-            raise TypeError(
-                f"document {number} must be a sequence of token ids, not "
-                f"{type(document).__name__}; documents are a list of such sequences"
-            )
-        if not ids.size:
-            return np.zeros(0, dtype=np.int32)
-        if ids.dtype.kind not in "iu":
-            hint = "; join tokens that are strings to a text" * (ids.dtype.kind in "UO")
-            raise TypeError(
-                f"document {number} must be token ids (integers), not of type "
-                f"{ids.dtype}{hint}"
-            )
-        lowest, highest = ids.min(), ids.max()
-        if lowest < 0 or highest > self.oov:
+    def _check_range(
+        self, arrays: list[NDArray[np.integer[Any]]], first: int = 0
+    ) -> None:
+        """Many at a time: looking at each would take longer than counting."""
+        step = _CHECKED_DOCUMENTS if len(arrays) > 1 else 1
+        for start in range(0, len(arrays), step):
+            part = arrays[start : start + step]
+            ids = np.concatenate(part)
+            if not ids.size or (ids.min() >= 0 and ids.max() <= self.oov):
+                continue
+            if len(part) > 1:
+                for number, document in enumerate(part, first + start):
+                    self._check_range([document], number)
+            lowest, highest = ids.min(), ids.max()
             raise ValueError(
-                f"document {number} has the token id "
+                f"document {first + start} has the token id "
                 f"{lowest if lowest < 0 else highest}, which is out of range: with a "
                 f"vocabulary of {self.size}, ids run from 0 to {self.oov}, the last of "
                 f"which is out-of-vocabulary ({self.pad} is padding)"
             )
-        return ids.astype(np.int32, copy=False)
+
+
+def _id_array(document: Any, number: int) -> NDArray[np.integer[Any]]:
+    if isinstance(document, str):
+        raise TypeError(
+            f"document {number} is a string: documents are all strings, or all "
+            "sequences of token ids"
+        )
+    try:
+        ids = np.asarray(document)
+    except ValueError:
+        raise TypeError(
+            f"document {number} must be a sequence of token ids, and some of its "
+            "tokens are sequences themselves"
+        ) from None
+    if ids.ndim != 1:
+        raise TypeError(
+            f"document {number} must be a sequence of token ids, not "
+            f"{type(document).__name__}; documents are a list of such sequences"
+        )
+    if not ids.size:
+        return np.zeros(0, dtype=np.int32)
+    if ids.dtype.kind not in "iu":
+        strings = any(isinstance(token, str) for token in ids.tolist())
+        hint = "; join tokens that are strings to a text" * strings
+        raise TypeError(
+            f"document {number} must be token ids (integers), not of type "
+            f"{ids.dtype}{hint}"
+        )
+    return ids
+
+
+def tokenizers_library() -> Any:
+    """The tokenizers library; ImportError says how to get it."""
+    try:
+        import tokenizers
+    except ImportError as error:
+        raise ImportError(
+            "documents that are strings need the tokenizers library: "
+            "pip install 'explicit_softmax[lm]', or give token ids"
+        ) from error
+    return tokenizers
 
 
 def check_strings(documents: list[Any]) -> None:
-    """TypeError if a document is no string."""
+    """TypeError if a document is no string, ValueError if it is no Unicode text."""
     for number, text in enumerate(documents):
         if not isinstance(text, str):
             raise TypeError(
                 f"document {number} is not a string but {type(text).__name__}: "
                 "documents are all strings, or all sequences of token ids"
             )
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"document {number} is no Unicode text: {error}. Read it with "
+                "errors='replace', or encode it with that."
+            ) from None
 
 
 def _unknown_id(tokenizer: Any) -> int | None:

@@ -12,12 +12,17 @@ import explicit_softmax
 ROOT = Path(explicit_softmax.__file__).parent
 PUBLIC = {
     "ClassTemplateDisplay",
+    "ContextWindowTransformer",
     "CooccurrenceScalingDisplay",
+    "ExplicitLanguageModel",
     "ExplicitSoftmaxClassifier",
     "ExplicitSoftmaxClassifierCV",
+    "ExplicitSoftmaxNetworkClassifier",
     "LossCurveDisplay",
+    "PositiveFeatures",
     "PrimingNumberDisplay",
     "__version__",
+    "context_windows",
 }
 
 # Imports run downward only: a module of core may import those before it.
@@ -35,6 +40,16 @@ FLOORS = [
     "minibatch",
     "lbfgs",
     "refinement",
+    "layers",
+    "backpropagation",
+    "joint_state",
+    "joint_solvers",
+    "joint",
+    "positive",
+    "documents",
+    "vocabulary",
+    "windows",
+    "language",
 ]
 
 

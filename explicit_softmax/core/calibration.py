@@ -14,6 +14,10 @@ from explicit_softmax.core.leave_one_out import LeaveOneOut
 from explicit_softmax.core.loss import cross_entropy_residual
 from explicit_softmax.core.solution import Translation
 
+# Weight of the prior of betas, in rows. Where rows are told apart without error the
+# loss alone would let beta grow without bound; elsewhere this is next to nothing.
+_BETA_PRIOR = 0.1
+
 # Scores of a chunk of rows, and what they are made of, stay in cache.
 _CHUNK_VALUES = 2**16
 
@@ -87,9 +91,11 @@ def calibrate(
     Notes
     -----
     Shifts have a normal prior of unit variance around zero, the weight of one row each;
-    it decides only where a class has next to no rows. Translations of columns are
-    fitted as multiples of the norm of a row over the mean norm, less one, so that they
-    are of no effect at the mean norm.
+    it decides only where a class has next to no rows. Inverse temperatures have one of
+    a tenth of that weight, in the unit that spreads the scores of a block by one nat:
+    it keeps them finite where all rows are told apart without error. Translations of
+    columns are fitted as multiples of the norm of a row over the mean norm, less one,
+    so that they are of no effect at the mean norm.
     """
     n_blocks, n_rows, n_classes = held_out.evidence.shape
     no_shift = np.zeros(n_classes)
@@ -131,6 +137,7 @@ def calibrate(
     }.get(intercepts, [])
     first.extend([0.0] * (n_classes * len(class_factors)))
     bounds.extend([(None, None)] * (n_classes * len(class_factors)))
+    n_betas = n_blocks if beta is None else 0
     units = np.ones(len(first))
     if beta is None:
         units[:n_blocks] = _curvature_units(held_out)
@@ -160,8 +167,12 @@ def calibrate(
             loss += float((losses * weights[chunk]).sum())
         gradient = np.concatenate([slopes, sums.ravel()]) * units
         gradient[shifted] += values[shifted]
-        loss += 0.5 * float((values[shifted] ** 2).sum())
-        return loss / total_weight, gradient / total_weight
+        gradient[:n_betas] += _BETA_PRIOR * point[:n_betas]
+        return (loss + prior(values)) / total_weight, gradient / total_weight
+
+    def prior(values: FloatArray) -> float:
+        spread = float(((values / units)[:n_betas] ** 2).sum())
+        return 0.5 * (float((values[shifted] ** 2).sum()) + _BETA_PRIOR * spread)
 
     values = np.array(first)
     if values.size:
@@ -179,8 +190,7 @@ def calibrate(
                 options={"maxiter": 500, "ftol": tol, "gtol": 1e-8},
             ).x
         )
-    loss = objective(values / units)[0]
-    loss -= 0.5 * float((values[shifted] ** 2).sum()) / total_weight
+    loss = objective(values / units)[0] - prior(values) / total_weight
     shift = column_shift = no_shift
     if class_factors:
         shift = values[n_directions : n_directions + n_classes]
@@ -189,7 +199,6 @@ def calibrate(
         shift, column_shift = shift - slope, slope / held_out.mean_norm
     elif intercepts == "exponent":
         shift = values[-1] * held_out.class_log_count
-    n_betas = n_blocks if beta is None else 0
     return Calibration(
         values[:n_blocks] if beta is None else np.asarray(beta, float),
         float(values[n_betas]) if norm_weight is None else norm_weight,

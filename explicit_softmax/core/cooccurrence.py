@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -20,6 +21,10 @@ _BLOCK_VALUES = 2**18
 
 # Sums of integers below this are exact in float32.
 _FLOAT32_EXACT = 2.0**24
+
+# With more classes, rows are gathered by class, so that a block has few of them: the
+# product with one-hot targets of all would cost more than the gathering.
+_MANY_CLASSES = 32
 
 # Subtraction of counts that were summed in another order leaves residues of rounding
 # of at most this size, relative to the count.
@@ -246,27 +251,37 @@ def _count_dense(
     n_nonzero = 0.0
     unweighted = weight is None and norm_exponent == 0.0
     # The one-hot targets of a block must stay as small as the block itself.
-    width = max(n_features, n_classes)
+    order, width = None, max(n_features, n_classes)
+    if n_classes > _MANY_CLASSES:
+        order = np.argsort(codes, kind="stable")
+        # Of rows in this order a block has no more classes than rows.
+        width = max(n_features, min(n_classes, math.isqrt(_BLOCK_VALUES)))
     with np.errstate(invalid="ignore", over="ignore"):
         for block in row_blocks(n_rows, width, _BLOCK_VALUES):
-            part = rows[block]
+            members: IntArray | slice = block if order is None else order[block]
+            part, targets = rows[members], codes[members]
+            present: IntArray | slice = slice(None)
+            n_present = n_classes
+            if order is not None:
+                present, targets = np.unique(targets, return_inverse=True)
+                n_present = present.size
             lowest = part.min() if part.size else 0
             if not lowest >= 0:
-                raise_bad_value(part, block.start)
-            factor: FloatArray | None = None if weight is None else weight[block]
+                raise_bad_value(rows, 0)
+            factor: FloatArray | None = None if weight is None else weight[members]
             n_nonzero += _count_nonzero(part, lowest, factor)
             if norm_exponent != 0.0:
                 scale = row_scale(row_norms(part), norm_exponent)
                 factor = scale if factor is None else factor * scale
             if unweighted and part.dtype == np.float32:
-                sums = part.T @ _one_hot(codes[block], n_classes, None, np.float32)
+                sums = part.T @ _one_hot(targets, n_present, None, np.float32)
                 if not sums.max(initial=0.0) < _FLOAT32_EXACT:
-                    one_hot = _one_hot(codes[block], n_classes, None, np.float64)
+                    one_hot = _one_hot(targets, n_present, None, np.float64)
                     sums = part.astype(np.float64).T @ one_hot
             else:
-                one_hot = _one_hot(codes[block], n_classes, factor, np.float64)
+                one_hot = _one_hot(targets, n_present, factor, np.float64)
                 sums = part.astype(np.float64, copy=False).T @ one_hot
-            total += sums
+            total[:, present] += sums
     if not np.isfinite(total).all():
         raise_bad_value(rows, 0)
     return total, n_nonzero
@@ -340,7 +355,8 @@ def raise_bad_value(rows: Rows, first_row: int) -> None:
         raise ValueError(f"features contain infinity: {name}. Features must be finite.")
     raise ValueError(
         f"Negative values in data: {name} contains {value:g}. The explicit solution "
-        "needs non-negative features, such as counts, frequencies, or pixels."
+        "needs non-negative features, such as counts, frequencies, or pixels: "
+        "transform them with PositiveFeatures."
     )
 
 

@@ -69,11 +69,14 @@ class WindowSolution:
         Smoothing strength.
     calibration : Calibration
         Inverse temperatures, and their leave-one-out log-loss; NaN if given.
+    smoothing : {"prior", "uniform", "noise"} or None
+        What the strength is of.
     """
 
     decoder: Decoder
     strength: float
     calibration: Calibration
+    smoothing: Smoothing
 
 
 def window_limit(n_classes: int, n_blocks: int) -> int:
@@ -85,7 +88,7 @@ def window_limit(n_classes: int, n_blocks: int) -> int:
 def draw_windows(rows: OneHotWindows, limit: int) -> RetainedRows:
     """At most `limit` windows and their targets, always the same ones."""
     n_rows = rows.shape[0]
-    members = np.arange(n_rows)
+    members = np.arange(min(n_rows, limit))
     if n_rows > limit:
         rng = np.random.default_rng(0)
         members = np.sort(rng.choice(n_rows, size=limit, replace=False))
@@ -146,7 +149,8 @@ def solve_windows(
         no_shift = np.zeros(counts.n_classes)
         found = Calibration(np.asarray(beta), 1.0, no_shift, no_shift, float("nan"))
     decoder = solve(smoothed, "sparse").decoder(found.beta, norm)
-    return WindowSolution(_fold_norms(decoder, n_blocks, norm), strength, found)
+    decoder = _fold_norms(decoder, n_blocks, norm)
+    return WindowSolution(decoder, strength, found, smoothing)
 
 
 def token_log_likelihood(
@@ -264,15 +268,19 @@ def _columns(rows: sp.csr_array, features: IntArray) -> sp.csr_array:
 def _fold_norms(decoder: Decoder, n_blocks: int, norm: float) -> Decoder:
     """Move to the intercept what is added for the norm of each block of a window.
 
-    The low-rank part has as many columns for each block; the first is all ones.
+    The low-rank part has as many columns for each block; the first is all ones. What is
+    the same for all classes is left out: large betas make it so large that the rest
+    would be lost in float32.
     """
     rank = decoder.left.shape[1]
     of_norms = np.arange(0, rank, rank // n_blocks)
     constant = (norm / n_blocks) * decoder.right[:, of_norms].sum(axis=1)
+    intercept = decoder.intercept + constant
+    right = np.delete(decoder.right, of_norms, axis=1)
     return replace(
         decoder,
         left=np.delete(decoder.left, of_norms, axis=1),
-        right=np.delete(decoder.right, of_norms, axis=1),
-        intercept=decoder.intercept + constant,
+        right=right - right.mean(axis=0),
+        intercept=intercept - intercept.mean(),
         zero_row_scores=None,
     )

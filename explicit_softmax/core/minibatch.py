@@ -166,13 +166,21 @@ def _by_feature(batch: sp.csr_array) -> Iterator[tuple[sp.csr_array, IntArray]]:
 def _epochs(
     problem: Problem, epoch_size: int | None, shuffle: bool
 ) -> Iterator[IntArray]:
-    """Rows of each epoch; short epochs go on where the last one ended."""
+    """Rows of each epoch; short epochs go on where the last one ended.
+
+    An epoch in which all rows have had their turn is filled up with the next turn.
+    """
     n_rows = problem.rows.shape[0]
     size = n_rows if epoch_size is None else min(epoch_size, n_rows)
+    left = np.zeros(0, dtype=np.int64)
     while True:
         order = problem.rng.permutation(n_rows) if shuffle else np.arange(n_rows)
-        for first in range(0, n_rows - size + 1, size):
+        if left.size:
+            order = np.concatenate((left, order))
+        stop = order.size - order.size % size
+        for first in range(0, stop, size):
             yield order[first : first + size]
+        left = order[stop:]
 
 
 def _inverse_touch_probability(rows: Rows, batch_size: int) -> FloatArray:

@@ -88,6 +88,13 @@ class TokenStream:
         arrays = token_arrays(documents)
         if pad is None:
             pad = PAD_STRING if arrays[0].dtype.kind == "U" else PAD_ID
+        return cls.from_arrays(arrays, context_size, pad)
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: list[NDArray[Any]], context_size: int, pad: Any
+    ) -> TokenStream:
+        """Join arrays of one kind that were checked before; none is empty."""
         dtype = _padded_type(arrays, pad)
         padding = np.full(context_size, pad, dtype=dtype)
         parts = [part for array in arrays for part in (padding, array)]

@@ -74,6 +74,28 @@ def test_every_real_type_of_sparse_rows(dtype):
     assert counts.cooccurrence.dtype == np.float64
 
 
+@pytest.mark.parametrize("norm_exponent", [0.0, 0.5])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_classes", [40, 900])
+def test_many_classes_are_gathered(n_classes, dtype, weighted, norm_exponent):
+    # Rows of two columns stand in few blocks, of which each has all classes.
+    rng = np.random.default_rng(0)
+    rows = rng.poisson(0.7, (1500, 2)).astype(dtype)
+    codes = rng.integers(0, n_classes - 5, 1500)  # the last classes have no row
+    weight = rng.integers(0, 4, 1500).astype(float) if weighted else None
+    options = {"sample_weight": weight, "norm_exponent": norm_exponent}
+    counts = from_rows(rows, codes, n_classes, **options)
+    expected = oracles.cooccurrence(rows, codes, n_classes, weight, norm_exponent)
+    assert_allclose(counts.dense(), expected, rtol=1e-6 if norm_exponent else 0)
+    n_nonzero = oracles.number_of_nonzeros(rows, weight)
+    assert_allclose(counts.n_nonzero, n_nonzero, rtol=1e-13)
+    spoilt = rows.copy()
+    spoilt[1234, 1] = -1
+    with pytest.raises(ValueError, match="row 1234 contains -1"):
+        from_rows(spoilt, codes, n_classes, **options)
+
+
 def test_sums_of_small_integers_do_not_wrap_around():
     rows = np.full((1000, 2), 255, dtype=np.uint8)
     for layout in (np.asarray, sp.csr_array):

@@ -1,0 +1,97 @@
+"""Sphinx: python -m sphinx -W --keep-going -b html docs build/docs."""
+
+import os
+import re
+from pathlib import Path
+
+# Examples draw without a screen.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import explicit_softmax
+
+project = "explicit_softmax"
+author = "The explicit_softmax developers"
+project_copyright = author
+release = version = explicit_softmax.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates"]
+default_role = "py:obj"
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"explicit_softmax {release}"
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": ["theme-version"],
+}
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"/plot_",
+    # Other examples take files of the reader and are not run here.
+    "ignore_pattern": r"/(?!plot_)[^/]*\.py$",
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("explicit_softmax",),
+    "within_subsection_order": "FileNameSortKey",
+    "download_all_examples": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    "min_reported_time": 20,
+}
+
+
+REPORT = """
+.. toctree::
+   :maxdepth: 2
+
+   reproduction/report
+"""
+
+
+def skip_member(app, what, name, item, skip, options):
+    """Leave out what estimators inherit from scikit-learn, which documents it."""
+    module = getattr(item, "__module__", None) or ""
+    request = name.startswith("set_") and name.endswith("_request")
+    return True if request or module.startswith("sklearn.") else None
+
+
+def escape_shapes(app, what, name, item, options, lines):
+    """Keep names of attributes in shapes, as in (n_features_in_,), from being links."""
+    for i, line in enumerate(lines):
+        lines[i] = re.sub(
+            r"shape \(.*?\)",
+            lambda match: re.sub(r"(?<=\w)_(?!\w)", r"\\_", match[0]),
+            line,
+        )
+
+
+def add_report(app, docname, source):
+    """List the report of benchmarks/reproduce.py where there is one."""
+    if docname == "reproduction":
+        found = Path(app.srcdir, "reproduction", "report.rst").is_file()
+        source[0] += REPORT if found else "There is none in this copy.\n"
+
+
+def setup(app):
+    """Connect to Sphinx."""
+    app.connect("source-read", add_report)
+    app.connect("autodoc-skip-member", skip_member)
+    # Before numpydoc, which connects at the default priority of 500.
+    app.connect("autodoc-process-docstring", escape_shapes, priority=400)

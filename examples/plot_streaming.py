@@ -1,0 +1,72 @@
+"""
+================================================
+A stream, bad batches, and taking them out again
+================================================
+
+The solution follows from counts, and counts can be added to, put together, and taken
+from.
+"""
+
+# %%
+# Digits arrive in batches of 40. One supplier of labels, who is wrong by one, delivers
+# six batches in a row. When that is found out, ten batches later, the rows are
+# forgotten.
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
+
+from explicit_softmax import ExplicitSoftmaxClassifier
+
+X, y = load_digits(return_X_y=True)
+X, X_test, y, y_test = train_test_split(X, y, random_state=0)
+batches = [slice(start, start + 40) for start in range(0, 1200, 40)]
+bad = range(8, 12)
+found_out = 21
+
+labels = y.copy()
+for number in bad:
+    labels[batches[number]] = (labels[batches[number]] + 1) % 10
+
+model = ExplicitSoftmaxClassifier(inverse_temperature=0.1)
+careful = ExplicitSoftmaxClassifier(inverse_temperature=0.1)
+losses, reference = [], []
+for number, batch in enumerate(batches):
+    model.partial_fit(X[batch], labels[batch], classes=range(10))
+    if number not in bad:
+        careful.partial_fit(X[batch], y[batch], classes=range(10))
+    if number == found_out:
+        for wrong in bad:
+            model.forget(X[batches[wrong]], labels[batches[wrong]])
+    losses.append(log_loss(y_test, model.predict_proba(X_test)))
+    reference.append(log_loss(y_test, careful.predict_proba(X_test)))
+
+figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
+rows = 40 * np.arange(1, len(batches) + 1)
+ax.axvspan(40 * bad.start, 40 * bad.stop, color="0.9", label="wrong labels")
+ax.axvline(40 * (found_out + 1), color="0.4", linestyle="--", label="forgotten")
+ax.plot(rows, reference, color="C1", linewidth=3, alpha=0.5, label="never saw them")
+ax.plot(rows, losses, color="C0", label="the stream")
+ax.set(xlabel="Rows streamed", ylabel="Test log-loss (nats)", ylim=(0.3, 0.9))
+ax.legend(loc="upper right")
+
+# %%
+# After ``forget`` the two models are the same, to the last bit.
+print((model.coef_ == careful.coef_).all())
+
+# %%
+# Shards
+# ------
+#
+# Counts of shards are summed in any order. Each process needs its own rows only, and
+# the result is that of all rows.
+shards = [
+    ExplicitSoftmaxClassifier(inverse_temperature=0.1).partial_fit(
+        X[first::4], y[first::4], classes=range(10)
+    )
+    for first in range(4)
+]
+merged = shards[2].merge(shards[0], shards[3], shards[1])
+whole = ExplicitSoftmaxClassifier(inverse_temperature=0.1).fit(X, y)
+print((merged.coef_ == whole.coef_).all())

@@ -1,0 +1,79 @@
+"""Documentation and package name the same things; the examples of the gallery run."""
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from sklearn.base import BaseEstimator
+
+import explicit_softmax
+from explicit_softmax._doc_link import DOCUMENTATION
+
+ROOT = Path(__file__).parents[1]
+ESTIMATORS = [
+    value
+    for value in vars(explicit_softmax).values()
+    if inspect.isclass(value) and issubclass(value, BaseEstimator)
+]
+EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+
+
+def read(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_every_public_name_is_in_the_reference_once():
+    listed = re.findall(r"^   ([A-Za-z]\w*)$", read("docs/api.rst"), re.MULTILINE)
+    assert sorted([*listed, "__version__"]) == sorted(explicit_softmax.__all__)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda cls: cls.__name__)
+def test_html_links_to_the_reference(estimator):
+    page = f"{DOCUMENTATION}generated/explicit_softmax.{estimator.__name__}.html"
+    html = estimator()._repr_html_()
+    assert f'href="{page}"' in html
+    assert "https://scikit-learn.org" not in html
+
+
+def test_html_of_derived_estimators_has_no_link():
+    class Derived(explicit_softmax.ExplicitSoftmaxClassifier):
+        """Not on any page."""
+
+    assert DOCUMENTATION not in Derived()._repr_html_()
+
+
+def test_links_lead_to_the_declared_documentation():
+    urls = tomllib.loads(read("pyproject.toml"))["project"]["urls"]
+    assert urls["Documentation"] == DOCUMENTATION
+
+
+def test_versions_agree():
+    version = explicit_softmax.__version__
+    assert f"\nversion: {version}\n" in read("CITATION.cff")
+    newest = re.search(r"^(\S+) \((\S+)\)\n-+$", read("CHANGELOG.rst"), re.MULTILINE)
+    assert newest[1] == version
+    assert f"\ndate-released: {newest[2]}\n" in read("CITATION.cff")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_run(path):
+    if path.stem == "plot_language_model":
+        pytest.importorskip("tokenizers")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(path)],
+        env={**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_there_are_examples():
+    assert EXAMPLES

@@ -1,0 +1,525 @@
+"""What a user of ExplicitSoftmaxNetworkClassifier relies on."""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV
+
+from explicit_softmax import (
+    ExplicitSoftmaxClassifier,
+    ExplicitSoftmaxNetworkClassifier,
+)
+from explicit_softmax import _hidden_targets as hidden_targets_module
+from explicit_softmax._sklearn import CallbackSupportMixin
+from tests.test_warm_start import Recorder
+
+HAS_CALLBACKS = hasattr(CallbackSupportMixin, "set_callbacks")
+SOLVERS = ["adagrad", "lbfgs"]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X[:1200], y[:1200], X[1200:], y[1200:]
+
+
+def make(**parameters):
+    return ExplicitSoftmaxNetworkClassifier(**{"random_state": 0, **parameters})
+
+
+def trained(**parameters):
+    return make(**{"warm_start": True, "max_iter": 3, **parameters})
+
+
+def assert_same_model(one, other, X):
+    for first, second in zip(one.coefs_, other.coefs_, strict=True):
+        np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    "shared",
+    [
+        {},
+        {"smoothing": "noise", "norm_exponent": 0.0},
+        {"smoothing": "uniform", "smoothing_strength": 2.0, "norm_exponent": 1.0},
+        {"inverse_temperature": 0.3},
+    ],
+)
+def test_one_layer_is_the_classifier(digits, shared):
+    X, y, X_test, _ = digits
+    settings = {"norm_exponent": 0.5, **shared}
+    one = make(n_layers=1, hidden_targets=5, **settings).fit(X, y)
+    other = ExplicitSoftmaxClassifier(**settings).fit(X, y)
+    np.testing.assert_array_equal(one.coefs_[0], other.coef_.T)
+    np.testing.assert_array_equal(
+        one.predict_proba(X_test), other.predict_proba(X_test)
+    )
+    assert one.inverse_temperature_.tolist() == [other.inverse_temperature_]
+    assert one.priming_number_ == other.priming_number_
+    np.testing.assert_array_equal(one.hidden_classes_, one.classes_)
+
+
+@pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_array])
+def test_one_layer_is_refined_as_the_classifier(digits, as_rows):
+    X, y, X_test, _ = digits
+    settings = {"warm_start": True, "max_iter": 3, "learning_rate_init": 0.05}
+    settings |= {"norm_exponent": 0.5, "random_state": 3}
+    one = make(n_layers=1, **settings).fit(as_rows(X), y)
+    other = ExplicitSoftmaxClassifier(**settings).fit(as_rows(X), y)
+    np.testing.assert_allclose(
+        one.predict_proba(X_test), other.predict_proba(X_test), atol=1e-9
+    )
+    np.testing.assert_allclose(one.loss_curve_, other.loss_curve_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_layers", [2, 3])
+def test_one_cluster_in_each_class_is_the_class(digits, n_layers):
+    X, y, X_test, _ = digits
+    one = make(n_layers=n_layers, hidden_targets=1).fit(X, y)
+    other = make(n_layers=n_layers, random_state=5).fit(X, y)
+    assert_same_model(one, other, X_test)
+    np.testing.assert_array_equal(one.hidden_classes_, np.arange(10))
+
+
+def test_clusters_gain_accuracy_and_probability(digits):
+    X, y, X_test, y_test = digits
+    losses, accuracies = [], []
+    for targets in ("classes", 5, 20):
+        clf = make(hidden_targets=targets).fit(X, y)
+        losses.append(log_loss(y_test, clf.predict_proba(X_test)))
+        accuracies.append(clf.score(X_test, y_test))
+    assert losses[0] > losses[1] > losses[2]
+    assert accuracies[0] + 0.03 < accuracies[1] < accuracies[2]
+
+
+@pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_matrix, sp.csc_array])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("parameters", [{}, {"warm_start": True, "max_iter": 2}])
+def test_shapes_and_types(digits, parameters, dtype, as_rows):
+    X, y, X_test, _ = digits
+    clf = make(n_layers=3, hidden_targets=4, **parameters)
+    clf.fit(as_rows(X.astype(dtype)), y)
+    assert [coef.shape for coef in clf.coefs_] == [(64, 40), (40, 40), (40, 10)]
+    assert [len(intercept) for intercept in clf.intercepts_] == [40, 40, 10]
+    np.testing.assert_array_equal(clf.hidden_classes_, np.repeat(np.arange(10), 4))
+    assert clf.inverse_temperature_.shape == (3,)
+    rows = as_rows(X_test.astype(dtype))
+    proba, outputs = clf.predict_proba(rows), clf.hidden_outputs(rows)
+    for array in (proba, outputs, *clf.coefs_, *clf.intercepts_):
+        assert array.dtype == dtype
+    np.testing.assert_allclose(proba.sum(axis=1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(outputs.sum(axis=1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(np.log(proba), clf.predict_log_proba(rows), rtol=1e-3)
+    np.testing.assert_array_equal(clf.predict(rows), proba.argmax(axis=1))
+    assert clf.predict_proba(X_test).dtype == np.float64
+
+
+@pytest.mark.parametrize("parameters", [{}, {"warm_start": True, "max_iter": 2}])
+def test_attributes_predict_what_the_estimator_does(digits, parameters):
+    X, y, X_test, _ = digits
+    clf = make(n_layers=3, hidden_targets=3, **parameters).fit(X, y)
+    outputs = X_test / X_test.sum(axis=1, keepdims=True) ** 0.5
+    for coef, intercept in zip(clf.coefs_, clf.intercepts_, strict=True):
+        outputs = np.exp(outputs @ coef + intercept)
+        outputs /= outputs.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(clf.predict_proba(X_test), outputs, rtol=1e-6)
+
+
+def test_dense_equals_sparse(digits):
+    X, y, X_test, _ = digits
+    dense, sparse = (make(n_layers=3).fit(rows, y) for rows in (X, sp.csr_array(X)))
+    np.testing.assert_allclose(
+        dense.predict_proba(X_test), sparse.predict_proba(X_test), rtol=1e-5
+    )
+
+
+def test_sparse_rows_with_wide_indices_are_clustered(digits):
+    X, y, X_test, _ = digits
+    wide = sp.csr_matrix(X)
+    narrow = make(hidden_targets=3).fit(wide.copy(), y)
+    wide.indices, wide.indptr = wide.indices.astype("i8"), wide.indptr.astype("i8")
+    assert_same_model(make(hidden_targets=3).fit(wide, y), narrow, X_test)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("targets", ["classes", 4])
+def test_joint_training_lowers_the_loss(digits, targets, solver):
+    X, y, X_test, y_test = digits
+    explicit = make(hidden_targets=targets).fit(X, y)
+    assert explicit.n_iter_ == 1
+    assert not hasattr(explicit, "loss_curve_")
+    clf = trained(hidden_targets=targets, solver=solver, max_iter=15).fit(X, y)
+    before = log_loss(y, explicit.predict_proba(X))
+    assert log_loss(y, clf.predict_proba(X)) < 0.7 * before
+    if targets == "classes":
+        assert clf.score(X_test, y_test) > explicit.score(X_test, y_test)
+    assert clf.loss_curve_[-1] < clf.loss_curve_[0]
+    assert clf.n_iter_ == len(clf.loss_curve_) == 15
+    assert clf.validation_scores_ is None
+    np.testing.assert_array_equal(
+        clf.inverse_temperature_, explicit.inverse_temperature_
+    )
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_cold_start_is_random_as_wide_and_slower(digits, solver):
+    X, y, _, _ = digits
+    warm = trained(hidden_targets=4, solver=solver).fit(X, y)
+    cold = trained(hidden_targets=4, solver=solver, init="random").fit(X, y)
+    assert [coef.shape for coef in cold.coefs_] == [(64, 40), (40, 10)]
+    assert cold.loss_curve_[-1] > warm.loss_curve_[-1]
+    names = ("inverse_temperature_", "priming_number_")
+    assert all(hasattr(warm, name) and not hasattr(cold, name) for name in names)
+    warm.set_params(init="random").fit(X, y)
+    assert not any(hasattr(warm, name) for name in names)
+
+
+def test_early_stopping_keeps_the_best(digits):
+    X, y, _, _ = digits
+    clf = trained(
+        hidden_targets=4,
+        early_stopping=True,
+        max_iter=300,
+        learning_rate_init=0.05,
+        n_iter_no_change=2,
+    ).fit(X, y)
+    scores = clf.validation_scores_
+    assert len(scores) == clf.n_iter_ == len(clf.loss_curve_) < 300
+    assert max(scores) < 0
+
+
+def test_advice_when_iterations_run_out(digits):
+    X, y, _, _ = digits
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trained(max_iter=2).fit(X, y)
+    (warning,) = (w for w in caught if w.category is ConvergenceWarning)
+    assert "max_iter=2" in str(warning.message)
+    # Of one's own line, not of one in the package.
+    assert warning.filename == __file__
+
+
+def test_a_fit_without_training_leaves_no_curve_of_an_earlier_one(digits):
+    X, y, _, _ = digits
+    clf = trained().fit(X, y)
+    assert hasattr(clf, "loss_curve_")
+    clf.set_params(warm_start=False).fit(X, y)
+    assert not hasattr(clf, "loss_curve_")
+    assert not hasattr(clf, "validation_scores_")
+    assert clf.n_iter_ == 1
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"hidden_targets": 4},
+        {"warm_start": True, "max_iter": 2},
+        {"warm_start": True, "max_iter": 2, "init": "random"},
+    ],
+)
+def test_seed_decides(digits, parameters):
+    X, y, X_test, _ = digits
+    one, other, third = (
+        make(**parameters, random_state=seed).fit(X, y) for seed in (0, 0, 1)
+    )
+    assert_same_model(one, other, X_test)
+    assert np.abs(one.coefs_[0] - third.coefs_[0]).max() > 0
+
+
+def test_classes_do_not_depend_on_the_seed(digits):
+    X, y, X_test, _ = digits
+    assert_same_model(
+        make(random_state=None).fit(X, y), make(random_state=7).fit(X, y), X_test
+    )
+
+
+@pytest.mark.parametrize("n_layers", [2, 3])
+def test_integer_weights_equal_repeated_rows(n_layers):
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=80)
+    X = rng.poisson(rng.gamma(1.0, size=(3, 6))[y]).astype(float)
+    weight = rng.integers(0, 4, 80)
+    clf = make(n_layers=n_layers)
+    weighted = clone(clf).fit(X, y, sample_weight=weight)
+    repeated = clone(clf).fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
+    np.testing.assert_allclose(
+        weighted.inverse_temperature_, repeated.inverse_temperature_, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        weighted.predict_proba(X), repeated.predict_proba(X), rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("targets", [4, KMeans(3, random_state=0)])
+def test_rows_of_no_weight_are_as_if_absent(digits, targets):
+    X, y, X_test, _ = digits
+    weight = np.ones(len(y))
+    weight[::3] = 0
+    kept = weight > 0
+    parameters = {"hidden_targets": targets, "warm_start": True, "max_iter": 2}
+    one = make(**parameters).fit(X, y, sample_weight=weight)
+    other = make(**parameters).fit(X[kept], y[kept], sample_weight=weight[kept])
+    assert_same_model(one, other, X_test)
+
+
+def test_weights_reach_the_clusters():
+    # Three groups of rows for two clusters; the last with weight, or next to none.
+    centres = np.array([[20.0, 1.0, 1.0], [1.0, 20.0, 1.0], [1.0, 1.0, 20.0]])
+    X = np.tile(np.repeat(centres, 50, axis=0), (2, 1))
+    X += np.random.default_rng(0).random(X.shape)
+    y = np.repeat([0, 1], 150)
+    apart = []
+    for last in (1.0, 1e-9):
+        weight = np.tile(np.repeat([1.0, 1.0, last], 50), 2)
+        least = 1.0
+        for seed in range(6):
+            clf = make(hidden_targets=2, random_state=seed)
+            outputs = clf.fit(X, y, sample_weight=weight).hidden_outputs(centres)
+            least = min(least, np.abs(outputs[0] - outputs[1]).max())
+        apart.append(least)
+    assert apart[0] < 0.1 < 0.3 < apart[1]
+
+
+def test_class_with_fewer_rows_than_clusters(digits):
+    X, y, _, _ = digits
+    few = np.concatenate([np.flatnonzero(y > 0), np.flatnonzero(y == 0)[:3]])
+    clf = make(hidden_targets=8).fit(X[few], y[few])
+    counts = np.bincount(clf.hidden_classes_)
+    assert counts.tolist() == [3] + [8] * 9
+    assert np.isfinite(clf.predict_log_proba(X)).all()
+
+
+@pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_array])
+def test_equal_rows_make_fewer_clusters(as_rows):
+    X = np.repeat([[3.0, 0.0, 1.0], [0.0, 2.0, 1.0], [1.0, 1.0, 1.0]], 20, axis=0)
+    y = np.repeat([0, 1, 1], 20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clf = make(hidden_targets=6).fit(as_rows(X), y)
+    counts = np.bincount(clf.hidden_classes_)
+    assert counts[0] == 1
+    assert 1 <= counts[1] <= 2
+    assert clf.coefs_[0].shape == (3, counts.sum())
+    assert clf.score(X, y) == 1.0
+
+
+def test_large_classes_are_clustered_by_a_sample(digits, monkeypatch):
+    X, y, X_test, y_test = digits
+    sizes = []
+    plain = hidden_targets_module.MiniBatchKMeans
+
+    class Spy(plain):
+        def fit(self, X, y=None, sample_weight=None):
+            sizes.append(X.shape[0])
+            return super().fit(X, y, sample_weight)
+
+    monkeypatch.setattr(hidden_targets_module, "MiniBatchKMeans", Spy)
+    monkeypatch.setattr(hidden_targets_module, "_CLUSTERED_ROWS", 60)
+    clf = make(hidden_targets=5).fit(X, y)
+    assert sizes == [60] * 10
+    assert clf.score(X_test, y_test) > 0.85
+    make(hidden_targets=8).fit(X, y, sample_weight=np.ones(len(y)))
+    assert sizes[10:] == [80] * 10
+
+
+@pytest.mark.parametrize(
+    "clusterer",
+    [KMeans(3, random_state=0), AgglomerativeClustering(3), DBSCAN(eps=20.0)],
+)
+def test_any_clusterer_will_do(digits, clusterer):
+    X, y, X_test, y_test = digits
+    clf = make(hidden_targets=clusterer).fit(X, y)
+    assert clf.score(X_test, y_test) > 0.85
+    assert clf.hidden_targets is clusterer
+    assert not hasattr(clusterer, "labels_")  # clones were fitted
+    expected = np.concatenate(
+        [
+            np.full(len(np.unique(clone(clusterer).fit_predict(X[y == label]))), label)
+            for label in range(10)
+        ]
+    )
+    np.testing.assert_array_equal(clf.hidden_classes_, expected)
+
+
+def test_clusterer_is_a_nested_parameter(digits):
+    X, y, _, _ = digits
+    search = GridSearchCV(
+        make(hidden_targets=KMeans(random_state=0)),
+        {"hidden_targets__n_clusters": [1, 4]},
+        cv=3,
+    ).fit(X[:400], y[:400])
+    assert search.best_params_ == {"hidden_targets__n_clusters": 4}
+
+
+def test_grid_search_over_targets(digits):
+    X, y, _, _ = digits
+    search = GridSearchCV(make(), {"hidden_targets": ["classes", 5]}, cv=3)
+    assert search.fit(X, y).best_params_ == {"hidden_targets": 5}
+
+
+def test_names_labels_two_classes_and_one():
+    X = pd.DataFrame(
+        np.random.default_rng(0).poisson(3.0, (40, 3)) + 1.0, columns=list("abc")
+    )
+    y = np.array(["no", "yes"] * 20)
+    clf = make(hidden_targets=2).fit(X, y)
+    np.testing.assert_array_equal(clf.feature_names_in_, list("abc"))
+    np.testing.assert_array_equal(clf.hidden_classes_, ["no", "no", "yes", "yes"])
+    odds, log_proba = clf.decision_function(X), clf.predict_log_proba(X)
+    np.testing.assert_allclose(odds, log_proba[:, 1] - log_proba[:, 0], atol=1e-12)
+    single = make(hidden_targets=2).fit(X, ["all"] * 40)
+    np.testing.assert_array_equal(single.predict_proba(X), 1.0)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"warm_start": True, "max_iter": 2}])
+def test_pickle_and_clone(digits, parameters):
+    X, y, X_test, _ = digits
+    clf = make(hidden_targets=3, **parameters).fit(X, y)
+    again = pickle.loads(pickle.dumps(clf))
+    assert_same_model(again, clf, X_test)
+    assert not hasattr(clone(clf), "classes_")
+
+
+def test_unfitted():
+    clf = make()
+    for name in ("coefs_", "intercepts_", "inverse_temperature_"):
+        assert not hasattr(clf, name)
+    with pytest.raises(NotFittedError):
+        clf.predict(np.ones((1, 2)))
+
+
+def test_there_is_no_partial_fit_and_the_reason_is_given(digits):
+    X, y, _, _ = digits
+    clf = make()
+    assert not hasattr(clf, "partial_fit")
+    for model in (clf, clone(clf).fit(X, y)):
+        with pytest.raises(AttributeError, match="solved on the outputs of earlier"):
+            model.partial_fit(X, y)
+
+
+def test_hidden_outputs_need_a_hidden_layer(digits):
+    X, y, _, _ = digits
+    with pytest.raises(ValueError, match="n_layers=2 or more"):
+        make(n_layers=1).fit(X, y).hidden_outputs(X)
+
+
+def spoilt(X, value):
+    bad = X.copy()
+    bad[7, 1] = value
+    return bad
+
+
+@pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("targets", ["classes", 3])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (-1.0, "Negative values in data: row 7 contains -1"),
+        (np.nan, "NaN: row 7"),
+        (np.inf, "infinity: row 7"),
+    ],
+)
+@pytest.mark.parametrize("method", ["fit", "predict_proba", "hidden_outputs"])
+def test_bad_features_name_the_row(digits, method, value, message, targets, as_rows):
+    X, y = digits[0][:100], digits[1][:100]
+    clf = make(hidden_targets=targets).fit(X, y)
+    before = clf.predict_proba(X)
+    bad = as_rows(spoilt(X, value))
+    arguments = (bad, y) if method == "fit" else (bad,)
+    with pytest.raises(ValueError, match=message):
+        getattr(clf, method)(*arguments)
+    np.testing.assert_array_equal(clf.predict_proba(X), before)
+
+
+class BadClusterer(KMeans):
+    def fit_predict(self, X, y=None):
+        return np.zeros(2)
+
+
+PARAMETERS = [
+    ({"n_layers": 0}, "n_layers"),
+    ({"hidden_targets": "clusters"}, "hidden_targets must be 'classes'"),
+    ({"hidden_targets": 0}, "hidden_targets must be 'classes'"),
+    ({"hidden_targets": True}, "hidden_targets must be 'classes'"),
+    ({"hidden_targets": 2.5}, "hidden_targets must be 'classes'"),
+    ({"hidden_targets": None}, "hidden_targets must be 'classes'"),
+    ({"hidden_targets": KMeans}, "hidden_targets must be 'classes'"),
+    ({"hidden_targets": BadClusterer()}, "one label for each of .* rows"),
+    ({"init": "random"}, "init='random' without warm_start=True"),
+    ({"init": "zeros"}, "init"),
+    ({"solver": "sgd"}, "solver"),
+    ({"inverse_temperature": [1.0]}, "each of the 2 layers"),
+    ({"inverse_temperature": [1.0, np.nan]}, "inverse_temperature"),
+    ({"inverse_temperature": -1.0}, "inverse_temperature"),
+    ({"smoothing": None}, "smoothing=None needs every co-occurrence to be positive"),
+    ({"norm_exponent": -1.0}, "norm_exponent"),
+    ({"learning_rate_init": 0.0}, "learning_rate_init"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "message"), PARAMETERS)
+def test_bad_parameters_are_named_and_the_model_stays(digits, parameters, message):
+    X, y = digits[0][:100], digits[1][:100]
+    clf = trained(hidden_targets=2).fit(X, y)
+    state = copy.copy(vars(clf))
+    before = clf.predict_proba(X)
+    clf.set_params(**{"warm_start": False, **parameters})
+    with pytest.raises(ValueError, match=message):
+        clf.fit(X, y)
+    assert vars(clf).keys() == state.keys()
+    np.testing.assert_array_equal(clf.predict_proba(X), before)
+    assert clf.loss_curve_ is state["loss_curve_"]
+
+
+def test_failed_training_leaves_the_model_as_it_was(digits):
+    X, y, _, _ = digits
+    clf = make(hidden_targets=2).fit(X, y)
+    before = clf.predict_proba(X)
+    clf.set_params(warm_start=True, learning_rate_init=1e308)
+    with pytest.raises(FloatingPointError, match="learning_rate_init"):
+        clf.fit(X[:, ::2], y)
+    assert clf.n_features_in_ == 64
+    np.testing.assert_array_equal(clf.predict_proba(X), before)
+
+
+@pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn < 1.9 has no callbacks")
+class TestCallbacks:
+    @pytest.mark.parametrize("init", ["explicit", "random"])
+    @pytest.mark.parametrize("solver", SOLVERS)
+    def test_every_iteration_begins_and_ends(self, digits, solver, init):
+        X, y, _, _ = digits
+        recorder = Recorder()
+        clf = trained(solver=solver, init=init).set_callbacks(recorder).fit(X, y)
+        name = "lbfgs-iteration" if solver == "lbfgs" else "epoch"
+        assert recorder.begun == ["fit", *[name] * 3]
+        assert recorder.ended == [*[name] * 3, "fit"]
+        assert recorder.scores[-1] == clf.score(X, y)
+        assert not recorder.is_set_up
+
+    def test_a_callback_can_stop(self, digits):
+        X, y, _, _ = digits
+        recorder = Recorder(stop_at=2)
+        clf = trained(max_iter=6).set_callbacks(recorder).fit(X, y)
+        assert clf.n_iter_ == 2
+        assert len(recorder.begun) == len(recorder.ended)
+
+    def test_explicit_fit_is_one_task_and_a_failed_one_tears_down(self, digits):
+        X, y, _, _ = digits
+        recorder = Recorder()
+        clf = make().set_callbacks(recorder).fit(X, y)
+        assert recorder.begun == recorder.ended == ["fit"]
+        with pytest.raises(ValueError, match="Negative"):
+            clf.fit(-X, y)
+        assert not recorder.is_set_up
