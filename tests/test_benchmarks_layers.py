@@ -99,7 +99,7 @@ def test_other_features(script):
     np.testing.assert_allclose(edges.X_train[0, 19], slope + 1 / 17, rtol=1e-5)
 
 
-@pytest.mark.parametrize("option", ["--clusters=0", "--threads=0", "--epochs=0"])
+@pytest.mark.parametrize("option", ["--clusters=0", "--threads=0", "--mlp-epochs=0"])
 def test_numbers_must_be_positive(script, option, capsys):
     with pytest.raises(SystemExit):
         script("layers").main([option])

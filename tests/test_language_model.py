@@ -208,7 +208,7 @@ def test_short_and_empty_documents(aggregation):
 
 def test_vocabulary_of_one_token():
     model = make(vocabulary_size=3).fit([[0, 0, 0], [0]])
-    assert 1 < model.perplexity([[0, 0]]) < model.perplexity([[0, 1]])
+    assert model.perplexity([[0, 0]]) < model.perplexity([[0, 1]]) < np.inf
     assert model.predict_proba([[]]).shape == (1, 2)
     assert_array_equal(model.generate([], 3, random_state=0), [0, 0, 0])
     assert np.isfinite(model.perplexity([[1, 1, 0]]))

@@ -58,6 +58,7 @@ def calibrate(
     norm_weight: float | None = None,
     intercepts: Intercepts = "none",
     start: FloatArray | None = None,
+    most: FloatArray | None = None,
     tol: float = 1e-13,
 ) -> Calibration:
     """Minimise the leave-one-out log-loss, a convex problem in few numbers.
@@ -81,6 +82,8 @@ def calibrate(
         the classes are too many for the rows.
     start : ndarray of shape (n_blocks,), default=None
         Inverse temperatures to start from where they are chosen.
+    most : ndarray of shape (n_blocks,), default=None
+        The largest inverse temperatures to choose; no limit by default.
     tol : float, default=1e-13
         Relative decrease of the loss at which to stop.
 
@@ -115,7 +118,8 @@ def calibrate(
         directions.extend(held_out.evidence)
         even = np.full(n_blocks, 1.0 / held_out.mean_norm)
         first.extend(even if start is None else start)
-        bounds.extend([(0.0, None)] * n_blocks)
+        highest = [None] * n_blocks if most is None else most.tolist()
+        bounds.extend((0.0, value) for value in highest)
     else:
         fixed += np.tensordot(np.asarray(beta, float), held_out.evidence, axes=1)
     if norm_weight is None:

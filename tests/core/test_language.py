@@ -20,7 +20,12 @@ from explicit_softmax.core.language import (
 from explicit_softmax.core.refinement import cold_start, refine
 from explicit_softmax.core.refinement_state import Problem
 from explicit_softmax.core.smoothing import feature_blocks, smooth_counts
-from explicit_softmax.core.windows import OneHotWindows, TokenStream, count_windows
+from explicit_softmax.core.windows import (
+    OneHotWindows,
+    TokenStream,
+    count_windows,
+    one_hot_windows,
+)
 from tests import oracles
 from tests.strategies import properties
 
@@ -153,6 +158,26 @@ def test_search_of_a_strength_ends_where_every_strength_serves():
     chosen = windows.solve()
     assert 0 < chosen.strength < 1e-5
     assert np.isfinite(chosen.decoder.scores(windows.rows[:])).all()
+
+
+@pytest.mark.parametrize("smoothing", ["prior", "uniform", "noise"])
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@pytest.mark.parametrize(
+    "documents",
+    [
+        [[0, 1, 2, 3] * 9] * 3,  # every target follows from its window
+        [[0, 0, 0], [0]],  # all windows speak alike, but for rounding
+        [[0]],
+    ],
+)
+def test_betas_are_finite_where_any_would_do(documents, aggregation, smoothing):
+    windows = Windows(documents, 2, aggregation)
+    solution = windows.solve(smoothing=smoothing)
+    assert solution.calibration.beta.max() < 1e4
+    # What never happened is improbable, not impossible.
+    contexts = np.array([[0, 0], [3, 1], [5, 5], [4, 4]])
+    every = one_hot_windows(contexts, SIZE, aggregation, np.float64)
+    assert oracles.log_probabilities(solution.decoder.scores(every)).min() > -300
 
 
 def test_windows_are_drawn_with_their_targets():
