@@ -231,10 +231,7 @@ def language_findings(records: Sequence[dict[str, Any]]) -> list[Finding]:
         of_sum, of_cat = perplexities(model, "sum"), perplexities(model, "cat")
         name = kind or "betas and strength by leave-one-out"
         told = ", ".join(f"K = {size}: {of_sum[size]:.0f}" for size in sizes)
-        rises = all(
-            of_sum[one] < of_sum[other]
-            for one, other in pairwise(sizes)
-        )
+        rises = all(of_sum[one] < of_sum[other] for one, other in pairwise(sizes))
         findings.append(
             Finding(
                 f"Table 1: Sum gets worse with K, {name}",

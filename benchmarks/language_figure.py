@@ -125,11 +125,17 @@ def _draw_betas(panel: Any, explicit: dict[tuple[str, int], Any]) -> None:
             values,
             _STYLES[aggregation],
             color="#000000" if size == 1 else shades.get(size, "#009E73"),
-            marker="o" if aggregation == "cat" else "s",
+            marker="s" if aggregation == "sum" else "o",
+            # K = 1 and the nearest of Cat nearly coincide.
+            markersize=11 if size == 1 else 6,
+            markerfacecolor="none" if size == 1 else None,
+            zorder=3 if size == 1 else 2,
             label=name,
         )
     panel.axhline(1.0, color="0.5", linewidth=1, linestyle=":", label="theorem")
-    panel.set_xticks(range(1, longest + 1), [f"-{k}" for k in range(1, longest + 1)])
+    positions = range(1, longest + 1)
+    panel.set_xticks(positions, [f"-{k}" for k in positions])
+    panel.set_xlim(0.8, longest + 0.2)
     panel.set_ylim(bottom=0)
     panel.set_xlabel("position of the context token")
     panel.set_ylabel("inverse temperature β")

@@ -47,9 +47,9 @@ from report import Steps, number, significant, table, write_json
 from threadpoolctl import threadpool_limits
 
 CONTEXTS = (1, 2, 4)
-REFINED_TOKENS = 1_000_000
+REFINED_TOKENS = 500_000
 # Tokens of the samples that are scored: training, dev, and dev for curves.
-SCORED = (100_000, 200_000, 20_000)
+SCORED = (50_000, 150_000, 20_000)
 
 # Kinds of models, and what the paper calls them.
 PAPER_NAMES = {
@@ -143,8 +143,8 @@ def main(argv: list[str] | None = None) -> None:
     if results.curves:
         print(
             f"refinements: Adagrad, {results.curves[0].tokens[-1]:,} tokens in "
-            f"{ITERATIONS} iterations; each gives the mean of its weights, and the last "
-            "one is scored"
+            f"{ITERATIONS} iterations; each gives the mean of its weights, and the "
+            "last one is scored"
         )
     print(table(HEADER, [record.row() for record in results.records]))
     print("\n".join(["", TRENDS, *summary(results, contexts), *peer_lines(peers)]))

@@ -6,7 +6,6 @@ import math
 import time
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from corpora import Documents, TokenCorpus, n_tokens
@@ -120,9 +119,8 @@ def peer_lines(records: list[PeerRecord]) -> list[str]:
     ]
     return [
         "",
-        "peers, and the explicit model (Cat, by leave-one-out, not refined) on the same "
-        "tokens; tokens that the training tokens have at most once are "
-        "out-of-vocabulary for both",
+        "peers, and the explicit model (Cat, by leave-one-out, not refined) on the "
+        "same tokens; what these have at most once is out-of-vocabulary for both",
         table(header, rows),
     ]
 

@@ -60,7 +60,7 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
         "validation_scores": getattr(model, "validation_scores_", None),
     }
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
-    target = Path(os.path.realpath(path))  # a link is to stay one
+    target = Path(os.path.realpath(os.fsdecode(path)))  # a link is to stay one
     # Not of tempfile, whose files nobody else may read.
     part = target.with_name(f".{uuid.uuid4().hex}.part")
     try:
@@ -74,13 +74,15 @@ def write_model(model: Any, path: str | os.PathLike[str]) -> None:
 
 def read_model(model: Any, path: str | os.PathLike[str]) -> None:
     """Make an unfitted model the one in a file; ValueError says what is wrong."""
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     try:
-        archive = np.load(name, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise ValueError("it holds something else")
-        with archive:
-            _restore(model, archive)
+        # np.load leaves files open that it cannot read.
+        with open(name, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("it holds something else")
+            with archive:
+                _restore(model, archive)
     except (FileNotFoundError, ImportError, PermissionError):
         raise
     # Archives, JSON, and tokenizers can be damaged in more ways than have a type.

@@ -246,8 +246,9 @@ default="auto"
                 "init='random' is the start of a refinement: it needs warm_start=True"
             )
         documents = listed(documents)
+        # Their tokens are the targets too: monitors score only where there are some.
         report = FitReport(
-            self, documents, None, None, self.max_iter if self.warm_start else 0
+            self, documents, documents, None, self.max_iter if self.warm_start else 0
         )
         with restored_on_error(self):
             rows = self._start(documents)

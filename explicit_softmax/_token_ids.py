@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -33,10 +34,13 @@ class TokenIds:
         Number of ids.
     tokenizer : tokenizers.Tokenizer or None
         Turns strings into ids; None where documents are ids.
+    unknown : int or None
+        Its id of unknown tokens, if it has one.
     """
 
     size: int
     tokenizer: Any = None
+    unknown: int | None = None
 
     @property
     def oov(self) -> int:
@@ -65,7 +69,8 @@ class TokenIds:
                 )
         # Ids may have gaps: their number would be too small.
         n_tokens = max(tokenizer.get_vocab().values(), default=-1) + 1
-        return cls(n_tokens - (_unknown_id(tokenizer) is not None) + 2, tokenizer)
+        unknown = _unknown_id(tokenizer)
+        return cls(n_tokens - (unknown is not None) + 2, tokenizer, unknown)
 
     @classmethod
     def trained(cls, documents: list[str], size: int) -> TokenIds:
@@ -121,23 +126,21 @@ class TokenIds:
 
     def decode(self, ids: NDArray[np.integer[Any]]) -> str:
         """Text of ids; those out of vocabulary and pads are left out."""
-        unknown = _unknown_id(self.tokenizer)
         ids = np.asarray(ids)[np.asarray(ids) < self.oov].astype(np.int64)
-        if unknown is not None:
-            ids = ids + (ids >= unknown)
+        if self.unknown is not None:
+            ids = ids + (ids >= self.unknown)
         return str(self.tokenizer.decode(ids.tolist()))
 
     def _tokenized(self, texts: list[str]) -> Iterator[NDArray[np.int32]]:
-        unknown = _unknown_id(self.tokenizer)
         # The fast form leaves out offsets, which nothing here needs.
         encode = getattr(
             self.tokenizer, "encode_batch_fast", self.tokenizer.encode_batch
         )
         for encoding in encode(texts, add_special_tokens=False):
             ids = np.array(encoding.ids, dtype=np.int32)
-            if unknown is not None:
-                is_oov = ids == unknown
-                ids -= ids > unknown
+            if self.unknown is not None:
+                is_oov = ids == self.unknown
+                ids -= ids > self.unknown
                 ids[is_oov] = self.oov
             yield ids
 
@@ -223,8 +226,13 @@ def check_strings(documents: list[Any]) -> None:
 
 
 def _unknown_id(tokenizer: Any) -> int | None:
-    unknown = getattr(tokenizer.model, "unk_token", None)
-    return None if unknown is None else tokenizer.token_to_id(unknown)
+    unknown: int | None = None
+    token = getattr(tokenizer.model, "unk_token", None)
+    if token is not None:
+        unknown = tokenizer.token_to_id(token)
+    elif type(tokenizer.model).__name__ == "Unigram":  # has an id, in its text only
+        unknown = json.loads(tokenizer.to_str())["model"]["unk_id"]
+    return unknown
 
 
 def _batches(texts: list[str]) -> Iterator[list[str]]:

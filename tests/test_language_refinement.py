@@ -185,7 +185,7 @@ class TestCallbacks:
     def test_progress_bar_shows_and_scoring_monitor_logs(self, capsys):
         from sklearn.callback import ProgressBar, ScoringMonitor
 
-        monitor = ScoringMonitor(scoring=None)
+        monitor = ScoringMonitor(scoring={"score": lambda model, X, y: model.score(X)})
         model = refined(max_iter=3).set_callbacks(ProgressBar(), monitor)
         model.fit(DOCUMENTS)
         assert "ExplicitLanguageModel" in capsys.readouterr().out

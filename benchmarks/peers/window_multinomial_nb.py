@@ -17,14 +17,15 @@ from sklearn.naive_bayes import MultinomialNB
 from explicit_softmax.core.windows import OneHotWindows, TokenStream
 
 NAME = "MultinomialNB on windows"
-_BATCH = 10_000
-_SCORED_BATCH = 500
+# A product with the transposed log-probabilities copies them: not too many batches.
+_BATCH = 25_000
+_SCORED_BATCH = 5000
 
 
 class WindowMultinomialNB:
     """Documents of token ids; ids run up to `vocabulary_size` - 2."""
 
-    most_tokens, most_scored = 200_000, 50_000
+    most_tokens, most_scored = 100_000, 20_000
     note = "alpha 1"
 
     def __init__(self, context_size: int, vocabulary_size: int) -> None:

@@ -18,6 +18,10 @@ from explicit_softmax.core.solution import Translation
 # loss alone would let beta grow without bound; elsewhere this is next to nothing.
 _BETA_PRIOR = 0.1
 
+# Evidence that spreads less, in nats per unit of norm, is alike for all classes but for
+# rounding.
+_ROUNDING = 1e-12
+
 # Scores of a chunk of rows, and what they are made of, stay in cache.
 _CHUNK_VALUES = 2**16
 
@@ -58,7 +62,6 @@ def calibrate(
     norm_weight: float | None = None,
     intercepts: Intercepts = "none",
     start: FloatArray | None = None,
-    most: FloatArray | None = None,
     tol: float = 1e-13,
 ) -> Calibration:
     """Minimise the leave-one-out log-loss, a convex problem in few numbers.
@@ -82,8 +85,6 @@ def calibrate(
         the classes are too many for the rows.
     start : ndarray of shape (n_blocks,), default=None
         Inverse temperatures to start from where they are chosen.
-    most : ndarray of shape (n_blocks,), default=None
-        The largest inverse temperatures to choose; no limit by default.
     tol : float, default=1e-13
         Relative decrease of the loss at which to stop.
 
@@ -108,7 +109,7 @@ def calibrate(
         nan = float("nan")
         return Calibration(np.asarray(betas, float), gamma, no_shift, no_shift, nan)
     # Scores are fixed + sum_j point_j * directions_j (+ a shift for each class).
-    fixed = np.zeros((n_rows, n_classes), dtype=held_out.evidence.dtype)
+    fixed = np.zeros((n_rows, n_classes))
     factor = held_out.prior_factor(priming_number, translation)
     fixed += factor * held_out.log_count
     directions: list[FloatArray] = []
@@ -118,8 +119,7 @@ def calibrate(
         directions.extend(held_out.evidence)
         even = np.full(n_blocks, 1.0 / held_out.mean_norm)
         first.extend(even if start is None else start)
-        highest = [None] * n_blocks if most is None else most.tolist()
-        bounds.extend((0.0, value) for value in highest)
+        bounds.extend([(0.0, None)] * n_blocks)
     else:
         fixed += np.tensordot(np.asarray(beta, float), held_out.evidence, axes=1)
     if norm_weight is None:
@@ -217,6 +217,6 @@ def _curvature_units(held_out: LeaveOneOut) -> NDArray[np.float64]:
     units = np.full(len(held_out.evidence), 1.0 / held_out.mean_norm)
     for b, block in enumerate(held_out.evidence):
         typical = float(np.average(block.std(axis=1), weights=held_out.weights))
-        if typical > 0:
+        if typical > _ROUNDING * held_out.mean_norm:
             units[b] = 1.0 / typical
     return units

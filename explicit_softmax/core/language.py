@@ -45,14 +45,7 @@ _MOST_STEPS = 8
 # Windows that strengths are compared on, at most.
 _SEARCH_SCORES = 2**22
 
-# Log-odds, in nats, that one block of a retained window may speak for one class and
-# against another. Where every target follows from its window no beta would be too
-# large, and nothing else would ever have a probability.
-_MOST_ODDS = 100.0
-
-_ROUNDING = 1e-9
-
-# Relative precision of a loss in float32.
+# Relative precision of a loss, which is known from a sample of windows only.
 _TOL = 1e-6
 
 # Scores of a chunk of this many values stay in cache.
@@ -247,18 +240,7 @@ def _calibrated(
         retained.codes,
         sample_weight=retained.weights,
     )
-    odds = np.ptp(held_out.evidence, axis=2).max(axis=1)
-    # Odds that are rounding say nothing: then no more than the theorem.
-    most = np.divide(_MOST_ODDS, odds, out=np.ones_like(odds), where=odds > _ROUNDING)
-    return calibrate(
-        held_out,
-        norm,
-        beta=beta,
-        norm_weight=1.0,
-        start=start,
-        most=most,
-        tol=_TOL,
-    )
+    return calibrate(held_out, norm, beta=beta, norm_weight=1.0, start=start, tol=_TOL)
 
 
 def _restricted(smoothed: SmoothedCounts, features: IntArray) -> SmoothedCounts:

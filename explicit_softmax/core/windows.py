@@ -294,8 +294,12 @@ def count_windows(
     """
     size = stream.context_size
     targets = stream.tokens[size:]
+    # Keys of a call to bincount. One call for all tokens would be no faster, but each
+    # fills an array of all cells. Fresh memory for each position would take time.
+    step = min(targets.size, max(_CHUNK_TOKENS, n_tokens * n_tokens))
+    buffer = np.empty(step, dtype=np.int64)
     parts = [
-        _count_pairs(stream.tokens[size - k : -k], targets, n_tokens)
+        _count_pairs(stream.tokens[size - k : -k], targets, n_tokens, buffer)
         for k in range(1, size + 1)
     ]
     if aggregation == "cat":
@@ -306,15 +310,19 @@ def count_windows(
         for part in parts[1:]:
             cooccurrence = cooccurrence + part
         n_nonzero = float(_count_distinct(stream))
-    class_count = np.bincount(targets, minlength=n_tokens)[:-1].astype(float)
+    # Every target has one token right before it, or a pad.
+    first = parts[0]
+    class_count = np.bincount(first.indices, first.data, n_tokens - 1).astype(float)
     return CooccurrenceCounts(cooccurrence, class_count, n_nonzero)
 
 
-def _count_pairs(contexts: IntArray, targets: IntArray, n_tokens: int) -> sp.csr_array:
+def _count_pairs(
+    contexts: IntArray, targets: IntArray, n_tokens: int, buffer: NDArray[np.int64]
+) -> sp.csr_array:
     """Counts of pairs (n_tokens, n_tokens - 1), those with a pad as target left out."""
     cells = n_tokens * n_tokens
     if cells <= min(_MOST_CELLS, _CELLS_PER_TOKEN * targets.size):
-        return _from_cells(_count_cells(contexts, targets, n_tokens), n_tokens)
+        return _from_cells(_count_cells(contexts, targets, n_tokens, buffer), n_tokens)
     counts = sp.csr_array((n_tokens, n_tokens - 1))
     for start in range(0, targets.size, _CHUNK_TOKENS):
         part = slice(start, start + _CHUNK_TOKENS)
@@ -326,17 +334,15 @@ def _count_pairs(contexts: IntArray, targets: IntArray, n_tokens: int) -> sp.csr
 
 
 def _count_cells(
-    contexts: IntArray, targets: IntArray, n_tokens: int
+    contexts: IntArray, targets: IntArray, n_tokens: int, buffer: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Counts of all pairs as one array, by context and then target."""
     total: NDArray[np.int64] | None = None
-    # One call for all tokens would be no faster, and its keys take 8 bytes a token; but
-    # each call fills an array of all cells.
-    step = max(_CHUNK_TOKENS, n_tokens * n_tokens)
-    for start in range(0, targets.size, step):
-        part = slice(start, start + step)
-        # NumPy < 2 would keep the narrower type of the ids, and overflow.
-        keys = np.multiply(contexts[part], n_tokens, dtype=np.int64)
+    for start in range(0, targets.size, buffer.size):
+        part = slice(start, start + buffer.size)
+        keys = buffer[: len(targets[part])]
+        # NumPy < 2 would compute in the narrower type of the ids, and overflow.
+        np.multiply(contexts[part], n_tokens, out=keys, dtype=np.int64)
         keys += targets[part]
         cells = np.bincount(keys, minlength=n_tokens * n_tokens)
         if total is None:
