@@ -2,35 +2,15 @@
 
 import contextlib
 import gzip
-import importlib
 import io
 import json
 import math
 import struct
-import sys
 from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
 import pytest
-
-HERE = Path(__file__).resolve().parent.parent / "benchmarks"
-
-pytestmark = pytest.mark.skipif(
-    not HERE.is_dir(), reason="the benchmarks are part of the checkout only"
-)
-
-
-@pytest.fixture
-def script(monkeypatch):
-    """Import a module as it is when a script in benchmarks/ runs."""
-    monkeypatch.syspath_prepend(str(HERE))
-    before = set(sys.modules)
-    yield importlib.import_module
-    # Their names are short enough for another module to have them.
-    for name in set(sys.modules) - before:
-        if str(HERE) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
 
 
 def idx_bytes(array):

@@ -5,14 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from tests.test_benchmarks import HERE, script
-
-__all__ = ["script"]  # a fixture
-
-pytestmark = pytest.mark.skipif(
-    not HERE.is_dir(), reason="the benchmarks are part of the checkout only"
-)
-
 KEYS = {
     "model",
     "n_hidden",

@@ -1,20 +1,11 @@
 """The benchmark of features with negative values at toy size."""
 
-import importlib
 import json
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
-
-HERE = Path(__file__).resolve().parent.parent / "benchmarks"
-
-pytestmark = pytest.mark.skipif(
-    not HERE.is_dir(), reason="the benchmarks are part of the checkout only"
-)
 
 RECORD = {
     "data",
@@ -26,18 +17,6 @@ RECORD = {
     "accuracy_sd",
     "converged",
 }
-
-
-@pytest.fixture
-def script(monkeypatch):
-    """Import a module as it is when a script in benchmarks/ runs."""
-    monkeypatch.syspath_prepend(str(HERE))
-    before = set(sys.modules)
-    yield importlib.import_module
-    # Their names are short enough for another module to have them.
-    for name in set(sys.modules) - before:
-        if str(HERE) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
 
 
 def test_positive_features_benchmark_at_toy_size(script, tmp_path, capsys):

@@ -1,37 +1,16 @@
 """The benchmarks of texts and of priming numbers at toy size, and their loaders."""
 
 import gzip
-import importlib
 import json
 import math
-import sys
-from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
 import pytest
 from sklearn.naive_bayes import MultinomialNB
 
-HERE = Path(__file__).resolve().parent.parent / "benchmarks"
-
-pytestmark = pytest.mark.skipif(
-    not HERE.is_dir(), reason="the benchmarks are part of the checkout only"
-)
-
 TRAIN = [("fruit", "apple pear"), ("tree", "oak\tbirch"), ("fruit", "café, plum")] * 4
 TEST = [("tree", "oak and pear"), ("fruit", "plum")]
-
-
-@pytest.fixture
-def script(monkeypatch):
-    """Import a module as it is when a script in benchmarks/ runs."""
-    monkeypatch.syspath_prepend(str(HERE))
-    before = set(sys.modules)
-    yield importlib.import_module
-    # Their names are short enough for another module to have them.
-    for name in set(sys.modules) - before:
-        if str(HERE) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
 
 
 def jsonl(rows):
