@@ -60,8 +60,8 @@ PAPER_NAMES = {
     f"refined from {LEAVE_ONE_OUT}": "",
 }
 TRENDS = (
-    "In the paper, too, Sum gets worse with K and Cat is better than Sum; its numbers "
-    "are of another corpus and vocabulary, and are not repeated here."
+    "Trends of the paper's table: Sum gets worse with K, and Cat is better than Sum. "
+    "Its numbers are of another corpus and vocabulary, and were not to be had."
 )
 HEADER = ["model", "paper", "K", "train ppl", "dev ppl", "bits/byte", "seconds", ""]
 

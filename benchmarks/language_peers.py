@@ -33,9 +33,9 @@ class PeerRecord:
     n_train: int | None = None
     n_dev: int | None = None
     seconds: float | None = None
-    dev_perplexity: float | None = None
+    perplexity: float | None = None
     explicit_seconds: float | None = None
-    explicit_dev_perplexity: float | None = None
+    explicit_perplexity: float | None = None
     note: str = ""
 
 
@@ -110,9 +110,9 @@ def peer_lines(records: list[PeerRecord]) -> list[str]:
             _count(record.n_train),
             _count(record.n_dev),
             significant(record.seconds),
-            number(record.dev_perplexity, 1),
+            number(record.perplexity, 1),
             significant(record.explicit_seconds),
-            number(record.explicit_dev_perplexity, 1),
+            number(record.explicit_perplexity, 1),
             record.note,
         ]
         for record in records

@@ -220,11 +220,11 @@ def test_peers_beside_the_model(script):
             assert record.note.startswith("not available")
             continue
         assert record.n_train == 1000
-        assert 1 < record.dev_perplexity < 12
-        assert 1 < record.explicit_dev_perplexity < 12
+        assert 1 < record.perplexity < 12
+        assert 1 < record.explicit_perplexity < 12
     unigram = by_name["unigram, maximum likelihood"]
     bigram = by_name["bigram, maximum likelihood"]
-    assert bigram.dev_perplexity < unigram.dev_perplexity
+    assert bigram.perplexity < unigram.perplexity
     assert "MultinomialNB on windows" in "\n".join(peers.peer_lines(records))
 
 

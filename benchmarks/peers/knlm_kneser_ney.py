@@ -4,8 +4,8 @@ Of the packages that were tried it is the only one that trains on millions of to
 memory and in seconds, but its last release is of 2019. The others: `nltk` (see
 `nltk_kneser_ney`) is maintained and slow; `kenlm` only answers queries when installed
 by pip, its trainer has to be built apart; `kaldingram` and `arpabo` train in pure
-Python, with back-off in place of interpolation. It knows the beginning of a text but
-not its padding.
+Python, with back-off in place of interpolation. knlm is compiled when it is installed
+(``pip install knlm``), and no extra of this package asks for it.
 """
 
 from __future__ import annotations

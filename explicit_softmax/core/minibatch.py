@@ -20,8 +20,8 @@ from explicit_softmax.core.cooccurrence import (
 from explicit_softmax.core.loss import cross_entropy_residual
 from explicit_softmax.core.refinement_state import Monitor, Problem
 
-# Features of a batch of sparse rows that take their steps at a time.
-_FEATURES_AT_A_TIME = 64
+# Weights of a batch of sparse rows that take their steps at a time: they stay in cache.
+_WEIGHTS_AT_A_TIME = 2**18
 
 # Rows whose features are counted at a time.
 _COUNTED_ROWS = 2**18
@@ -128,7 +128,11 @@ def descend(
             residual /= len(members)
             total += float(losses.sum())
             sums = residual.sum(axis=0)
-            for part, at in _by_feature(batch) if sparse else [(batch.T, everywhere)]:
+            for part, at in (
+                _by_feature(batch, intercept.size)
+                if sparse
+                else [(batch.T, everywhere)]
+            ):
                 gradient = part @ residual
                 if centre is not None:
                     gradient -= centre[:, None] * sums
@@ -150,7 +154,9 @@ def descend(
             return
 
 
-def _by_feature(batch: sp.csr_array) -> Iterator[tuple[sp.csr_array, IntArray]]:
+def _by_feature(
+    batch: sp.csr_array, n_classes: int
+) -> Iterator[tuple[sp.csr_array, IntArray]]:
     """Parts of the transposed batch: some of its own features, and which these are."""
     touched, column = np.unique(batch.indices, return_inverse=True)
     narrow = sp.csr_array(
@@ -158,8 +164,7 @@ def _by_feature(batch: sp.csr_array) -> Iterator[tuple[sp.csr_array, IntArray]]:
         shape=(batch.shape[0], touched.size),
     )
     by_feature = narrow.T.tocsr()
-    for start in range(0, touched.size, _FEATURES_AT_A_TIME):
-        part = slice(start, start + _FEATURES_AT_A_TIME)
+    for part in row_blocks(touched.size, n_classes, _WEIGHTS_AT_A_TIME):
         yield by_feature[part], touched[part]
 
 
