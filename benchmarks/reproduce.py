@@ -1,7 +1,7 @@
 """The numbers, figures, and claims of arXiv:2311.07498 beside ours, in one report.
 
     python benchmarks/reproduce.py [--fast] [--output FOLDER] [--images NAME]
-                                   [--text NAME] [--threads N]
+                                   [--text NAME] [--refine N] [--threads N]
 
 Runs the benchmarks of images, priming numbers, layers, and language models, and writes
 ``report.rst`` and figures to a folder. ``--fast`` takes few rows of data that come with
@@ -211,12 +211,15 @@ def _language(
     report: Report, arguments: argparse.Namespace, announce: Callable[[str], None]
 ) -> None:
     announce("language models")
-    options = []
+    # Peers are no part of the paper.
+    options = ["--no-peers"]
     if arguments.fast:
-        options = ["--dataset", "topics", "--no-peers", "--tokens", "30000"]
-        options += ["--vocabulary", "500", "--refine", "20000"]
+        options += ["--dataset", "topics", "--tokens", "30000", "--vocabulary", "500"]
     elif arguments.text:
-        options = ["--dataset", arguments.text]
+        options += ["--dataset", arguments.text]
+    refined = arguments.refine or (20_000 if arguments.fast else None)
+    if refined:
+        options += ["--refine", str(refined)]
     if arguments.threads:
         options += ["--threads", str(arguments.threads)]
     text, records = _run(language_model.main, report, "language", options)
@@ -278,6 +281,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--images", help="as --dataset of mnist.py")
     parser.add_argument("--text", help="as --dataset of language_model.py")
+    parser.add_argument(
+        "--refine", type=int, help="tokens of a refinement, as of language_model.py"
+    )
     parser.add_argument(
         "--threads", type=int, help="limit of the threads of BLAS and OpenMP"
     )

@@ -84,8 +84,8 @@ default="auto"
     warm_start : bool, default=False
         Whether the chosen solution is refined, as in `ExplicitSoftmaxClassifier`.
         Nothing is taken over from earlier calls to `fit`. Where rows are few for their
-        features, as in long documents, the refinement may fit them too closely:
-        compare, or set `early_stopping` or `alpha`.
+        features, the refinement may fit them too closely: compare, or set
+        `early_stopping` or `alpha`.
     solver, learning_rate_init, batch_size, max_iter, alpha, tol, early_stopping, \
 validation_fraction, n_iter_no_change, shuffle, random_state
         As in `ExplicitSoftmaxClassifier`, for the refinement.

@@ -5,8 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """No threads of BLAS and OpenMP: to wake them costs more than these problems."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def toy_corpus(script, n_train=40, n_dev=12, vocabulary_size=12):
         documents(n_train),
         documents(n_dev),
         vocabulary_size,
-        np.full(n_dev, 180),
+        180 * n_dev,
         "toy",
         {},
     )
@@ -123,7 +123,7 @@ def test_encoding_ends_at_the_limit(script):
     assert corpora.n_tokens(some.train) == 5000
     assert len(some.dev) == len(corpus.dev)
     assert some.vocabulary_size <= 400
-    assert some.dev_bytes.sum() == sum(len(text.encode()) for text in corpus.dev)
+    assert some.dev_bytes == sum(len(text.encode()) for text in corpus.dev)
     assert "5,000 + " in some.note
     again = corpora.encode(corpus, 400, 5000)
     np.testing.assert_array_equal(
@@ -131,12 +131,31 @@ def test_encoding_ends_at_the_limit(script):
     )
 
 
-def test_samples_have_no_document_in_common(script):
+def test_samples_have_no_piece_in_common(script):
+    curves = script("language_curves")
     corpus = toy_corpus(script)
-    samples = script("language_curves").Samples.draw(corpus, 100, 300, 100)
-    assert not {id(ids) for ids in samples.dev} & {id(ids) for ids in samples.curve}
-    assert samples.dev_bytes == 180 * len(samples.dev)
-    assert len(samples.train) == 2
+    samples = curves.Samples.draw(corpus, 100, 300, 100)
+    places = [
+        {ids.__array_interface__["data"][0] for ids in part}
+        for part in (samples.dev, samples.curve)
+    ]
+    assert not places[0] & places[1]
+    assert sum(ids.size for ids in samples.train) == 100
+    assert 300 <= sum(ids.size for ids in samples.dev) <= 360
+    few = toy_corpus(script, n_dev=1)
+    with pytest.raises(ValueError, match="too few dev tokens"):
+        curves.Samples.draw(few, 100, 300, 100)
+
+
+def test_pieces_are_all_of_the_documents(script):
+    corpora = script("corpora")
+    documents = [np.arange(5), np.arange(5, 7), np.arange(7, 7)]
+    cut = corpora.pieces(documents, 2)
+    assert sorted(ids.tolist() for ids in cut) == [[0, 1], [2, 3], [4], [5, 6]]
+    found = [ids.tolist() for ids in corpora.first_tokens(documents, 6)]
+    assert found == [[0, 1, 2, 3, 4], [5]]
+    assert corpora.first_tokens(documents, 7) is documents
+    assert corpora.first_tokens(documents, None) is documents
 
 
 def test_refinement_is_that_of_the_estimator(script):
@@ -246,8 +265,6 @@ def test_rare_tokens_become_one(script):
     train, dev = peers._with_oov(train, dev, 5)
     assert [ids.tolist() for ids in train] == [[0, 0, 5], [2, 2, 5]]
     assert dev[0].tolist() == [0, 5, 5]
-    assert [ids.tolist() for ids in peers._first(train, 4)] == [[0, 0, 5], [2]]
-    assert peers._first(train, 9) == train
 
 
 def test_counting_benchmark_at_toy_size(script, capsys, monkeypatch):
