@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -180,7 +179,7 @@ class BaseLanguageModel(CallbackSupportMixin, DocumentationLinkMixin, BaseEstima
         strength: float | None,
         beta: NDArray[np.float64] | None,
     ) -> WindowSolution:
-        solution = solve_windows(
+        return solve_windows(
             self._counts,
             self._retained,
             self._counted["context_size"],
@@ -188,8 +187,8 @@ class BaseLanguageModel(CallbackSupportMixin, DocumentationLinkMixin, BaseEstima
             smoothing=smoothing,
             strength=strength,
             beta=beta,
+            dtype=np.float32,
         )
-        return replace(solution, decoder=solution.decoder.astype(np.float32))
 
     @property
     def _decoder(self) -> Decoder:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -30,7 +31,7 @@ from explicit_softmax.core.smoothing import (
     feature_blocks,
     smooth_counts,
 )
-from explicit_softmax.core.solution import solve
+from explicit_softmax.core.solution import solve, sparse_evidence
 from explicit_softmax.core.windows import OneHotWindows
 
 # Windows that choose betas: their scores, of all blocks, take at most 64 MiB.
@@ -105,7 +106,8 @@ def solve_windows(
     *,
     smoothing: Smoothing = "prior",
     strength: float | None = None,
-    beta: FloatArray | None = None,
+    beta: FloatArray | float | None = None,
+    dtype: Any = np.float64,
 ) -> WindowSolution:
     """Solve counted windows; what is not given is chosen by leave-one-out log-loss.
 
@@ -123,8 +125,10 @@ def solve_windows(
         As in `smooth_counts`.
     strength : float, default=None
         As in `smooth_counts`; chosen by default. Of no effect for the noise model.
-    beta : ndarray of shape (n_blocks,), default=None
+    beta : float or ndarray of shape (n_blocks,), default=None
         Inverse temperatures; chosen by default.
+    dtype : dtype, default=float64
+        Type of the decoder.
 
     Returns
     -------
@@ -139,6 +143,8 @@ def solve_windows(
     """
     blocks = feature_blocks(counts.n_features, n_blocks)
     norm = float(context_size)
+    if beta is not None:
+        beta = np.broadcast_to(np.asarray(beta, dtype=float), (n_blocks,))
     if strength is None and smoothing in ("prior", "uniform"):
         strength = _best_strength(counts, retained, blocks, smoothing, norm, beta)
     strength = _FIRST_STRENGTH if strength is None else strength
@@ -147,9 +153,8 @@ def solve_windows(
         found = _calibrated(smoothed, retained, norm)
     else:
         no_shift = np.zeros(counts.n_classes)
-        found = Calibration(np.asarray(beta), 1.0, no_shift, no_shift, float("nan"))
-    decoder = solve(smoothed, "sparse").decoder(found.beta, norm)
-    decoder = _fold_norms(decoder, n_blocks, norm)
+        found = Calibration(beta, 1.0, no_shift, no_shift, float("nan"))
+    decoder = _decoder(smoothed, found.beta, norm, dtype)
     return WindowSolution(decoder, strength, found, smoothing)
 
 
@@ -265,22 +270,31 @@ def _columns(rows: sp.csr_array, features: IntArray) -> sp.csr_array:
     )
 
 
-def _fold_norms(decoder: Decoder, n_blocks: int, norm: float) -> Decoder:
-    """Move to the intercept what is added for the norm of each block of a window.
+def _decoder(
+    smoothed: SmoothedCounts, beta: FloatArray, norm: float, dtype: Any
+) -> Decoder:
+    """Decoder of windows, with the indices of the counts, of which there is one copy.
 
-    The low-rank part has as many columns for each block; the first is all ones. What is
-    the same for all classes is left out: large betas make it so large that the rest
-    would be lost in float32.
+    What is added for the norm of each block of a window, always the same, goes to the
+    intercept. What is the same for all classes is left out: large betas make it so
+    large that the rest would be lost in float32.
     """
-    rank = decoder.left.shape[1]
-    of_norms = np.arange(0, rank, rank // n_blocks)
-    constant = (norm / n_blocks) * decoder.right[:, of_norms].sum(axis=1)
-    intercept = decoder.intercept + constant
-    right = np.delete(decoder.right, of_norms, axis=1)
-    return replace(
-        decoder,
-        left=np.delete(decoder.left, of_norms, axis=1),
-        right=right - right.mean(axis=0),
-        intercept=intercept - intercept.mean(),
-        zero_row_scores=None,
+    counts = sp.csr_array(smoothed.counts.cooccurrence)
+    data = np.empty(counts.nnz, dtype=dtype)
+    intercept = smoothed.log_count + smoothed.log_norm
+    left: list[FloatArray] = [np.zeros((counts.shape[0], 0))]
+    right: list[FloatArray] = [np.zeros((counts.shape[1], 0))]
+    for b, block in enumerate(smoothed.blocks):
+        part = sparse_evidence(smoothed, b)
+        stored = slice(counts.indptr[block.start], counts.indptr[block.stop])
+        data[stored] = beta[b] * part.weights.data
+        intercept += norm / len(smoothed.blocks) * beta[b] * part.right[:, 0]
+        left.append(np.zeros((counts.shape[0], part.left.shape[1] - 1)))
+        left[-1][block] = part.left[:, 1:]
+        right.append(beta[b] * (part.right[:, 1:] - part.right[:, 1:].mean(axis=0)))
+    return Decoder(
+        sp.csr_array((data, counts.indices, counts.indptr), shape=counts.shape),
+        np.hstack(left).astype(dtype),
+        np.hstack(right).astype(dtype),
+        (intercept - intercept.mean()).astype(dtype),
     )

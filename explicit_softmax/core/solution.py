@@ -144,7 +144,7 @@ def solve(smoothed: SmoothedCounts, layout: Layout = "auto") -> Evidence:
         cells = smoothed.counts.n_features * smoothed.counts.n_classes
         share = smoothed.counts.cooccurrence.nnz / max(cells, 1)
         sparse = cells > _SMALL and share < _DENSE_SHARE
-    make = _sparse_evidence if sparse else _dense_evidence
+    make = sparse_evidence if sparse else _dense_evidence
     return Evidence(
         smoothed, tuple(make(smoothed, b) for b in range(len(smoothed.blocks)))
     )
@@ -221,7 +221,11 @@ def _dense_evidence(smoothed: SmoothedCounts, b: int) -> Decoder:
     return Decoder.from_dense(weights, np.zeros(weights.shape[1]))
 
 
-def _sparse_evidence(smoothed: SmoothedCounts, b: int) -> Decoder:
+def sparse_evidence(smoothed: SmoothedCounts, b: int) -> Decoder:
+    """Evidence of block b at beta = 1, weights stored as the counts are.
+
+    The first column of `left` is all ones.
+    """
     block = smoothed.blocks[b]
     counts = sp.csr_array(smoothed.counts.cooccurrence)
     counts = counts if block == slice(0, counts.shape[0]) else counts[block]
