@@ -137,6 +137,7 @@ def _one_layer(
         options.append("--fast")
     if arguments.images:
         options += ["--dataset", arguments.images]
+    options += _threads(arguments)
     text, records = _run(mnist.main, report, "one_layer", options)
     report.add(
         "One layer on images",
@@ -220,8 +221,7 @@ def _language(
     refined = arguments.refine or (20_000 if arguments.fast else None)
     if refined:
         options += ["--refine", str(refined)]
-    if arguments.threads:
-        options += ["--threads", str(arguments.threads)]
+    options += _threads(arguments)
     text, records = _run(language_model.main, report, "language", options)
     report.findings += language_findings(records)
     report.add(
@@ -230,6 +230,10 @@ def _language(
         "language",
         "Scaling, perplexity by refinement tokens, and betas by position.",
     )
+
+
+def _threads(arguments: argparse.Namespace) -> list[str]:
+    return ["--threads", str(arguments.threads)] if arguments.threads else []
 
 
 def _run(
@@ -261,11 +265,15 @@ def _heading(arguments: argparse.Namespace, images: Images, minutes: float) -> s
         )
     )
     options = " --fast" if arguments.fast else ""
-    threads = arguments.threads or "no limit of"
+    for name in ("images", "text", "refine", "threads"):
+        value = getattr(arguments, name)
+        options += f" --{name} {value}" if value else ""
+    title = "Report of the reproduction"
     return (
+        f"{title}\n{'=' * len(title)}\n\n"
         f"``python benchmarks/reproduce.py{options}`` on {date.today().isoformat()}, "
-        f"{cpu_count()} processors, {memory:.0f} GiB, {threads} threads of BLAS and "
-        f"OpenMP: {minutes:.1f} minutes. {versions}. Images: {images.note}"
+        f"{cpu_count()} processors, {memory:.0f} GiB: {minutes:.1f} minutes. "
+        f"{versions}. Images: {images.note}"
         f"{'; first rows only' if arguments.fast else ''}. The paper is "
         "`arXiv:2311.07498 <https://arxiv.org/abs/2311.07498>`_.\n"
     )
