@@ -8,7 +8,6 @@ help texts of Python's `pydoc_data.topics` serve, a document for each topic.
 from __future__ import annotations
 
 import gzip
-import math
 import platform
 import re
 import sys
@@ -32,6 +31,8 @@ VOCABULARY_SIZE = 4098
 # Where only some tokens are wanted, bytes of text for each that byte-pair encoding is
 # learned from; a token has about four.
 _BYTES_PER_TOKEN = 8
+# Samples are of pieces of so many tokens.
+PIECE_TOKENS = 1000
 # Documents that are encoded at a time.
 _BATCH = 256
 # One topic in so many is for testing.
@@ -58,8 +59,8 @@ class TokenCorpus:
         Ids from 0 to ``vocabulary_size - 3``; the last two are out-of-vocabulary and
         padding. Training documents are in a random order, always the same.
     vocabulary_size : int
-    dev_bytes : ndarray of int64, shape (n_dev_documents,)
-        UTF-8 bytes of each document of `dev`.
+    dev_bytes : int
+        UTF-8 bytes of the documents of `dev`.
     name : str
     seconds : dict
         "byte-pair encoding", that of learning it, and "encoding".
@@ -68,7 +69,7 @@ class TokenCorpus:
     train: Documents
     dev: Documents
     vocabulary_size: int
-    dev_bytes: NDArray[np.int64]
+    dev_bytes: int
     name: str
     seconds: dict[str, float]
 
@@ -144,22 +145,38 @@ def encode(
     start = time.perf_counter()
     ids = TokenIds.trained(texts, vocabulary_size)
     learned = time.perf_counter()
-    train = _encode_up_to(ids, texts, math.inf if limit is None else limit)
+    train = _encode_up_to(ids, texts, limit)
     dev = ids.encode(corpus.dev)
     seconds = {
         "byte-pair encoding": learned - start,
         "encoding": time.perf_counter() - learned,
     }
-    dev_bytes = np.array([len(text.encode()) for text in corpus.dev], dtype=np.int64)
+    dev_bytes = sum(len(text.encode()) for text in corpus.dev)
     return TokenCorpus(train, dev, ids.size, dev_bytes, corpus.name, seconds)
 
 
-def sample(documents: Documents, limit: int, seed: int = 0) -> NDArray[np.int64]:
-    """Which documents to take for at least so many tokens: at random, then in order."""
-    sizes = np.array([ids.size for ids in documents])
-    order = np.random.default_rng(seed).permutation(len(documents))
-    enough = int(np.searchsorted(np.cumsum(sizes[order]), limit)) + 1
-    return np.sort(order[:enough])
+def pieces(documents: Documents, length: int = PIECE_TOKENS) -> Documents:
+    """Documents cut into pieces of at most so many tokens, in a random order.
+
+    Documents differ in length and kind so much that a sample of whole ones says little
+    of the others.
+    """
+    cut = [
+        ids[first : first + length]
+        for ids in documents
+        for first in range(0, ids.size, length)
+    ]
+    return [cut[i] for i in np.random.default_rng(0).permutation(len(cut))]
+
+
+def first_tokens(documents: Documents, limit: int | None) -> Documents:
+    """Documents up to so many tokens, the last one cut."""
+    if limit is None or n_tokens(documents) <= limit:
+        return documents
+    ends = np.cumsum([ids.size for ids in documents])
+    whole = int(np.searchsorted(ends, limit))
+    rest = limit - (int(ends[whole - 1]) if whole else 0)
+    return [*documents[:whole], documents[whole][:rest]]
 
 
 def read_documents(path: Path) -> list[str]:
@@ -187,16 +204,15 @@ def _read_folder(folder: Path) -> list[str]:
     return documents
 
 
-def _encode_up_to(ids: TokenIds, texts: list[str], limit: float) -> Documents:
+def _encode_up_to(ids: TokenIds, texts: list[str], limit: int | None) -> Documents:
     documents: Documents = []
-    missing = limit
+    found = 0
     for first in range(0, len(texts), _BATCH):
-        for document in ids.encode(texts[first : first + _BATCH]):
-            if document.size >= missing:
-                return [*documents, document[: int(missing)]]
-            documents.append(document)
-            missing -= document.size
-    return documents
+        documents += ids.encode(texts[first : first + _BATCH])
+        found += n_tokens(documents[first:])
+        if limit is not None and found >= limit:
+            break
+    return first_tokens(documents, limit)
 
 
 def _topics(remark: str) -> Corpus:

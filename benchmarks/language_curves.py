@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from corpora import Documents, TokenCorpus, n_tokens, sample
+from corpora import (
+    PIECE_TOKENS,
+    Documents,
+    TokenCorpus,
+    first_tokens,
+    n_tokens,
+    pieces,
+)
 from numpy.typing import NDArray
 from timing import Stopwatch
 
@@ -38,47 +45,43 @@ EXPLICIT: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Samples:
-    """Documents that models are scored on: of training, of dev, and of dev for curves.
+    """What models are scored on: of training, of dev, and of dev for curves.
 
-    No document of the curves is one of `dev`.
+    Pieces of documents, each scored as a document; curves have none of those of `dev`.
     """
 
     train: Documents
     dev: Documents
     curve: Documents
-    dev_bytes: int
 
     @classmethod
     def draw(
         cls, corpus: TokenCorpus, n_train: int, n_dev: int, n_curve: int
     ) -> Samples:
-        """Documents at random, always the same, of about so many tokens.
+        """At random, always the same, and of about so many tokens.
 
         At most three quarters of the dev tokens are for `dev`.
         """
-        train = [corpus.train[i] for i in sample(corpus.train, n_train)]
-        total = n_tokens(corpus.dev)
-        chosen = sample(corpus.dev, min(n_dev, 3 * total // 4))
-        dev = [corpus.dev[i] for i in chosen]
-        rest = np.setdiff1d(np.arange(len(corpus.dev)), chosen)
-        if not rest.size:
-            raise ValueError(
-                f"{corpus.name} has {len(corpus.dev)} dev documents, which are too few "
-                "for two samples"
-            )
-        others = [corpus.dev[i] for i in rest]
-        curve = [others[i] for i in sample(others, n_curve)]
-        return cls(train, dev, curve, int(corpus.dev_bytes[chosen].sum()))
+        dev = pieces(corpus.dev)
+        if len(dev) < 2:
+            raise ValueError(f"{corpus.name} has too few dev tokens for two samples")
+        ends = np.cumsum([ids.size for ids in dev])
+        enough = int(np.searchsorted(ends, min(n_dev, 3 * ends[-1] // 4))) + 1
+        enough = min(enough, len(dev) - 1)
+        return cls(
+            first_tokens(pieces(corpus.train), n_train),
+            dev[:enough],
+            first_tokens(dev[enough:], n_curve),
+        )
 
     @property
     def note(self) -> str:
         """Their sizes in words."""
         return (
-            f"train perplexity on {n_tokens(self.train):,} tokens of "
-            f"{len(self.train):,} training documents, dev perplexity on "
-            f"{n_tokens(self.dev):,} of {len(self.dev):,} dev documents, curves on "
-            f"{n_tokens(self.curve):,} of {len(self.curve):,} other dev documents; all "
-            "drawn at random once"
+            f"train perplexity on {n_tokens(self.train):,} training tokens, dev "
+            f"perplexity on {n_tokens(self.dev):,} dev tokens, curves on "
+            f"{n_tokens(self.curve):,} others of dev; all of pieces of at most "
+            f"{PIECE_TOKENS:,} tokens, drawn at random once"
         )
 
 

@@ -26,7 +26,7 @@ def draw(
     curves: list[Curve],
     explicit: dict[tuple[str, int], Any],
 ) -> None:
-    """Draw three panels.
+    """Draw three panels, or two without curves.
 
     Parameters
     ----------
@@ -41,19 +41,22 @@ def draw(
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(14, 4.6), layout="constrained")
-    scaling, losses, betas = figure.subplots(1, 3)
+    n_panels = 3 if curves else 2
+    figure = Figure(figsize=(4.7 * n_panels, 4.6), layout="constrained")
+    panels = figure.subplots(1, n_panels)
+    scaling, betas = panels[0], panels[-1]
     kind = max(explicit, key=lambda kind: (kind[1], kind[0] == "sum"))
     means, mass = scaling_points(explicit[kind], corpus)
     display = CooccurrenceScalingDisplay(power_means=means, class_mass=mass)
     display.plot(scaling)
     title = "Scaling" if kind[1] == 1 else f"Scaling, {kind[0].title()}"
     scaling.set_title(f"{title}, K = {kind[1]}: a point is a token")
-    _draw_curves(losses, curves)
+    if curves:
+        _draw_curves(panels[1], curves)
     _draw_betas(betas, explicit)
-    for panel in (losses, betas):
+    for panel in panels[1:]:
         panel.grid(True, which="major", alpha=0.3)
-    for panel in (scaling, losses, betas):
+    for panel in panels:
         panel.spines[["top", "right"]].set_visible(False)
     figure.suptitle(corpus.name)
     figure.savefig(path, dpi=150)
@@ -82,7 +85,7 @@ def scaling_points(
 
 def _draw_curves(panel: Any, curves: list[Curve]) -> None:
     """Dev perplexity by tokens of the refinements of the largest K."""
-    largest = max((curve.context_size for curve in curves), default=0)
+    largest = max(curve.context_size for curve in curves)
     for curve in curves:
         if curve.context_size == largest:
             name = "" if largest == 1 else f"{curve.aggregation.title()}, "
@@ -97,10 +100,9 @@ def _draw_curves(panel: Any, curves: list[Curve]) -> None:
             )
     panel.set_xlabel("million tokens of refinement")
     panel.set_ylabel("dev perplexity")
-    panel.set_title(f"Refinement, K = {largest}" if curves else "No refinement")
-    if curves:
-        _log_scale(panel)
-        panel.legend(fontsize="small")
+    panel.set_title(f"Refinement, K = {largest}")
+    _log_scale(panel)
+    panel.legend(fontsize="small")
 
 
 def _log_scale(panel: Any) -> None:

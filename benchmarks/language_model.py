@@ -11,8 +11,8 @@ solutions ("-w"). At K = 1 Sum and Cat are the same. Every model has the same to
 and all refinements visit the same number of them in the same order.
 
 Byte-pair encoding is learned from the training documents and documents are encoded once
-for all models. Perplexities are per token, on samples of documents that are the same
-for all models; bits per byte do not depend on the tokens.
+for all models. Perplexities are per token, on samples that are the same for all models;
+bits per byte, with the bytes a token has in all dev documents, do not depend on tokens.
 
 The numbers in the paper's table are of another corpus and vocabulary, and could not be
 had when this was written: trends are told, numbers are not.
@@ -188,7 +188,7 @@ def measure(
         Told of each model before it is fitted.
     """
     results = Results()
-    bytes_per_token = samples.dev_bytes / n_tokens(samples.dev)
+    bytes_per_token = corpus.dev_bytes / n_tokens(corpus.dev)
 
     def add(name: str, model: Any, decoder: Any, seconds: float) -> None:
         dev = perplexity(model, decoder, samples.dev)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
-from corpora import Documents, TokenCorpus, n_tokens
+from corpora import Documents, TokenCorpus, first_tokens, n_tokens
 from language_curves import Samples
 from peers import collect
 from report import number, significant, table
@@ -68,9 +67,9 @@ def run_peers(
             continue
         model = peer.make(context_size, corpus.vocabulary_size)
         bounds = [b for b in (model.most_tokens, limit) if b is not None]
-        train = _first(corpus.train, min(bounds, default=None))
+        train = first_tokens(corpus.train, min(bounds, default=None))
         bounds = [b for b in (model.most_scored, limit) if b is not None]
-        dev = _first(samples.dev, min(bounds, default=None))
+        dev = first_tokens(samples.dev, min(bounds, default=None))
         train, dev = _with_oov(train, dev, corpus.vocabulary_size - 2)
         try:
             begin = time.perf_counter()
@@ -138,18 +137,6 @@ def _explicit(
 
 def _count(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
-
-
-def _first(documents: Documents, limit: int | None) -> Documents:
-    """Documents up to so many tokens, the last one cut."""
-    if limit is None:
-        return documents
-    ends = np.cumsum([ids.size for ids in documents])
-    whole = int(np.searchsorted(ends, limit))
-    if whole == len(documents):
-        return documents
-    rest = limit - (int(ends[whole - 1]) if whole else 0)
-    return [*islice(documents, whole), documents[whole][:rest]]
 
 
 def _with_oov(
