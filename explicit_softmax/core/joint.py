@@ -18,7 +18,7 @@ from explicit_softmax.core.joint_state import (
     JointRefinement,
 )
 from explicit_softmax.core.layers import softmax_in_place
-from explicit_softmax.core.refinement import _standard
+from explicit_softmax.core.refinement import standard
 from explicit_softmax.core.refinement_state import sample_rows
 
 JointSolver: TypeAlias = Literal["adagrad", "lbfgs"]
@@ -114,7 +114,7 @@ def train_jointly(
     offsets = tuple(np.array(intercept, dtype=dtype) for intercept in intercepts)
     centre, units = None, [1.0] * len(starts)
     if standardize:
-        centre, unit, _ = _standard(rows, sample_weight)
+        centre, unit, _ = standard(rows, sample_weight)
         units = [unit, *_hidden_units(starts, offsets, rows, sample_weight)]
     problem = JointProblem(
         rows, codes, sample_weight, alpha, starts, offsets, centre, units, rng
@@ -129,7 +129,8 @@ def train_jointly(
             descend_jointly(
                 problem, monitor, learning_rate, batch_size, max_iter, shuffle, average
             )
-    return monitor.finish()
+    found: JointRefinement = monitor.finish()
+    return found
 
 
 def random_layers(
@@ -162,7 +163,7 @@ def random_layers(
     """
     rng = np.random.default_rng(0) if rng is None else rng
     dtype: Any = np.float32 if rows.dtype == np.float32 else np.float64
-    _, unit, _ = _standard(rows, sample_weight)
+    _, unit, _ = standard(rows, sample_weight)
     weights: Arrays = ()
     intercepts: Arrays = ()
     n_inputs = rows.shape[1]

@@ -9,52 +9,9 @@ import scipy.sparse as sp
 from explicit_softmax.core.backpropagation import backpropagate
 from explicit_softmax.core.cooccurrence import FloatArray, row_blocks
 from explicit_softmax.core.joint_state import JointMonitor, JointProblem
-from explicit_softmax.core.minibatch import _inverse_touch_probability
+from explicit_softmax.core.minibatch import Steps, inverse_touch_probability
 
 _CHUNK_VALUES = 2**21
-
-
-class _Adagrad:
-    """Steps on one array, all of it or some of its rows at a time.
-
-    The mean over an epoch is kept as a correction: after T steps it is the last value
-    less sum_t (t - 1)/T step_t, which for sparse rows costs no more than the steps.
-    """
-
-    def __init__(
-        self,
-        values: FloatArray,
-        step: float,
-        average: bool,
-        least: float,
-    ) -> None:
-        self.values = values
-        self.step = step
-        self.least = least
-        self.squares = np.zeros_like(values)
-        self.correction = np.zeros_like(values) if average else None
-        self.n_steps = 0
-
-    def take(self, gradient: FloatArray, at: FloatArray | slice) -> None:
-        """Step along -gradient at rows `at`; overwrites the gradient."""
-        squares = self.squares[at] + gradient * gradient
-        self.squares[at] = squares
-        gradient /= np.sqrt(squares) + self.least
-        gradient *= self.step
-        self.values[at] -= gradient
-        if self.correction is not None:
-            gradient *= self.n_steps
-            self.correction[at] -= gradient
-        self.n_steps += 1
-
-    def epoch_mean(self) -> FloatArray:
-        """Mean of the values over the steps since the last call, or the last values."""
-        if self.correction is None:
-            return self.values.copy()
-        mean = self.values - self.correction / max(self.n_steps, 1)
-        self.correction[...] = 0
-        self.n_steps = 0
-        return np.asarray(mean)
 
 
 def _own_features(batch: sp.csr_array) -> tuple[sp.csr_array, FloatArray]:
@@ -84,19 +41,27 @@ def descend_jointly(
     rows, codes, centre = problem.rows, problem.codes, problem.centre
     n_rows = rows.shape[0]
     sparse = sp.issparse(rows)
+    first_square = (problem.units[0] / batch_size) ** 2 if sparse else 0.0
     weights = [
-        _Adagrad(start.copy(), step / unit, average, 1e-10 * unit)
-        for start, unit in zip(problem.weights, problem.units, strict=True)
+        Steps(
+            start.copy(),
+            step / unit,
+            True,
+            average,
+            1e-10 * unit,
+            0.0 if depth else first_square,
+        )
+        for depth, (start, unit) in enumerate(
+            zip(problem.weights, problem.units, strict=True)
+        )
     ]
-    if sparse:
-        weights[0].squares += (problem.units[0] / batch_size) ** 2
     shifts = [intercept.copy() for intercept in problem.intercepts]
     if centre is not None:
         shifts[0] += centre @ problem.weights[0]
-    offsets = [_Adagrad(shift, step, average, 1e-10) for shift in shifts]
+    offsets = [Steps(shift, step, True, average, 1e-10) for shift in shifts]
     due: FloatArray | None = None
     if problem.alpha and sparse:
-        due = _inverse_touch_probability(rows, batch_size)
+        due = inverse_touch_probability(rows, batch_size)
     order = np.arange(n_rows)
     everywhere = slice(None)
     for _ in range(max_iter):
@@ -133,6 +98,8 @@ def descend_jointly(
                     gradient += pull if due is None or depth else pull * due[at, None]
                 weights[depth].take(gradient, place)
                 offsets[depth].take(sums[depth], everywhere)
+            for steps in (*weights, *offsets):
+                steps.n_steps += 1
         means = [steps.epoch_mean() for steps in weights]
         loss = total / n_rows + problem.penalty(means)
         layers = problem.plain(means, [steps.epoch_mean() for steps in offsets])

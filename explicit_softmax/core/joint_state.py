@@ -10,6 +10,7 @@ import numpy as np
 
 from explicit_softmax.core.backpropagation import network_log_loss
 from explicit_softmax.core.cooccurrence import FloatArray, IntArray, Rows
+from explicit_softmax.core.refinement_state import Monitor
 
 Arrays: TypeAlias = tuple[FloatArray, ...]
 
@@ -83,61 +84,15 @@ class JointProblem:
         )
 
 
-class JointMonitor:
-    """Stopping rules and curves, as those of `refinement_state.Monitor`."""
+class JointMonitor(Monitor):
+    """The same stopping rules and curves for layers; their arrays stay as they are."""
 
-    def __init__(
-        self,
-        result: JointRefinement,
-        validation: tuple[Rows, IntArray, FloatArray | None] | None,
-        tol: float,
-        patience: int,
-        callback: JointCallback | None,
-    ) -> None:
-        self.result = result
-        self.validation = validation
-        self.tol = tol
-        self.patience = patience
-        self.callback = callback
-        self._best = np.inf
-        self._stale = 0
-        self._best_layers: tuple[Arrays, Arrays] | None = None
+    def _give(self, weights: Arrays, intercept: Arrays) -> None:
+        self.result.weights, self.result.intercepts = weights, intercept
 
-    def update(
-        self,
-        loss: float,
-        weights: Arrays,
-        intercepts: Arrays,
-        *,
-        watch_objective: bool = True,
-    ) -> bool:
-        """Record an iteration, whose arrays are not written to again; true to stop."""
-        result = self.result
-        result.n_iter += 1
-        result.loss_curve.append(float(loss))
-        result.weights, result.intercepts = weights, intercepts
-        watched = loss
-        if self.validation is not None:
-            watched = network_log_loss(weights, intercepts, *self.validation)
-            result.validation_curve.append(watched)
-        if not np.isfinite(watched):
-            raise FloatingPointError(
-                "the log-loss is not finite: choose a smaller learning_rate_init"
-            )
-        stop = False
-        if self.validation is not None or watch_objective:
-            self._stale = 0 if watched <= self._best - self.tol else self._stale + 1
-            stop = result.converged = self._stale >= self.patience
-        if watched < self._best:
-            self._best = watched
-            if self.validation is not None:
-                self._best_layers = weights, intercepts
-        if self.callback is not None:
-            stop = bool(self.callback(result.n_iter, weights, intercepts)) or stop
-        return stop
+    def _validation_loss(self, weights: Arrays, intercept: Arrays) -> float:
+        assert self.validation is not None
+        return network_log_loss(weights, intercept, *self.validation)
 
-    def finish(self) -> JointRefinement:
-        """The result, with the best layers where validation rows chose them."""
-        if self._best_layers is not None:
-            self.result.weights, self.result.intercepts = self._best_layers
-        return self.result
+    def _frozen(self, weights: Arrays, intercept: Arrays) -> tuple[Arrays, Arrays]:
+        return weights, intercept

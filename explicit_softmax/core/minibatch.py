@@ -27,8 +27,10 @@ _WEIGHTS_AT_A_TIME = 2**18
 _COUNTED_ROWS = 2**18
 
 
-class _Steps:
+class Steps:
     """Steps on one array of parameters, all of it or some of its rows at a time.
+
+    `n_steps`, which the solver advances, counts batches and not calls of `take`.
 
     The mean over an epoch is kept as a correction: after T steps it is the last value
     less sum_t (t - 1)/T step_t, which for sparse rows costs no more than the steps.
@@ -103,14 +105,14 @@ def descend(
     # Gradients scale with the features, the guard against division by zero with them.
     least = 1e-10 * problem.unit
     first_square = (problem.unit / batch_size) ** 2 if sparse else 0.0
-    weights = _Steps(problem.start.copy(), step, adaptive, average, least, first_square)
+    weights = Steps(problem.start.copy(), step, adaptive, average, least, first_square)
     # The intercept of centred features, with a step in its own unit.
     shift = intercept if centre is None else intercept + centre @ problem.start
     offset_step = step * (problem.unit if adaptive else problem.row_square)
-    offset = _Steps(shift, offset_step, adaptive, average, 1e-10)
+    offset = Steps(shift, offset_step, adaptive, average, 1e-10)
     due: FloatArray | None = None
     if problem.alpha and sparse:
-        due = _inverse_touch_probability(rows, batch_size)
+        due = inverse_touch_probability(rows, batch_size)
     everywhere = slice(None)
     for order in islice(_epochs(problem, epoch_size, shuffle), max_iter):
         total = 0.0
@@ -188,7 +190,7 @@ def _epochs(
         left = order[stop:]
 
 
-def _inverse_touch_probability(rows: Rows, batch_size: int) -> FloatArray:
+def inverse_touch_probability(rows: Rows, batch_size: int) -> FloatArray:
     """One over the probability that a batch holds a non-zero of each feature."""
     n_rows, n_features = rows.shape
     counts = np.zeros(n_features, dtype=np.int64)

@@ -166,7 +166,7 @@ def refine(
     start = np.array(weights, dtype=dtype, order="C")
     offset = np.array(intercept, dtype=dtype)
     centre, unit, row_square = (
-        _standard(rows, sample_weight) if standardize else (None, 1.0, 1.0)
+        standard(rows, sample_weight) if standardize else (None, 1.0, 1.0)
     )
     problem = Problem(
         rows, codes, sample_weight, alpha, start, centre, unit, row_square, rng
@@ -199,10 +199,11 @@ def refine(
             raise ValueError(
                 f"solver must be 'adagrad', 'sgd', or 'lbfgs', not {solver!r}"
             )
-    return monitor.finish()
+    found: Refinement = monitor.finish()
+    return found
 
 
-def _standard(
+def standard(
     rows: Rows, weight: FloatArray | None
 ) -> tuple[FloatArray | None, float, float]:
     """Centre, unit, and row_square of `Problem`."""

@@ -78,11 +78,11 @@ class Monitor:
 
     def __init__(
         self,
-        result: Refinement,
+        result: Any,
         validation: tuple[Rows, IntArray, FloatArray | None] | None,
         tol: float,
         patience: int,
-        callback: IterationCallback | None,
+        callback: Callable[..., bool | None] | None,
     ) -> None:
         self.result = result
         self.validation = validation
@@ -91,13 +91,13 @@ class Monitor:
         self.callback = callback
         self._best = np.inf
         self._stale = 0
-        self._best_weights: tuple[FloatArray, FloatArray] | None = None
+        self._best_weights: tuple[Any, Any] | None = None
 
     def update(
         self,
         loss: float,
-        weights: FloatArray,
-        intercept: FloatArray,
+        weights: Any,
+        intercept: Any,
         *,
         watch_objective: bool = True,
     ) -> bool:
@@ -105,13 +105,10 @@ class Monitor:
         result = self.result
         result.n_iter += 1
         result.loss_curve.append(float(loss))
-        result.weights, result.intercept = weights, intercept
+        self._give(weights, intercept)
         watched = loss
         if self.validation is not None:
-            rows, codes, weight = self.validation
-            watched = log_loss(
-                Decoder.from_dense(weights, intercept), rows, codes, weight
-            )
+            watched = self._validation_loss(weights, intercept)
             result.validation_curve.append(watched)
         stop = False
         if not np.isfinite(watched):
@@ -125,16 +122,27 @@ class Monitor:
         if watched < self._best:
             self._best = watched
             if self.validation is not None:
-                self._best_weights = weights.copy(), intercept.copy()
+                self._best_weights = self._frozen(weights, intercept)
         if self.callback is not None:
             stop = bool(self.callback(result.n_iter, weights, intercept)) or stop
         return stop
 
-    def finish(self) -> Refinement:
+    def finish(self) -> Any:
         """The result, with the best weights where validation rows chose them."""
         if self._best_weights is not None:
-            self.result.weights, self.result.intercept = self._best_weights
+            self._give(*self._best_weights)
         return self.result
+
+    def _give(self, weights: Any, intercept: Any) -> None:
+        self.result.weights, self.result.intercept = weights, intercept
+
+    def _validation_loss(self, weights: Any, intercept: Any) -> float:
+        assert self.validation is not None
+        return log_loss(Decoder.from_dense(weights, intercept), *self.validation)
+
+    def _frozen(self, weights: Any, intercept: Any) -> tuple[Any, Any]:
+        """What solvers do not write to again."""
+        return weights.copy(), intercept.copy()
 
 
 def sample_rows(

@@ -285,7 +285,7 @@ def test_stored_zeros_do_not_change_the_steps(solver):
 def test_penalties_of_sparse_rows_fall_due_by_the_chance_of_a_touch():
     rows = np.zeros((10, 3))
     rows[:2, 0] = rows[:, 1] = 1
-    inverse = minibatch._inverse_touch_probability(sp.csr_array(rows), 4)
+    inverse = minibatch.inverse_touch_probability(sp.csr_array(rows), 4)
     assert_allclose(inverse[:2], [1 / (1 - 0.8**4), 1.0], rtol=1e-9)
     assert np.isfinite(inverse[2])  # of a feature that no batch touches
 
