@@ -159,20 +159,29 @@ def given_numbers(
 
 
 def _given_beta(setting: Setting, n_blocks: int) -> NDArray[np.float64] | None:
-    if _is_auto(setting):
+    return given_temperatures(
+        setting.inverse_temperature, n_blocks, "blocks of features"
+    )
+
+
+def given_temperatures(
+    inverse_temperature: Any, n_parts: int, parts: str
+) -> NDArray[np.float64] | None:
+    """Inverse temperatures of the parts of a model, None if they are to be chosen."""
+    if isinstance(inverse_temperature, str):
         return None
-    given = np.asarray(setting.inverse_temperature, dtype=float)
-    if given.ndim and given.shape != (n_blocks,):
+    given = np.asarray(inverse_temperature, dtype=float)
+    if given.ndim and given.shape != (n_parts,):
         raise ValueError(
             "inverse_temperature must be a number or one number for each of the "
-            f"{n_blocks} blocks of features, not an array of shape {given.shape}"
+            f"{n_parts} {parts}, not an array of shape {given.shape}"
         )
     if not (np.isfinite(given).all() and (given >= 0).all()):
         raise ValueError(
             "inverse_temperature must be non-negative and finite, not "
-            f"{setting.inverse_temperature!r}"
+            f"{inverse_temperature!r}"
         )
-    return np.broadcast_to(given, (n_blocks,)).copy()
+    return np.broadcast_to(given, (n_parts,)).copy()
 
 
 def _is_auto(setting: Setting) -> bool:

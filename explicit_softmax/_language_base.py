@@ -13,10 +13,13 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._doc_link import DocumentationLinkMixin
+from explicit_softmax._explicit_model import given_temperatures
 from explicit_softmax._sklearn import CallbackSupportMixin, FitReport
 from explicit_softmax._token_ids import TokenIds
+from explicit_softmax._warm_start import record_refinement
 from explicit_softmax.core.cooccurrence import CooccurrenceCounts
 from explicit_softmax.core.decoder import Decoder
+from explicit_softmax.core.documents import NO_TOKEN
 from explicit_softmax.core.language import (
     WindowSolution,
     draw_windows,
@@ -29,11 +32,6 @@ from explicit_softmax.core.windows import OneHotWindows, TokenStream, count_wind
 
 # Parameters that the solution depends on, beside those that the counts do.
 _SOLVED = ("smoothing", "smoothing_strength", "inverse_temperature")
-
-_NO_TOKEN = (
-    "documents hold no token. If they came from a generator, it may have been read to "
-    "its end before: make a new one, or pass a list."
-)
 
 
 class BaseLanguageModel(CallbackSupportMixin, DocumentationLinkMixin, BaseEstimator):
@@ -131,7 +129,7 @@ class BaseLanguageModel(CallbackSupportMixin, DocumentationLinkMixin, BaseEstima
         """Windows of encoded documents; ValueError if there is no token."""
         arrays = [document for document in ids if document.size]
         if not arrays:
-            raise ValueError(_NO_TOKEN)
+            raise ValueError(NO_TOKEN)
         stream = TokenStream.from_arrays(
             arrays, self._counted["context_size"], self._ids.pad
         )
@@ -195,20 +193,7 @@ class BaseLanguageModel(CallbackSupportMixin, DocumentationLinkMixin, BaseEstima
         return self._solved().decoder if self._refined is None else self._refined
 
     def _given_betas(self) -> NDArray[np.float64] | None:
-        if isinstance(self.inverse_temperature, str):
-            return None
-        given = np.asarray(self.inverse_temperature, dtype=float)
-        if given.ndim and given.shape != (self._n_blocks,):
-            raise ValueError(
-                "inverse_temperature must be a number or one number for each of the "
-                f"{self._n_blocks} blocks, not an array of shape {given.shape}"
-            )
-        if not (np.isfinite(given).all() and (given >= 0).all()):
-            raise ValueError(
-                "inverse_temperature must be non-negative and finite, not "
-                f"{self.inverse_temperature!r}"
-            )
-        return np.broadcast_to(given, (self._n_blocks,)).copy()
+        return given_temperatures(self.inverse_temperature, self._n_blocks, "blocks")
 
     def _refine(
         self,
@@ -234,13 +219,6 @@ class BaseLanguageModel(CallbackSupportMixin, DocumentationLinkMixin, BaseEstima
         def fitted_attributes(weights: Any, intercept: Any) -> dict[str, Any]:
             return {"_refined": Decoder.from_dense(weights, intercept)}
 
-        def after_iteration(iteration: int, weights: Any, intercept: Any) -> bool:
-            stop = report.end_iteration(lambda: fitted_attributes(weights, intercept))
-            if iteration < self.max_iter and not stop:
-                report.begin_iteration("iteration")
-            return stop
-
-        report.begin_iteration("iteration")
         result = refine(
             weights,
             intercept,
@@ -260,14 +238,10 @@ class BaseLanguageModel(CallbackSupportMixin, DocumentationLinkMixin, BaseEstima
             shuffle=self.shuffle,
             epoch_size=self.tokens_per_iter,
             rng=rng,
-            callback=after_iteration,
+            callback=report.follow("iteration", self.max_iter, fitted_attributes),
         )
         self.__dict__.update(fitted_attributes(result.weights, result.intercept))
-        self.loss_curve_ = result.loss_curve
-        self.n_iter_ = result.n_iter
-        self.validation_scores_ = (
-            None if validation is None else [-loss for loss in result.validation_curve]
-        )
+        record_refinement(self, result, validation)
 
     def _check_counts_only(self, method: str) -> None:
         if self._refined is not None:
@@ -325,5 +299,5 @@ def listed(documents: Iterable[Any]) -> list[Any]:
         )
     documents = list(documents)
     if not documents:
-        raise ValueError(_NO_TOKEN)
+        raise ValueError(NO_TOKEN)
     return documents

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.exceptions import ConvergenceWarning
 
+from explicit_softmax._explicit_model import given_temperatures
 from explicit_softmax._hidden_targets import check_hidden_targets
 from explicit_softmax._sklearn import FitReport
-from explicit_softmax._warm_start import _scaled
+from explicit_softmax._warm_start import (
+    record_refinement,
+    scaled,
+    solver_settings,
+    warn_if_cut_short,
+)
 from explicit_softmax.core.cooccurrence import raise_bad_value
 from explicit_softmax.core.decoder import Decoder
 from explicit_softmax.core.joint import random_layers, train_jointly
@@ -56,20 +60,8 @@ def check_features(rows: Any) -> None:
 
 def layer_betas(inverse_temperature: Any, n_layers: int) -> list[float | None]:
     """Inverse temperature of each layer, None where it is to be chosen."""
-    if isinstance(inverse_temperature, str):
-        return [None] * n_layers
-    given = np.asarray(inverse_temperature, dtype=float)
-    if given.ndim and given.shape != (n_layers,):
-        raise ValueError(
-            "inverse_temperature must be a number or one number for each of the "
-            f"{n_layers} layers, not an array of shape {given.shape}"
-        )
-    if not (np.isfinite(given).all() and (given >= 0).all()):
-        raise ValueError(
-            "inverse_temperature must be non-negative and finite, not "
-            f"{inverse_temperature!r}"
-        )
-    return [float(beta) for beta in np.broadcast_to(given, n_layers)]
+    given = given_temperatures(inverse_temperature, n_layers, "layers")
+    return [None] * n_layers if given is None else given.tolist()
 
 
 def solve_network(
@@ -121,9 +113,9 @@ def train_network(
         Hears of each iteration.
     """
     exponent = estimator.norm_exponent
-    rows = _scaled(rows, exponent)
+    rows = scaled(rows, exponent)
     if validation is not None:
-        validation = (_scaled(validation[0], exponent), *validation[1:])
+        validation = (scaled(validation[0], exponent), *validation[1:])
     if estimator.init == "random":
         start = random_layers(rows, sizes, sample_weight=weights, rng=rng)
     else:
@@ -144,45 +136,15 @@ def train_network(
             )
         }
 
-    name = "lbfgs-iteration" if estimator.solver == "lbfgs" else "epoch"
-
-    def after_iteration(iteration: int, coefs: Any, intercepts: Any) -> bool:
-        stop = report.end_iteration(lambda: fitted_attributes(coefs, intercepts))
-        if iteration < estimator.max_iter and not stop:
-            report.begin_iteration(name)
-        return stop
-
-    report.begin_iteration(name)
     result = train_jointly(
         *start,
         rows,
         codes,
         sample_weight=weights,
-        solver=estimator.solver,
-        learning_rate=estimator.learning_rate_init,
-        batch_size=estimator.batch_size,
-        max_iter=estimator.max_iter,
-        alpha=estimator.alpha,
-        tol=estimator.tol,
-        n_iter_no_change=estimator.n_iter_no_change,
         validation=validation,
-        shuffle=estimator.shuffle,
         rng=rng,
-        callback=after_iteration,
+        **solver_settings(estimator, report, fitted_attributes),
     )
-    if not result.converged and result.n_iter >= estimator.max_iter:
-        warnings.warn(
-            f"Joint training reached max_iter={estimator.max_iter} while the loss was "
-            "still falling. This is harmless if the model is good enough; otherwise "
-            "increase max_iter, or set early_stopping=True to stop when rows set aside "
-            "no longer gain.",
-            ConvergenceWarning,
-            stacklevel=5,
-        )
+    warn_if_cut_short(estimator, result, "Joint training", stacklevel=6)
     vars(estimator).update(fitted_attributes(result.weights, result.intercepts))
-    estimator.loss_curve_ = result.loss_curve
-    # None is needed where the start is a minimum already.
-    estimator.n_iter_ = max(result.n_iter, 1)
-    estimator.validation_scores_ = (
-        None if validation is None else [-loss for loss in result.validation_curve]
-    )
+    record_refinement(estimator, result, validation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -96,6 +96,26 @@ class FitReport:
                 reconstruction_attributes=fitted_attributes,
             )
         )
+
+    def follow(
+        self,
+        name: str,
+        max_iterations: int,
+        fitted_attributes: Callable[..., dict[str, Any]],
+    ) -> Callable[..., bool]:
+        """Announce the first iteration; what to call after each announces the next.
+
+        It takes the number of the iteration and what `fitted_attributes` takes.
+        """
+
+        def after_iteration(iteration: int, *parameters: Any) -> bool:
+            stop = self.end_iteration(lambda: fitted_attributes(*parameters))
+            if iteration < max_iterations and not stop:
+                self.begin_iteration(name)
+            return stop
+
+        self.begin_iteration(name)
+        return after_iteration
 
     def end(self) -> None:
         """Close the fit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -53,7 +54,7 @@ def refine_solution(
     decoder = solution.decoder
     exponent = decoder.norm_exponent
     if validation is not None:
-        validation = (_scaled(validation[0], exponent), *validation[1:])
+        validation = (scaled(validation[0], exponent), *validation[1:])
 
     def fitted_attributes(coef: Any, intercept: Any) -> dict[str, Any]:
         refined = Decoder.from_dense(
@@ -61,55 +62,71 @@ def refine_solution(
         )
         return {"_solution": replace(solution, decoder=refined), "_refined": True}
 
-    name = "lbfgs-iteration" if estimator.solver == "lbfgs" else "epoch"
-
-    def after_iteration(iteration: int, coef: Any, intercept: Any) -> bool:
-        stop = report.end_iteration(lambda: fitted_attributes(coef, intercept))
-        if iteration < estimator.max_iter and not stop:
-            report.begin_iteration(name)
-        return stop
-
     if weights is not None and not weights.all():
         positive = np.flatnonzero(weights)
         rows, codes, weights = rows[positive], codes[positive], weights[positive]
-    report.begin_iteration(name)
     result = refine(
         decoder.dense_weights(),
         decoder.intercept,
-        _scaled(rows, exponent),
+        scaled(rows, exponent),
         codes,
         sample_weight=weights,
-        solver=estimator.solver,
-        learning_rate=estimator.learning_rate_init,
-        batch_size=estimator.batch_size,
-        max_iter=estimator.max_iter,
-        alpha=estimator.alpha,
-        tol=estimator.tol,
-        n_iter_no_change=estimator.n_iter_no_change,
         validation=validation,
-        shuffle=estimator.shuffle,
         rng=check_random_state(estimator.random_state),
-        callback=after_iteration,
+        **solver_settings(estimator, report, fitted_attributes),
     )
+    warn_if_cut_short(estimator, result, "The refinement")
+    vars(estimator).update(fitted_attributes(result.weights, result.intercept))
+    record_refinement(estimator, result, validation)
+
+
+def solver_settings(
+    estimator: Any, report: FitReport, fitted_attributes: Callable[..., dict[str, Any]]
+) -> dict[str, Any]:
+    """Parameters of an estimator as solvers take them, and the callback.
+
+    To be called right before the solver: it announces the first iteration.
+    """
+    name = "lbfgs-iteration" if estimator.solver == "lbfgs" else "epoch"
+    return {
+        "solver": estimator.solver,
+        "learning_rate": estimator.learning_rate_init,
+        "batch_size": estimator.batch_size,
+        "max_iter": estimator.max_iter,
+        "alpha": estimator.alpha,
+        "tol": estimator.tol,
+        "n_iter_no_change": estimator.n_iter_no_change,
+        "shuffle": estimator.shuffle,
+        "callback": report.follow(name, estimator.max_iter, fitted_attributes),
+    }
+
+
+def warn_if_cut_short(
+    estimator: Any, result: Any, what: str, stacklevel: int = 5
+) -> None:
+    """ConvergenceWarning if the limit of iterations ended a refinement."""
     if not result.converged and result.n_iter >= estimator.max_iter:
         warnings.warn(
-            f"The refinement reached max_iter={estimator.max_iter} while the loss was "
+            f"{what} reached max_iter={estimator.max_iter} while the loss was "
             "still falling. This is harmless if the model is good enough; otherwise "
             "increase max_iter, or set early_stopping=True to stop when rows set aside "
             "no longer gain.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )
-    vars(estimator).update(fitted_attributes(result.weights, result.intercept))
+
+
+def record_refinement(estimator: Any, result: Any, validation: Any) -> None:
+    """Set what a refinement leaves beside the weights."""
     estimator.loss_curve_ = result.loss_curve
-    # None is needed where the explicit solution is the optimum already.
+    # None is needed where the start is a minimum already.
     estimator.n_iter_ = max(result.n_iter, 1)
     estimator.validation_scores_ = (
         None if validation is None else [-loss for loss in result.validation_curve]
     )
 
 
-def _scaled(rows: Any, norm_exponent: float) -> Any:
+def scaled(rows: Any, norm_exponent: float) -> Any:
     """Rows divided by a power of their norms, as the decoder does when it scores."""
     if norm_exponent == 0.0:
         return sp.csr_array(rows) if sp.issparse(rows) else rows

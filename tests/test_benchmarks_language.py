@@ -5,7 +5,6 @@ import importlib
 import importlib.util
 import json
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +21,6 @@ pytestmark = pytest.mark.skipif(
 
 TRAIN = "a rose is\na rose\n\nis a tulip\na rose?\n"
 DEV = "is a rose\n \na tulip\n"
-
-
-@pytest.fixture
-def script(monkeypatch):
-    """Import a module as it is when a script in benchmarks/ runs."""
-    monkeypatch.syspath_prepend(str(HERE))
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if str(HERE) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
 
 
 @pytest.fixture

@@ -113,8 +113,6 @@ def test_trends_of_language_models(findings):
 
 @pytest.mark.slow
 def test_reproduction_at_toy_size(script, tmp_path, capsys):
-    pytest.importorskip("matplotlib")
-    pytest.importorskip("tokenizers")
     folder = tmp_path / "report"
     script("reproduce").main(["--fast", "--threads", "1", "--output", str(folder)])
     text = (folder / "report.rst").read_text()

@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 PAD_ID = -1
 PAD_STRING = ""
 
+NO_TOKEN = (
+    "documents hold no token. If they came from a generator, it may have been read to "
+    "its end before: make a new one, or pass a list."
+)
+
 
 def token_arrays(documents: Iterable[Any]) -> list[NDArray[Any]]:
     """Documents as arrays of one kind; at least one has a token."""
@@ -33,10 +38,7 @@ def token_arrays(documents: Iterable[Any]) -> list[NDArray[Any]]:
             f"{kinds['strings']}): all tokens must be of one kind"
         )
     if not arrays:
-        raise ValueError(
-            "documents hold no token. If they came from a generator, it may have been "
-            "read to its end before: make a new one, or pass a list."
-        )
+        raise ValueError(NO_TOKEN)
     return arrays
 
 
