@@ -17,9 +17,9 @@ from curves import LABELS, STARTS, make_start
 from datasets import Images
 from numpy.typing import NDArray
 
-from explicit_softmax.core.decoder import Decoder
-from explicit_softmax.core.loss import log_loss
-from explicit_softmax.core.refinement import refine
+from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.solution.loss import log_loss
+from explicit_softmax.training.refine import refine
 
 
 @dataclass(frozen=True, eq=False)

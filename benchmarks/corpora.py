@@ -21,7 +21,7 @@ import numpy as np
 from datasets import data_folder, where_sought
 from numpy.typing import NDArray
 
-from explicit_softmax._token_ids import TokenIds
+from explicit_softmax.text.tokens import TokenIds
 
 DEFAULT = "babylm_like"
 EMBEDDED = "topics"

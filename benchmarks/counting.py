@@ -239,7 +239,7 @@ def _time(
 ) -> dict[str, Any]:
     import numpy as np
 
-    from explicit_softmax.core.windows import TokenStream
+    from explicit_softmax.text.windows import TokenStream
 
     documents = _documents(path, size)
     stream = TokenStream.from_documents(documents, context_size, vocabulary_size - 1)

@@ -21,7 +21,7 @@ from sklearn.model_selection import train_test_split
 from timing import Stopwatch, evaluate
 
 from explicit_softmax import ExplicitSoftmaxClassifier
-from explicit_softmax.core.refinement import cold_start, refine
+from explicit_softmax.training.refine import cold_start, refine
 
 HELD_OUT = 0.1
 STARTS = ("zeros", "random", "theorem", "explicit")

@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from timing import Stopwatch
 
 from explicit_softmax import ExplicitLanguageModel
-from explicit_softmax.core.decoder import Decoder
-from explicit_softmax.core.language import token_log_likelihood
-from explicit_softmax.core.refinement import cold_start, refine
+from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.text.language import token_log_likelihood
+from explicit_softmax.training.refine import cold_start, refine
 
 # Refinement is scored after each of so many iterations of as many tokens.
 ITERATIONS = 10

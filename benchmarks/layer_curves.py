@@ -17,9 +17,9 @@ from explicit_softmax import (
     ExplicitSoftmaxClassifier,
     ExplicitSoftmaxNetworkClassifier,
 )
-from explicit_softmax.core.decoder import Decoder
-from explicit_softmax.core.joint import random_layers, train_jointly
-from explicit_softmax.core.layers import network_scores
+from explicit_softmax.calibration.layers import network_scores
+from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.training.joint import random_layers, train_jointly
 
 CLUSTERS = (1, 5, 20, 50, 100, 200)
 JOINT = (1, 5, 20, 50)

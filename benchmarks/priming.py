@@ -38,9 +38,9 @@ from threadpoolctl import threadpool_limits
 from timing import timed_fit
 
 from explicit_softmax import ExplicitSoftmaxClassifier, ExplicitSoftmaxClassifierCV
-from explicit_softmax.core.cooccurrence import CooccurrenceCounts
-from explicit_softmax.core.smoothing import Smoothing
-from explicit_softmax.core.solution import Evidence
+from explicit_softmax.solution.counts import CooccurrenceCounts
+from explicit_softmax.solution.smoothing import Smoothing
+from explicit_softmax.solution.theorem import Evidence
 
 FOLDS = 5
 # Candidates on which a method is timed, and seconds above which it is scaled.

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from timing import timed_fit
 
-from explicit_softmax.core.cooccurrence import CooccurrenceCounts
-from explicit_softmax.core.leave_one_out import LeaveOneOut, leave_one_out
-from explicit_softmax.core.selection import priming_log_losses
-from explicit_softmax.core.smoothing import Smoothing, smooth_counts
-from explicit_softmax.core.solution import Evidence, solve
+from explicit_softmax.calibration.leave_one_out import LeaveOneOut, leave_one_out
+from explicit_softmax.calibration.search import priming_log_losses
+from explicit_softmax.solution.counts import CooccurrenceCounts
+from explicit_softmax.solution.smoothing import Smoothing, smooth_counts
+from explicit_softmax.solution.theorem import Evidence, solve
 
 BETA = 1.0
 # In use only where a co-occurrence may vanish.

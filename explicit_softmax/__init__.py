@@ -10,7 +10,7 @@ from explicit_softmax._displays_templates import ClassTemplateDisplay
 from explicit_softmax._language_model import ExplicitLanguageModel
 from explicit_softmax._network import ExplicitSoftmaxNetworkClassifier
 from explicit_softmax._positive_features import PositiveFeatures
-from explicit_softmax.core.windows import context_windows
+from explicit_softmax.text.windows import context_windows
 
 __all__ = [
     "ClassTemplateDisplay",

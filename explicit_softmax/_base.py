@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
-from explicit_softmax._explicit_model import Setting, Solution, solve_counts
 from explicit_softmax._predictions import ScoringClassifier
 from explicit_softmax._sklearn import Interval, StrOptions, restored_on_error
-from explicit_softmax.core.cooccurrence import CooccurrenceCounts
-from explicit_softmax.core.retained import RetainedRows
-from explicit_softmax.core.solution import Layout
+from explicit_softmax.calibration.model import Setting, Solution, solve_counts
+from explicit_softmax.calibration.sample import RetainedRows
+from explicit_softmax.solution.counts import CooccurrenceCounts
+from explicit_softmax.solution.theorem import Layout
 
 # Parameters that all explicit classifiers have.
 SHARED_CONSTRAINTS: dict[str, list[Any]] = {

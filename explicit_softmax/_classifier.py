@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from explicit_softmax._base import SHARED_CONSTRAINTS
 from explicit_softmax._counting import CountingClassifier
-from explicit_softmax._explicit_model import Setting, count_and_keep
+from explicit_softmax._refinement import refine_solution, split_validation
 from explicit_softmax._sklearn import (
     FitReport,
     Interval,
@@ -19,7 +19,7 @@ from explicit_softmax._sklearn import (
     _fit_context,
     restored_on_error,
 )
-from explicit_softmax._warm_start import refine_solution, split_validation
+from explicit_softmax.calibration.model import Setting, count_and_keep
 
 
 class ExplicitSoftmaxClassifier(CountingClassifier):

@@ -12,7 +12,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.multiclass import check_classification_targets
 
 from explicit_softmax._base import SHARED_CONSTRAINTS, BaseExplicitClassifier
-from explicit_softmax._explicit_model import Setting, count_and_keep
+from explicit_softmax._refinement import refine_solution, split_validation
 from explicit_softmax._selection import (
     Grid,
     SelectionResult,
@@ -28,9 +28,9 @@ from explicit_softmax._sklearn import (
     restored_on_error,
     routing_enabled,
 )
-from explicit_softmax._warm_start import refine_solution, split_validation
-from explicit_softmax.core.retained import RetainedRows, row_limit
-from explicit_softmax.core.smoothing import feature_blocks
+from explicit_softmax.calibration.model import Setting, count_and_keep
+from explicit_softmax.calibration.sample import RetainedRows, row_limit
+from explicit_softmax.solution.smoothing import feature_blocks
 
 # Temperatures and intercepts of the best candidate are chosen on more rows than those
 # that candidates are compared on.

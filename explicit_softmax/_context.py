@@ -19,9 +19,9 @@ from explicit_softmax._sklearn import (
     _get_output_config,
     restored_on_error,
 )
-from explicit_softmax.core.cooccurrence import CooccurrenceCounts
-from explicit_softmax.core.smoothing import feature_blocks, smooth_counts
-from explicit_softmax.core.vocabulary import (
+from explicit_softmax.solution.counts import CooccurrenceCounts
+from explicit_softmax.solution.smoothing import feature_blocks, smooth_counts
+from explicit_softmax.text.vocabulary import (
     TokenCounts,
     Vocabulary,
     as_tokens,
@@ -29,7 +29,7 @@ from explicit_softmax.core.vocabulary import (
     check_kind,
     frequent,
 )
-from explicit_softmax.core.windows import one_hot_windows
+from explicit_softmax.text.windows import one_hot_windows
 
 
 class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEstimator):

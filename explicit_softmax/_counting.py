@@ -10,10 +10,10 @@ from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._base import BaseExplicitClassifier
-from explicit_softmax._explicit_model import count_and_keep, keep_limit, needs_rows
 from explicit_softmax._sklearn import _fit_context, restored_on_error
-from explicit_softmax.core.cooccurrence import CooccurrenceCounts
-from explicit_softmax.core.retained import RetainedRows
+from explicit_softmax.calibration.model import count_and_keep, keep_limit, needs_rows
+from explicit_softmax.calibration.sample import RetainedRows
+from explicit_softmax.solution.counts import CooccurrenceCounts
 
 
 class CountingClassifier(BaseExplicitClassifier):
@@ -106,13 +106,11 @@ class CountingClassifier(BaseExplicitClassifier):
         for other in others:
             self._check_mergeable(other)
             counts = counts + other._counts
-            total = len(retained.codes) + len(other._retained.codes)
+            total = len(retained.y) + len(other._retained.y)
             retained = retained.followed_by(other._retained, total)
         if others and needs_rows(self._setting()):
-            limit = keep_limit(self._setting(), retained.rows, len(self.classes_))
-        retained = RetainedRows.draw(
-            retained.rows, retained.codes, retained.weights, limit
-        )
+            limit = keep_limit(self._setting(), retained.X, len(self.classes_))
+        retained = RetainedRows.draw(retained.X, retained.y, retained.weights, limit)
         if others:
             self._replace_counts(counts, retained)
         return self

@@ -21,7 +21,7 @@ from explicit_softmax._displays import (
     plain_log_ticks,
 )
 from explicit_softmax._sklearn import check_matplotlib_support
-from explicit_softmax.core.cooccurrence import (
+from explicit_softmax.solution.counts import (
     CooccurrenceCounts,
     row_norms,
     values_at,

@@ -13,22 +13,22 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._doc_link import DocumentationLinkMixin
-from explicit_softmax._explicit_model import given_temperatures
+from explicit_softmax._refinement import record_refinement
 from explicit_softmax._sklearn import CallbackSupportMixin, FitReport
-from explicit_softmax._token_ids import TokenIds
-from explicit_softmax._warm_start import record_refinement
-from explicit_softmax.core.cooccurrence import CooccurrenceCounts
-from explicit_softmax.core.decoder import Decoder
-from explicit_softmax.core.documents import NO_TOKEN
-from explicit_softmax.core.language import (
+from explicit_softmax.calibration.model import given_temperatures
+from explicit_softmax.calibration.sample import RetainedRows
+from explicit_softmax.solution.counts import CooccurrenceCounts
+from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.text.documents import NO_TOKEN
+from explicit_softmax.text.language import (
     WindowSolution,
     draw_windows,
     solve_windows,
     window_limit,
 )
-from explicit_softmax.core.refinement import cold_start, refine
-from explicit_softmax.core.retained import RetainedRows
-from explicit_softmax.core.windows import OneHotWindows, TokenStream, count_windows
+from explicit_softmax.text.tokens import TokenIds
+from explicit_softmax.text.windows import OneHotWindows, TokenStream, count_windows
+from explicit_softmax.training.refine import cold_start, refine
 
 # Parameters that the solution depends on, beside those that the counts do.
 _SOLVED = ("smoothing", "smoothing_strength", "inverse_temperature")

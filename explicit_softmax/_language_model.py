@@ -18,8 +18,8 @@ from explicit_softmax._sklearn import (
     _fit_context,
     restored_on_error,
 )
-from explicit_softmax.core.language import window_limit
-from explicit_softmax.core.retained import RetainedRows
+from explicit_softmax.calibration.sample import RetainedRows
+from explicit_softmax.text.language import window_limit
 
 
 class ExplicitLanguageModel(LanguageModelScoring):
@@ -326,11 +326,11 @@ default="auto"
         if others:
             pooled = parts[0]
             for part in parts[1:]:
-                total = len(pooled.codes) + len(part.codes)
+                total = len(pooled.y) + len(part.y)
                 pooled = pooled.followed_by(part, total)
             limit = window_limit(counts.n_classes, self._n_blocks)
             self._replace_counts(
                 counts,
-                RetainedRows.draw(pooled.rows, pooled.codes, pooled.weights, limit),
+                RetainedRows.draw(pooled.X, pooled.y, pooled.weights, limit),
             )
         return self

@@ -15,9 +15,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._language_base import BaseLanguageModel, listed
-from explicit_softmax._language_file import read_model, write_model
-from explicit_softmax.core.language import token_log_likelihood
-from explicit_softmax.core.windows import one_hot_windows
+from explicit_softmax.text.language import token_log_likelihood
+from explicit_softmax.text.model_file import read_model, write_model
+from explicit_softmax.text.windows import one_hot_windows
 
 
 class LanguageModelScoring(BaseLanguageModel):

@@ -20,6 +20,7 @@ from explicit_softmax._network_fit import (
     train_network,
 )
 from explicit_softmax._predictions import ScoringClassifier
+from explicit_softmax._refinement import split_validation
 from explicit_softmax._sklearn import (
     FitReport,
     Interval,
@@ -27,10 +28,9 @@ from explicit_softmax._sklearn import (
     _fit_context,
     restored_on_error,
 )
-from explicit_softmax._warm_start import split_validation
-from explicit_softmax.core.cooccurrence import raise_bad_value
-from explicit_softmax.core.decoder import Decoder
-from explicit_softmax.core.layers import network_scores, softmax_in_place
+from explicit_softmax.calibration.layers import network_scores, softmax_in_place
+from explicit_softmax.solution.counts import raise_bad_value
+from explicit_softmax.solution.decoder import Decoder
 
 
 class ExplicitSoftmaxNetworkClassifier(ScoringClassifier):

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from explicit_softmax._explicit_model import given_temperatures
 from explicit_softmax._hidden_targets import check_hidden_targets
-from explicit_softmax._sklearn import FitReport
-from explicit_softmax._warm_start import (
+from explicit_softmax._refinement import (
     record_refinement,
     scaled,
     solver_settings,
     warn_if_cut_short,
 )
-from explicit_softmax.core.cooccurrence import raise_bad_value
-from explicit_softmax.core.decoder import Decoder
-from explicit_softmax.core.joint import random_layers, train_jointly
-from explicit_softmax.core.layers import Layer, solve_layers
+from explicit_softmax._sklearn import FitReport
+from explicit_softmax.calibration.layers import Layer, solve_layers
+from explicit_softmax.calibration.model import given_temperatures
+from explicit_softmax.solution.counts import raise_bad_value
+from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.training.joint import random_layers, train_jointly
 
 # Attributes that not every fit sets.
 _OPTIONAL = (

@@ -12,19 +12,19 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from explicit_softmax._doc_link import DocumentationLinkMixin
+from explicit_softmax._positive import (
+    feature_limits,
+    quantile_knots,
+    signed_parts,
+    soft_bins,
+)
 from explicit_softmax._sklearn import (
     Interval,
     StrOptions,
     _fit_context,
     restored_on_error,
 )
-from explicit_softmax.core.cooccurrence import raise_bad_value
-from explicit_softmax.core.positive import (
-    feature_limits,
-    quantile_knots,
-    signed_parts,
-    soft_bins,
-)
+from explicit_softmax.solution.counts import raise_bad_value
 
 _DTYPES = [np.float64, np.float32]
 

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from explicit_softmax._doc_link import DocumentationLinkMixin
 from explicit_softmax._sklearn import CallbackSupportMixin, _check_sample_weight
-from explicit_softmax.core.cooccurrence import raise_bad_value, row_blocks
+from explicit_softmax.solution.counts import raise_bad_value, row_blocks
 
 # Scores that `predict` holds at a time.
 _CHUNK_VALUES = 2**20

@@ -17,21 +17,21 @@ from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer
 
-from explicit_softmax._explicit_model import (
+from explicit_softmax.calibration.leave_one_out import LeaveOneOut
+from explicit_softmax.calibration.model import (
     Setting,
     given_numbers,
     keep_limit,
     needs_rows,
     solve_counts,
 )
-from explicit_softmax.core.cooccurrence import CooccurrenceCounts
-from explicit_softmax.core.decoder import Decoder
-from explicit_softmax.core.leave_one_out import LeaveOneOut
-from explicit_softmax.core.loss import log_loss
-from explicit_softmax.core.retained import RetainedRows, row_limit
-from explicit_softmax.core.selection import Fixed, Scored, score_candidates
-from explicit_softmax.core.smoothing import feature_blocks
-from explicit_softmax.core.solution import Translation
+from explicit_softmax.calibration.sample import RetainedRows, row_limit
+from explicit_softmax.calibration.search import Fixed, Scored, score_candidates
+from explicit_softmax.solution.counts import CooccurrenceCounts
+from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.solution.loss import log_loss
+from explicit_softmax.solution.smoothing import feature_blocks
+from explicit_softmax.solution.theorem import Translation
 
 # Candidates are compared on the same rows, so that fewer serve than for a final choice.
 _SEARCH_SCORES = 2**18
@@ -124,8 +124,8 @@ def select_by_leave_one_out(
     )
     index = np.arange(len(codes))[:, None]
     drawn = RetainedRows.draw(index, codes, weights, limit)
-    kept = drawn.rows.ravel()
-    search = RetainedRows(rows[kept], drawn.codes, drawn.weights)
+    kept = drawn.X.ravel()
+    search = RetainedRows(rows[kept], drawn.y, drawn.weights)
     translation: Translation = (
         "column" if setting.translation == "column" else "intercept"
     )
@@ -153,7 +153,7 @@ def select_by_leave_one_out(
     )
     flat = [pair for column in columns for pair in column]
     scores = np.array([score for score, _ in flat])
-    filled = _filled(search.rows)
+    filled = _filled(search.X)
     details = {
         "row_log_likelihood": np.array([row for _, row in flat]),
         "row_index": kept[filled],
@@ -252,10 +252,10 @@ def _score(
     scores = held_out.scores(
         found.beta, scored.priming_number, translation, found.norm_weight
     )
-    at = np.arange(len(held_out.codes))
+    at = np.arange(len(held_out.y))
     highest = scores.max(axis=1)
     spread = np.exp(scores - highest[:, None]).sum(axis=1)
-    rows = scores[at, held_out.codes] - highest - np.log(spread)
+    rows = scores[at, held_out.y] - highest - np.log(spread)
     if metric is None:
         return -found.log_loss, rows
     fake = _Scores(classes, None)
@@ -264,7 +264,7 @@ def _score(
             metric(
                 fake,
                 scores,
-                classes[held_out.codes],
+                classes[held_out.y],
                 sample_weight=held_out.weights,
             )
         ),

@@ -23,8 +23,8 @@ from explicit_softmax import (
     ExplicitSoftmaxClassifier,
     context_windows,
 )
-from explicit_softmax.core import vocabulary as module
-from explicit_softmax.core.windows import TokenStream, count_windows
+from explicit_softmax.text import vocabulary as module
+from explicit_softmax.text.windows import TokenStream, count_windows
 from tests import oracles
 from tests.strategies import partitions, properties
 

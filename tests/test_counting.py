@@ -195,15 +195,14 @@ def test_streaming_without_smoothing_may_start_with_zeros():
 
 
 def test_only_late_rows_choose_the_temperature_of_a_long_stream(monkeypatch):
-    from explicit_softmax.core import retained
 
-    monkeypatch.setattr(retained, "MOST_ROWS", 100)
-    monkeypatch.setattr(retained, "LEAST_ROWS", 10)
+    monkeypatch.setattr(sample, "MOST_ROWS", 100)
+    monkeypatch.setattr(sample, "LEAST_ROWS", 10)
     rng = np.random.default_rng(0)
     clf = ExplicitSoftmaxClassifier()
     for value in range(1, 6):
         X = rng.poisson(1.0, size=(60, 4)) + float(value) * 10
         clf.partial_fit(X, np.arange(60) % 3, classes=range(3))
-    kept = clf._retained.rows
+    kept = clf._retained.X
     assert len(kept) == 100
     assert kept.min() >= 40

@@ -136,12 +136,12 @@ def test_betas_of_streams_are_those_of_the_windows_that_are_kept(monkeypatch):
     chained = make().partial_fit(shards[0]).partial_fit(shards[1])
     # After partial_fit they are the latest, after merge of both.
     latest = second._retained
-    assert_array_equal(chained._retained.rows.toarray(), latest.rows.toarray())
+    assert_array_equal(chained._retained.X.toarray(), latest.X.toarray())
     merged = first.merge(second)
     assert_same_counts(merged, whole)
     assert_same_counts(chained, whole)
     for model in (whole, chained, merged):
-        assert len(model._retained.codes) == 30
+        assert len(model._retained.y) == 30
         assert np.isfinite(model.leave_one_out_log_loss_)
     assert not np.array_equal(chained.inverse_temperature_, whole.inverse_temperature_)
     again = make().partial_fit(shards[0]).partial_fit(shards[1])

@@ -232,7 +232,7 @@ def test_rows_in_several_chunks(monkeypatch):
     X = np.random.default_rng(4).normal(size=(25, 3))
     transformer = PositiveFeatures().fit(X)
     expected = transformer.transform(X)
-    monkeypatch.setattr("explicit_softmax.core.positive._CHUNK_VALUES", 12)
+    monkeypatch.setattr("explicit_softmax._positive._CHUNK_VALUES", 12)
     np.testing.assert_array_equal(transformer.transform(X), expected)
     found = transformer.set_params(sparse_output=True).transform(X)
     np.testing.assert_array_equal(found.toarray(), expected)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from sklearn.naive_bayes import MultinomialNB
 
-from explicit_softmax.core.windows import OneHotWindows, TokenStream
+from explicit_softmax.text.windows import OneHotWindows, TokenStream
 
 NAME = "MultinomialNB on windows"
 # A product with the transposed log-probabilities copies them: not too many batches.

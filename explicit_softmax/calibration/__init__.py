@@ -1,0 +1,1 @@
+"""What exact leave-one-out chooses: temperatures, intercepts, smoothing, layers."""

@@ -1,0 +1,390 @@
+"""The additive statistic of the explicit solution: co-occurrences F = H'Y (Eq. 2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[Any]  # float32 or float64
+IntArray: TypeAlias = NDArray[Any]  # any integer type
+Rows: TypeAlias = Any  # ndarray or scipy.sparse CSR; SciPy ships no common type
+
+# A block of this many float64 values stays in the cache of current
+# processors while it is checked, converted, and multiplied: one pass over memory.
+_BLOCK_VALUES = 2**18
+
+# Sums of integers below this are exact in float32.
+_FLOAT32_EXACT = 2.0**24
+
+# With more classes, rows are gathered by class, so that a block has few of them: the
+# product with one-hot targets of all would cost more than the gathering.
+_MANY_CLASSES = 32
+
+# Subtraction of counts that were summed in another order leaves residues of rounding
+# of at most this size, relative to the count.
+_ROUNDING = 1e-9
+
+
+def row_blocks(n_rows: int, width: int, values: int) -> Iterator[slice]:
+    """Slices over rows that hold at most `values` numbers of `width` each."""
+    step = max(1, values // max(1, width))
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+def row_norms(X: Rows) -> NDArray[np.float64]:
+    """Sums of the (non-negative) features of each row, in float64."""
+    return np.asarray(X.sum(axis=1, dtype=np.float64), dtype=np.float64).ravel()
+
+
+def row_scale(norms: NDArray[np.float64], norm_exponent: float) -> FloatArray:
+    """Factor ``norm ** -norm_exponent`` of each row; 1 for rows of zeros."""
+    scale = np.ones_like(norms)
+    np.power(norms, -norm_exponent, out=scale, where=norms > 0)
+    return scale
+
+
+@dataclass(frozen=True, eq=False)
+class CooccurrenceCounts:
+    """Co-occurrences of features and classes, and what else is additive over rows.
+
+    Two records of the same shape add and subtract. On integer features and weights
+    every number in it is exact, so that neither the order nor the grouping of rows
+    matters to the last bit (with ``norm_exponent=0``).
+
+    Parameters
+    ----------
+    cooccurrence : ndarray or scipy.sparse.csr_array of shape (n_features, n_classes)
+        F = H'Y in float64 (Eq. 2): dense from dense rows, sparse from sparse rows.
+    class_count : ndarray of shape (n_classes,)
+        Sum of the sample weights of each class.
+    n_nonzero : float
+        Number of non-zero features, rows counted by their weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from explicit_softmax.solution.counts import CooccurrenceCounts
+    >>> rows = np.array([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0]])
+    >>> counts = CooccurrenceCounts.from_rows(rows, np.array([0, 1, 0]), 2)
+    >>> counts.cooccurrence
+    array([[3., 0.],
+           [1., 3.]])
+    >>> float(counts.mean_norm)
+    2.3333333333333335
+    """
+
+    cooccurrence: Any
+    class_count: NDArray[np.float64]
+    n_nonzero: float
+
+    @classmethod
+    def from_rows(
+        cls,
+        X: Rows,
+        y: IntArray,
+        n_classes: int,
+        *,
+        sample_weight: FloatArray | None = None,
+        norm_exponent: float = 0.0,
+    ) -> CooccurrenceCounts:
+        """Count rows in one pass.
+
+        Parameters
+        ----------
+        X : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
+            Non-negative finite features of any real dtype.
+        y : ndarray of int, shape (n_rows,)
+            Class of each row, from 0 to ``n_classes - 1``.
+        n_classes : int
+            Number of classes, those without a row included.
+        sample_weight : ndarray of shape (n_rows,), default=None
+            Non-negative weights; 1 each by default.
+        norm_exponent : float, default=0.0
+            Rows are divided by ``norm ** norm_exponent`` before they are counted.
+
+        Returns
+        -------
+        counts : CooccurrenceCounts
+
+        Raises
+        ------
+        ValueError
+            If a feature is negative, NaN, or infinite (the row is named), or if
+            `X` and `y` differ in length.
+
+        Notes
+        -----
+        Sums are float64. Unweighted float32 rows are summed in float32 within blocks
+        of a few hundred rows, which is exact for integers, and in float64 across the
+        blocks; a block whose sums reach 2**24 is summed in float64.
+        """
+        y = np.asarray(y)
+        if X.shape[0] != y.shape[0]:
+            raise ValueError(f"X and y differ in length: {X.shape[0]} and {y.shape[0]}")
+        weight = None if sample_weight is None else np.asarray(sample_weight, float)
+        count = _count_sparse if sp.issparse(X) else _count_dense
+        cooccurrence, n_nonzero = count(X, y, n_classes, weight, norm_exponent)
+        class_count = np.bincount(y, weights=weight, minlength=n_classes)
+        return cls(cooccurrence, class_count.astype(np.float64), n_nonzero)
+
+    def __add__(self, other: CooccurrenceCounts) -> CooccurrenceCounts:
+        self._check_shape(other)
+        total = self.cooccurrence + other.cooccurrence
+        return CooccurrenceCounts(
+            # Sparse + dense is an np.matrix in older SciPy.
+            total if sp.issparse(total) else np.asarray(total),
+            self.class_count + other.class_count,
+            self.n_nonzero + other.n_nonzero,
+        )
+
+    def __sub__(self, other: CooccurrenceCounts) -> CooccurrenceCounts:
+        """Take rows out again; ValueError where more is taken than was counted."""
+        self._check_shape(other)
+        taken = _taken(self.class_count, other.class_count)
+        short = np.flatnonzero(taken > self.class_count)
+        if short.size:
+            raise ValueError(
+                f"more rows are taken out of class {short[0]} than were counted: "
+                f"{other.class_count[short[0]]:g} of {self.class_count[short[0]]:g}"
+            )
+        if sp.issparse(other.cooccurrence):
+            part = sp.coo_array(other.cooccurrence)
+            features, labels = part.row, part.col
+            counted = values_at(self.cooccurrence, features, labels)
+            taken_counts = _taken(counted, part.data)
+            bad = np.flatnonzero(taken_counts > counted)
+            if bad.size:
+                _raise_never_counted(features[bad[0]], labels[bad[0]])
+            taken_counts = sp.csr_array(
+                (taken_counts, (features, labels)), shape=part.shape
+            )
+        else:
+            counted = self.dense()
+            taken_counts = _taken(counted, other.cooccurrence)
+            if (taken_counts > counted).any():
+                _raise_never_counted(*np.argwhere(taken_counts > counted)[0])
+        rest = self.cooccurrence - taken_counts
+        if sp.issparse(rest):
+            rest.eliminate_zeros()
+        return CooccurrenceCounts(
+            rest if sp.issparse(rest) else np.asarray(rest),
+            self.class_count - taken,
+            max(self.n_nonzero - other.n_nonzero, 0.0),
+        )
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return int(self.cooccurrence.shape[0])
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return int(self.cooccurrence.shape[1])
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether only non-zero co-occurrences are stored."""
+        return bool(sp.issparse(self.cooccurrence))
+
+    @property
+    def class_mass(self) -> NDArray[np.float64]:
+        """Column sums S of the co-occurrences, shape (n_classes,)."""
+        return self.block_mass(slice(None))
+
+    def block_mass(self, block: slice) -> NDArray[np.float64]:
+        """Column sums over a block of features, shape (n_classes,)."""
+        part = self.cooccurrence if block == slice(None) else self.cooccurrence[block]
+        if sp.issparse(part):
+            mass = np.bincount(
+                part.indices, weights=part.data, minlength=self.n_classes
+            )
+            return np.asarray(mass, dtype=np.float64)
+        return np.asarray(part.sum(axis=0))
+
+    @property
+    def mean_norm(self) -> float:
+        """Weighted mean of the row norms: the priming number K-hat; 0 if no mass."""
+        total = float(self.class_count.sum())
+        return float(self.class_mass.sum()) / total if total > 0 else 0.0
+
+    @property
+    def mean_nonzero(self) -> float:
+        """Weighted mean of the non-zero features: the unit of smoothing."""
+        if self.n_nonzero <= 0:
+            return 1.0
+        return float(self.class_mass.sum()) / self.n_nonzero
+
+    def dense(self) -> NDArray[np.float64]:
+        """Co-occurrences as an ndarray (n_features, n_classes)."""
+        if sp.issparse(self.cooccurrence):
+            return np.asarray(self.cooccurrence.toarray())
+        return np.asarray(self.cooccurrence)
+
+    def _check_shape(self, other: CooccurrenceCounts) -> None:
+        if self.cooccurrence.shape != other.cooccurrence.shape:
+            raise ValueError(
+                "counts of different shape cannot be combined: "
+                f"(n_features, n_classes) is {self.cooccurrence.shape} and "
+                f"{other.cooccurrence.shape}"
+            )
+
+
+def _count_dense(
+    X: FloatArray,
+    y: IntArray,
+    n_classes: int,
+    weight: NDArray[np.float64] | None,
+    norm_exponent: float,
+) -> tuple[NDArray[np.float64], float]:
+    n_rows, n_features = X.shape
+    total = np.zeros((n_features, n_classes))
+    n_nonzero = 0.0
+    unweighted = weight is None and norm_exponent == 0.0
+    # The one-hot targets of a block must stay as small as the block itself.
+    order, width = None, max(n_features, n_classes)
+    if n_classes > _MANY_CLASSES:
+        order = np.argsort(y, kind="stable")
+        # Of rows in this order a block has no more classes than rows.
+        width = max(n_features, min(n_classes, math.isqrt(_BLOCK_VALUES)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        for block in row_blocks(n_rows, width, _BLOCK_VALUES):
+            members: IntArray | slice = block if order is None else order[block]
+            part, targets = X[members], y[members]
+            present: IntArray | slice = slice(None)
+            n_present = n_classes
+            if order is not None:
+                present, targets = np.unique(targets, return_inverse=True)
+                n_present = present.size
+            lowest = part.min() if part.size else 0
+            if not lowest >= 0:
+                raise_bad_value(X, 0)
+            factor: FloatArray | None = None if weight is None else weight[members]
+            n_nonzero += _count_nonzero(part, lowest, factor)
+            if norm_exponent != 0.0:
+                scale = row_scale(row_norms(part), norm_exponent)
+                factor = scale if factor is None else factor * scale
+            if unweighted and part.dtype == np.float32:
+                sums = part.T @ _one_hot(targets, n_present, None, np.float32)
+                if not sums.max(initial=0.0) < _FLOAT32_EXACT:
+                    one_hot = _one_hot(targets, n_present, None, np.float64)
+                    sums = part.astype(np.float64).T @ one_hot
+            else:
+                one_hot = _one_hot(targets, n_present, factor, np.float64)
+                sums = part.astype(np.float64, copy=False).T @ one_hot
+            total[:, present] += sums
+    if not np.isfinite(total).all():
+        raise_bad_value(X, 0)
+    return total, n_nonzero
+
+
+def _one_hot(
+    y: IntArray,
+    n_classes: int,
+    factor: FloatArray | None,
+    dtype: type[np.floating[Any]],
+) -> FloatArray:
+    targets = np.zeros((y.shape[0], n_classes), dtype=dtype)
+    targets[np.arange(y.shape[0]), y] = 1.0 if factor is None else factor
+    return targets
+
+
+def _count_nonzero(
+    part: FloatArray, lowest: float, factor: NDArray[np.float64] | None
+) -> float:
+    if factor is None:
+        return float(part.size if lowest > 0 else np.count_nonzero(part != 0))
+    return float(np.count_nonzero(part, axis=1) @ factor)
+
+
+def _count_sparse(
+    X: Rows,
+    y: IntArray,
+    n_classes: int,
+    weight: NDArray[np.float64] | None,
+    norm_exponent: float,
+) -> tuple[sp.csr_array, float]:
+    n_rows = X.shape[0]
+    if X.nnz and not (X.data.min() >= 0 and np.isfinite(X.data.max())):
+        raise_bad_value(X, 0)
+    ones = np.ones(n_rows) if weight is None else weight
+    stored = np.diff(X.indptr)
+    if X.nnz and not X.data.all():
+        cumulated = np.concatenate(([0], np.cumsum(X.data != 0)))
+        stored = np.diff(cumulated[X.indptr])
+    n_nonzero = float(stored @ ones)
+    factor = ones
+    if norm_exponent != 0.0:
+        factor = ones * row_scale(row_norms(X), norm_exponent)
+    # Y' in CSR, built without a sort by value; Y'H costs one visit of each non-zero,
+    # and its transposition to features x classes leaves sorted indices.
+    order = np.argsort(y, kind="stable")
+    indptr = np.concatenate(([0], np.cumsum(np.bincount(y, minlength=n_classes))))
+    one_hot = sp.csr_array((factor[order], order, indptr), shape=(n_classes, n_rows))
+    counts = sp.csr_array(one_hot @ sp.csr_array(X)).T.tocsr()
+    if not counts.data.all():
+        counts.eliminate_zeros()
+    if not np.isfinite(counts.data).all():
+        raise ValueError("the sums of the features of a class overflow float64")
+    return counts, n_nonzero
+
+
+def raise_bad_value(X: Rows, first_row: int) -> None:
+    """Name the first row with a negative, NaN, or infinite feature."""
+    values = X.data if sp.issparse(X) else X
+    bad = np.argwhere(~((values >= 0) & np.isfinite(values)))
+    if not len(bad):
+        raise ValueError("the features are so large that their sums overflow")
+    at = tuple(int(index) for index in bad[0])
+    row = at[0]
+    if sp.issparse(X):
+        row = int(np.searchsorted(X.indptr, row, side="right")) - 1
+    name, value = f"row {first_row + row}", values[at]
+    if np.isnan(value):
+        raise ValueError(f"features contain NaN: {name}. Impute or drop such rows.")
+    if np.isinf(value):
+        raise ValueError(f"features contain infinity: {name}. Features must be finite.")
+    raise ValueError(
+        f"Negative values in data: {name} contains {value:g}. The explicit solution "
+        "needs non-negative features, such as counts, frequencies, or pixels: "
+        "transform them with PositiveFeatures."
+    )
+
+
+def values_at(
+    cooccurrence: Any, features: IntArray, labels: IntArray
+) -> NDArray[np.float64]:
+    """Counts at pairs of a feature and a class, 1-d, for ndarray and CSR."""
+    if not len(features):
+        return np.zeros(0)  # for which SciPy would give a sparse answer
+    if sp.issparse(cooccurrence):
+        # csr_matrix and not csr_array: the shape of this answer differs between
+        # releases of SciPy for arrays only.
+        cooccurrence = sp.csr_matrix(cooccurrence)
+    return np.asarray(cooccurrence[features, labels], dtype=np.float64).ravel()
+
+
+def _taken(
+    counted: NDArray[np.float64], taken: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """What to subtract: the whole count where only a residue of rounding would stay.
+
+    Integers have no such residue and are never touched.
+    """
+    residue = np.abs(counted - taken) <= _ROUNDING * counted
+    residue &= (counted != np.rint(counted)) | (taken != np.rint(taken))
+    return np.where(residue, counted, taken)
+
+
+def _raise_never_counted(feature: int, label: int) -> None:
+    raise ValueError(
+        f"more of feature {feature} is taken out of class {label} than was counted: "
+        "these rows were never counted, or not with this class"
+    )

@@ -1,0 +1,188 @@
+"""Decoder: a matrix of weights, dense or sparse plus low rank, and its scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from explicit_softmax.solution.counts import (
+    FloatArray,
+    Rows,
+    row_blocks,
+    row_norms,
+    row_scale,
+)
+
+# Working memory of a product of sparse rows with sparse weights, in values.
+_WORK_VALUES = 2**22
+
+# One step of a sparse-sparse product costs about as much as this many of a
+# sparse-dense one (insertion into an accumulator against a running sum).
+_SPARSE_STEP = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Decoder:
+    """Scores of rows: ``scale * (rows @ (weights + left @ right.T)) + intercept``.
+
+    Parameters
+    ----------
+    weights : ndarray or csr_array of shape (n_features, n_classes)
+        U, or its sparse part.
+    left : ndarray of shape (n_features, rank)
+        Low-rank part, over features; no columns where `weights` is dense.
+    right : ndarray of shape (n_classes, rank)
+        Low-rank part, over classes.
+    intercept : ndarray of shape (n_classes,)
+        Added to every row.
+    zero_row_scores : ndarray of shape (n_classes,), default=None
+        Scores of rows without any feature; the intercept by default.
+    norm_exponent : float, default=0.0
+        Rows are divided by ``norm ** norm_exponent``: the `scale` above.
+    """
+
+    weights: Any
+    left: FloatArray
+    right: FloatArray
+    intercept: FloatArray
+    zero_row_scores: FloatArray | None = None
+    norm_exponent: float = 0.0
+
+    @classmethod
+    def from_dense(
+        cls,
+        weights: FloatArray,
+        intercept: FloatArray,
+        *,
+        zero_row_scores: FloatArray | None = None,
+        norm_exponent: float = 0.0,
+    ) -> Decoder:
+        """Decoder of plain weights (n_features, n_classes), without low-rank part."""
+        left = np.zeros((weights.shape[0], 0), dtype=weights.dtype)
+        right = np.zeros((weights.shape[1], 0), dtype=weights.dtype)
+        return cls(weights, left, right, intercept, zero_row_scores, norm_exponent)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the weights are sparse plus low rank."""
+        return bool(sp.issparse(self.weights))
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return int(self.weights.shape[1])
+
+    def astype(self, dtype: Any) -> Decoder:
+        """The same decoder in another floating-point type."""
+        zero = self.zero_row_scores
+        return replace(
+            self,
+            weights=self.weights.astype(dtype, copy=False),
+            left=self.left.astype(dtype, copy=False),
+            right=self.right.astype(dtype, copy=False),
+            intercept=self.intercept.astype(dtype, copy=False),
+            zero_row_scores=None if zero is None else zero.astype(dtype, copy=False),
+        )
+
+    def dense_weights(self) -> FloatArray:
+        """All weights as one ndarray (n_features, n_classes)."""
+        if not self.is_sparse:
+            return np.ascontiguousarray(self.weights)
+        weights: FloatArray = self.weights.toarray()
+        if self.left.shape[1]:
+            # Block by block: the low-rank part would take as much memory again.
+            for block in row_blocks(len(weights), self.n_classes, _WORK_VALUES):
+                weights[block] += self.left[block] @ self.right.T
+        return weights
+
+    def densify(self) -> Decoder:
+        """The same scores from dense weights."""
+        empty = slice(0, 0)
+        return replace(
+            self,
+            weights=self.dense_weights(),
+            left=np.ascontiguousarray(self.left[:, empty]),
+            right=np.ascontiguousarray(self.right[:, empty]),
+        )
+
+    def scores(self, X: Rows) -> FloatArray:
+        """Log-odds of rows, up to a constant per row.
+
+        Parameters
+        ----------
+        X : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
+            Non-negative features.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_rows, n_classes)
+            In the wider type of rows and decoder.
+        """
+        scores = self._product(X)
+        if self.norm_exponent != 0.0:
+            norms = row_norms(X)
+            scale = row_scale(norms, self.norm_exponent)
+            scores *= scale.astype(scores.dtype)[:, None]
+            empty = np.flatnonzero(norms == 0)
+        elif self.zero_row_scores is not None:
+            empty = _zero_rows(X, scores)
+        else:
+            empty = np.zeros(0, dtype=np.intp)
+        scores += self.intercept
+        if empty.size and self.zero_row_scores is not None:
+            scores[empty] = self.zero_row_scores
+        return scores
+
+    def _product(self, X: Rows) -> FloatArray:
+        if not self.is_sparse:
+            scores = X @ self.weights
+        elif sp.issparse(X):
+            scores = _sparse_product(X, self.weights)
+        else:
+            scores = np.ascontiguousarray((self.weights.T @ X.T).T)
+        if self.left.shape[1]:
+            scores += (X @ self.left) @ self.right.T
+        return np.asarray(scores)
+
+
+def _zero_rows(X: Rows, scores: FloatArray) -> NDArray[np.intp]:
+    """Rows without any feature, found among those whose scores vanish.
+
+    Norms of dense rows would cost another pass over them.
+    """
+    candidates = np.flatnonzero(scores[:, 0] == 0)
+    if not candidates.size:
+        return candidates
+    if sp.issparse(X):
+        # Column 0 may be out of reach of many sparse rows: look at the norms at once.
+        return np.flatnonzero(row_norms(X) == 0)
+    return np.asarray(candidates[row_norms(X[candidates]) == 0])
+
+
+def _sparse_product(X: Rows, weights: sp.csr_array) -> FloatArray:
+    """Dense product of CSR rows and CSR weights, in bounded working memory.
+
+    Where the features of a block of rows are few, their weights are made dense for it,
+    which turns the insertions of a sparse-sparse product into running sums.
+    """
+    n_rows, n_classes = X.shape[0], weights.shape[1]
+    out = np.empty((n_rows, n_classes), np.result_type(X.dtype, weights.dtype))
+    stored = np.diff(weights.indptr)
+    for block in row_blocks(n_rows, n_classes, _WORK_VALUES):
+        part = sp.csr_array(X[block])
+        touched, column = np.unique(part.indices, return_inverse=True)
+        dense_steps = (touched.size + part.nnz) * n_classes
+        sparse_steps = _SPARSE_STEP * int(stored[part.indices].sum())
+        if touched.size * n_classes <= 4 * _WORK_VALUES and dense_steps < sparse_steps:
+            narrow = sp.csr_array(
+                (part.data, column.ravel(), part.indptr),
+                shape=(part.shape[0], touched.size),
+            )
+            out[block] = narrow @ weights[touched].toarray()
+        else:
+            out[block] = (part @ weights).toarray()
+    return out

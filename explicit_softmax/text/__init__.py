@@ -1,0 +1,1 @@
+"""Documents to tokens, windows, and their counts."""

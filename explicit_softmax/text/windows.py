@@ -1,0 +1,399 @@
+"""Documents to windows of the K tokens before each target, and their co-occurrences.
+
+Every token is a target once; its window holds the tokens before it, the nearest first,
+and padding where the document has none. No window reaches into another document.
+
+Documents are held in one array, K pads before each, so that the windows are views of
+it: column k of all windows is the array moved by k + 1 places. Co-occurrences of
+positions and targets are counted from these views; neither windows nor one-hot features
+are ever formed for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from explicit_softmax.solution.counts import (
+    CooccurrenceCounts,
+    IntArray,
+    row_blocks,
+)
+from explicit_softmax.text.documents import PAD_ID, PAD_STRING, token_arrays
+
+Aggregation: TypeAlias = Literal["sum", "cat"]
+
+# Pairs of a token and a target are counted in an array of all pairs, the fastest way,
+# where it has at most this many cells (512 MiB) ...
+_MOST_CELLS = 2**26
+# ... and no more than this many cells for each token; sorted otherwise.
+_CELLS_PER_TOKEN = 16
+
+# Tokens whose pairs are formed at a time.
+_CHUNK_TOKENS = 2**22
+
+
+@dataclass(frozen=True, eq=False)
+class TokenStream:
+    """Documents one after the other, each behind `context_size` pads.
+
+    Parameters
+    ----------
+    tokens : ndarray of shape (n_documents * context_size + n_targets,)
+        Ids or strings.
+    stops : ndarray of int64, shape (n_documents,)
+        Cumulated lengths of the documents.
+    context_size : int
+        K.
+    pad : int or str
+        What stands before the first token of a document.
+    """
+
+    tokens: NDArray[Any]
+    stops: NDArray[np.int64]
+    context_size: int
+    pad: Any
+
+    @classmethod
+    def from_documents(
+        cls, documents: Iterable[Any], context_size: int, pad: Any = None
+    ) -> TokenStream:
+        """Read documents once.
+
+        Parameters
+        ----------
+        documents : iterable of sequences of int or of str
+            Token ids, non-negative, or tokens; all documents of the same kind.
+        context_size : int
+            K, at least 1.
+        pad : int or str, default=None
+            Padding; -1 for ids and the empty string for strings by default.
+
+        Raises
+        ------
+        TypeError
+            If a document is no sequence of ids or strings, or some are of ids and some
+            of strings.
+        ValueError
+            If `context_size` is less than 1, if an id is negative or a token empty, or
+            if there is no token at all.
+        """
+        _check_context_size(context_size)
+        arrays = token_arrays(documents)
+        if pad is None:
+            pad = PAD_STRING if arrays[0].dtype.kind == "U" else PAD_ID
+        return cls.from_arrays(arrays, context_size, pad)
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: list[NDArray[Any]], context_size: int, pad: Any
+    ) -> TokenStream:
+        """Join arrays of one kind that were checked before; none is empty."""
+        dtype = _padded_type(arrays, pad)
+        padding = np.full(context_size, pad, dtype=dtype)
+        parts = [part for array in arrays for part in (padding, array)]
+        tokens = np.concatenate(parts, dtype=dtype, casting="unsafe")
+        stops = np.cumsum([array.size for array in arrays], dtype=np.int64)
+        return cls(tokens, stops, int(context_size), pad)
+
+    @property
+    def n_targets(self) -> int:
+        """Number of tokens, each of which is a target."""
+        return int(self.stops[-1])
+
+    @property
+    def targets(self) -> NDArray[Any]:
+        """All tokens without padding, shape (n_targets,)."""
+        tokens = self.tokens[self.context_size :]
+        return tokens if len(self.stops) == 1 else tokens[tokens != self.pad]
+
+    def positions(self, members: IntArray | slice) -> NDArray[np.int64]:
+        """Places of targets in `tokens`."""
+        if isinstance(members, slice):
+            members = np.arange(*members.indices(self.n_targets))
+        document = np.searchsorted(self.stops, members, side="right")
+        return np.asarray(members + (document + 1) * self.context_size)
+
+    def windows(self, members: IntArray | slice = slice(None)) -> NDArray[Any]:
+        """Tokens before targets (n_members, context_size), the nearest first.
+
+        A view where all windows of a single document are asked for.
+        """
+        size = self.context_size
+        if isinstance(members, slice) and members == slice(None):
+            views = np.lib.stride_tricks.sliding_window_view(self.tokens[:-1], size)
+            views = views[:, ::-1]
+            if len(self.stops) == 1:
+                return views
+            real = np.flatnonzero(self.tokens[size:] != self.pad)
+            windows = np.empty((real.size, size), dtype=self.tokens.dtype)
+            for chunk in row_blocks(real.size, size, _CHUNK_TOKENS // 16):
+                for k in range(size):
+                    np.take(views[:, k], real[chunk], out=windows[chunk, k])
+            return windows
+        positions = self.positions(members)
+        windows = np.empty((positions.size, size), dtype=self.tokens.dtype)
+        for k in range(size):
+            positions -= 1
+            windows[:, k] = self.tokens[positions]
+        return windows
+
+
+def context_windows(
+    documents: Iterable[Any], context_size: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Windows of the tokens before each token, and the tokens themselves.
+
+    Parameters
+    ----------
+    documents : iterable of sequences of int or of str
+        Documents as sequences (lists, arrays) of token ids, non-negative, or of tokens;
+        all of the same kind. May be an iterator; it is read once.
+    context_size : int
+        K, the number of tokens in a window.
+
+    Returns
+    -------
+    X : ndarray of shape (n_targets, context_size)
+        Tokens before each target, the nearest in the first column. Where a document has
+        none, -1 for ids and the empty string for strings. A read-only view of the
+        padded document if there is just one.
+    y : ndarray of shape (n_targets,)
+        The targets: every token of every document, in order.
+
+    Raises
+    ------
+    TypeError
+        If a document is no sequence of ids or strings, or some are of ids and some of
+        strings.
+    ValueError
+        If `context_size` is less than 1, if an id is negative or a token empty, or if
+        there is no token at all.
+
+    See Also
+    --------
+    ContextWindowTransformer : Makes features of the windows.
+
+    Examples
+    --------
+    >>> from explicit_softmax import context_windows
+    >>> X, y = context_windows([["a", "rose", "is"], ["a", "rose"]], context_size=2)
+    >>> X
+    array([['', ''],
+           ['a', ''],
+           ['rose', 'a'],
+           ['', ''],
+           ['a', '']], dtype='<U4')
+    >>> y
+    array(['a', 'rose', 'is', 'a', 'rose'], dtype='<U4')
+    """
+    stream = TokenStream.from_documents(documents, context_size)
+    return stream.windows(), stream.targets
+
+
+@dataclass(frozen=True, eq=False)
+class OneHotWindows:
+    """Features of windows, made row by row when they are asked for.
+
+    It stands in for a CSR matrix where rows are read in batches.
+
+    Parameters
+    ----------
+    stream : TokenStream
+        Ids from 0 to ``n_tokens - 1``, the pad among them.
+    n_tokens : int
+        Number of ids.
+    aggregation : {"sum", "cat"}
+        One-hot vectors of a window added (Sum), or one after the other (Cat).
+    dtype : dtype, default=float32
+    """
+
+    stream: TokenStream
+    n_tokens: int
+    aggregation: Aggregation
+    dtype: Any = np.float32
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_targets, n_features)."""
+        n_blocks = self.stream.context_size if self.aggregation == "cat" else 1
+        return self.stream.n_targets, n_blocks * self.n_tokens
+
+    def __getitem__(self, members: IntArray | slice) -> sp.csr_array:
+        windows = self.stream.windows(members)
+        return one_hot_windows(windows, self.n_tokens, self.aggregation, self.dtype)
+
+
+def one_hot_windows(
+    windows: IntArray, n_tokens: int, aggregation: Aggregation, dtype: Any
+) -> sp.csr_array:
+    """Features of windows: one-hot vectors added (Sum) or one after the other (Cat).
+
+    Parameters
+    ----------
+    windows : ndarray of int, shape (n_rows, context_size)
+        Ids from 0 to ``n_tokens - 1``.
+    n_tokens : int
+        Number of ids.
+    aggregation : {"sum", "cat"}
+        As in `OneHotWindows`.
+    dtype : dtype
+        Of the features.
+
+    Returns
+    -------
+    rows : csr_array of shape (n_rows, n_tokens) or (n_rows, context_size * n_tokens)
+        Without duplicates, indices in order.
+    """
+    n_rows, size = windows.shape
+    n_features = n_tokens * (size if aggregation == "cat" else 1)
+    largest = max(windows.size, n_features)
+    index = np.int32 if largest <= np.iinfo(np.int32).max else np.int64
+    features: IntArray = windows.astype(index, order="C")
+    if aggregation == "cat":
+        features += np.arange(0, n_features, n_tokens, dtype=index)
+    starts = np.arange(0, windows.size + 1, size, dtype=index)
+    rows = sp.csr_array(
+        (np.ones(windows.size, dtype=dtype), features.ravel(), starts),
+        shape=(n_rows, n_features),
+    )
+    if aggregation == "cat":
+        rows.has_canonical_format = True  # by construction: no pass to find it out
+    else:
+        rows.sum_duplicates()
+    return rows
+
+
+def count_windows(
+    stream: TokenStream, n_tokens: int, aggregation: Aggregation
+) -> CooccurrenceCounts:
+    """Co-occurrences of the tokens of windows and their targets, in one pass.
+
+    Parameters
+    ----------
+    stream : TokenStream
+        Ids from 0 to ``n_tokens - 1``; the pad is the last, ``n_tokens - 1``, and so
+        never a target.
+    n_tokens : int
+        Number of ids.
+    aggregation : {"sum", "cat"}
+        As in `OneHotWindows`.
+
+    Returns
+    -------
+    counts : CooccurrenceCounts
+        Sparse, of ``n_tokens`` features ("sum") or ``context_size * n_tokens`` ("cat")
+        and ``n_tokens - 1`` classes: what `CooccurrenceCounts.from_rows` gives for the
+        one-hot features of all windows.
+    """
+    size = stream.context_size
+    targets = stream.tokens[size:]
+    # Keys of a call to bincount. One call for all tokens would be no faster, but each
+    # fills an array of all cells. Fresh memory for each position would take time.
+    step = min(targets.size, max(_CHUNK_TOKENS, n_tokens * n_tokens))
+    buffer = np.empty(step, dtype=np.int64)
+    parts = [
+        _count_pairs(stream.tokens[size - k : -k], targets, n_tokens, buffer)
+        for k in range(1, size + 1)
+    ]
+    if aggregation == "cat":
+        cooccurrence = sp.csr_array(sp.vstack(parts, format="csr"))
+        n_nonzero = float(size * stream.n_targets)
+    else:
+        cooccurrence = parts[0]
+        for part in parts[1:]:
+            cooccurrence = cooccurrence + part
+        n_nonzero = float(_count_distinct(stream))
+    # Every target has one token right before it, or a pad.
+    first = parts[0]
+    class_count = np.bincount(first.indices, first.data, n_tokens - 1).astype(float)
+    return CooccurrenceCounts(cooccurrence, class_count, n_nonzero)
+
+
+def _count_pairs(
+    contexts: IntArray, targets: IntArray, n_tokens: int, buffer: NDArray[np.int64]
+) -> sp.csr_array:
+    """Counts of pairs (n_tokens, n_tokens - 1), those with a pad as target left out."""
+    cells = n_tokens * n_tokens
+    if cells <= min(_MOST_CELLS, _CELLS_PER_TOKEN * targets.size):
+        return _from_cells(_count_cells(contexts, targets, n_tokens, buffer), n_tokens)
+    counts = sp.csr_array((n_tokens, n_tokens - 1))
+    for start in range(0, targets.size, _CHUNK_TOKENS):
+        part = slice(start, start + _CHUNK_TOKENS)
+        real = targets[part] != n_tokens - 1
+        pairs = contexts[part][real], targets[part][real]
+        ones = np.ones(len(pairs[0]))
+        counts = counts + sp.coo_array((ones, pairs), shape=counts.shape).tocsr()
+    return counts
+
+
+def _count_cells(
+    contexts: IntArray, targets: IntArray, n_tokens: int, buffer: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Counts of all pairs as one array, by context and then target."""
+    total: NDArray[np.int64] | None = None
+    for start in range(0, targets.size, buffer.size):
+        part = slice(start, start + buffer.size)
+        keys = buffer[: len(targets[part])]
+        # NumPy < 2 would compute in the narrower type of the ids, and overflow.
+        np.multiply(contexts[part], n_tokens, out=keys, dtype=np.int64)
+        keys += targets[part]
+        cells = np.bincount(keys, minlength=n_tokens * n_tokens)
+        if total is None:
+            total = cells
+        else:
+            total += cells
+    assert total is not None
+    return total
+
+
+def _from_cells(cells: NDArray[np.int64], n_tokens: int) -> sp.csr_array:
+    cells.reshape(n_tokens, n_tokens)[:, -1] = 0
+    filled = np.flatnonzero(cells != 0)  # much faster than of the counts
+    first = np.searchsorted(filled, np.arange(n_tokens + 1) * n_tokens)
+    row_start = np.repeat(np.arange(n_tokens) * n_tokens, np.diff(first))
+    return sp.csr_array(
+        (
+            cells[filled].astype(np.float64),
+            (filled - row_start).astype(np.int32),
+            first.astype(np.int32),
+        ),
+        shape=(n_tokens, n_tokens - 1),
+    )
+
+
+def _count_distinct(stream: TokenStream) -> int:
+    """Sum over the windows of the number of different tokens in each."""
+    size, tokens = stream.context_size, stream.tokens
+    end = tokens.size
+    real = tokens[size:] != stream.pad
+    total = int(real.sum())
+    for k in range(2, size + 1):
+        new = real.copy()
+        for earlier in range(1, k):
+            new &= tokens[size - k : end - k] != tokens[size - earlier : end - earlier]
+        total += int(new.sum())
+    return total
+
+
+def _check_context_size(context_size: Any) -> None:
+    if not isinstance(context_size, Integral) or context_size < 1:
+        raise ValueError(
+            f"context_size must be an integer of at least 1, not {context_size!r}"
+        )
+
+
+def _padded_type(arrays: list[NDArray[Any]], pad: Any) -> Any:
+    """A type that holds all tokens and the pad: signed, since pads may be negative."""
+    dtype = np.result_type(*{array.dtype for array in arrays})
+    if dtype.kind == "U":
+        return dtype
+    dtype = np.result_type(dtype, np.int8, np.min_scalar_type(pad))
+    # Unsigned 64 bits and signed ones are promoted to floating point.
+    return dtype if dtype.kind == "i" else np.dtype(np.int64)

@@ -1,0 +1,185 @@
+"""Scores of rows, from any layout of weights and rows."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+
+from explicit_softmax.solution import decoder as module
+from explicit_softmax.solution.counts import CooccurrenceCounts
+from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.solution.smoothing import feature_blocks, smooth_counts
+from explicit_softmax.solution.theorem import solve
+from tests import oracles
+
+LAYOUTS = [np.asarray, sp.csr_array]
+
+
+def random_decoder(rank=2, *, norm_exponent=0.0, zero_row_scores=True, seed=0):
+    rng = np.random.default_rng(seed)
+    weights = sp.random_array((8, 5), density=0.4, format="csr", random_state=rng)
+    return Decoder(
+        weights,
+        rng.normal(size=(8, rank)),
+        rng.normal(size=(5, rank)),
+        rng.normal(size=5),
+        rng.normal(size=5) if zero_row_scores else None,
+        norm_exponent,
+    )
+
+
+def random_rows(seed=1, n_rows=30):
+    rows = np.random.default_rng(seed).poisson(0.7, (n_rows, 8)).astype(float)
+    rows[[2, 7]] = 0
+    return rows
+
+
+def scores_by_hand(decoder, rows):
+    weights = decoder.weights.toarray() + decoder.left @ decoder.right.T
+    scaled = oracles.scaled_rows(rows, decoder.norm_exponent)
+    scores = scaled @ weights + decoder.intercept
+    if decoder.zero_row_scores is not None:
+        scores[rows.sum(axis=1) == 0] = decoder.zero_row_scores
+    return scores
+
+
+@pytest.mark.parametrize("zero_row_scores", [True, False])
+@pytest.mark.parametrize("norm_exponent", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("rank", [0, 1, 3])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_scores_equal_the_definition(layout, rank, norm_exponent, zero_row_scores):
+    decoder = random_decoder(
+        rank, norm_exponent=norm_exponent, zero_row_scores=zero_row_scores
+    )
+    rows = random_rows()
+    expected = scores_by_hand(decoder, rows)
+    assert_allclose(decoder.scores(layout(rows)), expected, atol=1e-12)
+    dense = decoder.densify()
+    assert not dense.is_sparse
+    assert dense.left.shape[1] == dense.right.shape[1] == 0
+    assert_allclose(dense.scores(layout(rows)), expected, atol=1e-12)
+    assert_allclose(dense.weights, decoder.dense_weights(), rtol=0)
+
+
+@pytest.mark.parametrize("dense_weights", [True, False])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rows_of_zeros_alone_have_their_own_scores(layout, dense_weights):
+    # Row 1 reaches no weight of class 0: it looks like a row of zeros there.
+    weights = np.array([[0.0, 2.0], [1.0, 3.0]])
+    prior, intercept = np.array([-1.0, -2.0]), np.array([0.5, 0.25])
+    decoder = Decoder(
+        weights if dense_weights else sp.csr_array(weights),
+        np.zeros((2, 0)),
+        np.zeros((2, 0)),
+        intercept,
+        prior,
+    )
+    rows = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    assert_array_equal(decoder.scores(layout(rows)), [prior, [0.5, 2.25], [1.5, 3.25]])
+    stored = sp.csr_array((np.zeros(1), ([0], [1])), shape=(1, 2))
+    assert_array_equal(decoder.scores(stored), [prior])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("make", [Decoder.densify, lambda decoder: decoder])
+def test_astype_changes_every_part_and_the_scores(make, layout):
+    decoder = make(random_decoder(norm_exponent=0.5))
+    single = decoder.astype(np.float32)
+    for part in ("weights", "left", "right", "intercept", "zero_row_scores"):
+        assert getattr(single, part).dtype == np.float32
+    rows = layout(random_rows())
+    scores = single.scores(rows.astype(np.float32))
+    assert scores.dtype == np.float32
+    assert_allclose(scores, decoder.scores(rows), rtol=1e-4, atol=1e-5)
+    assert decoder.weights.dtype == np.float64
+    assert single.scores(rows).dtype == np.float64
+    assert random_decoder(zero_row_scores=False).astype(np.float32).intercept.dtype == (
+        np.float32
+    )
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("make", [Decoder.densify, lambda decoder: decoder])
+def test_rows_of_integers(make, layout, dtype):
+    decoder = make(random_decoder(norm_exponent=0.5))
+    rows = (random_rows() > 0).astype(dtype)
+    assert_allclose(
+        decoder.scores(layout(rows)), decoder.scores(rows.astype(float)), atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("work_values", [1, 40, 2**22])
+@pytest.mark.parametrize("step", [0, 10**9], ids=["accumulate", "make-dense"])
+def test_both_products_of_sparse_matrices_in_any_chunks(monkeypatch, step, work_values):
+    monkeypatch.setattr(module, "_SPARSE_STEP", step)
+    monkeypatch.setattr(module, "_WORK_VALUES", work_values)
+    made_dense = []
+    original = sp.csr_array.toarray
+
+    def toarray(matrix, *args, **kwargs):
+        made_dense.append(matrix.shape[0])
+        return original(matrix, *args, **kwargs)
+
+    rng = np.random.default_rng(0)
+    rows, weights = random_rows(), random_decoder().weights
+    expected = rows @ weights.toarray()
+    wide = sp.csr_array(rows)
+    wide.indices, wide.indptr = wide.indices.astype("i8"), wide.indptr.astype("i8")
+    shuffled = sp.csr_array(rows[:, rng.permutation(8)])
+    monkeypatch.setattr(sp.csr_array, "toarray", toarray)
+    product = module._sparse_product(wide, weights)
+    assert_allclose(product, expected, atol=1e-13)
+    n_chunks = -(-30 // max(1, work_values // 5))
+    assert len(made_dense) == n_chunks
+    if n_chunks == 1:
+        # The touched weights, eight features, or the product of all thirty rows.
+        assert made_dense == [8 if step else 30]
+    monkeypatch.undo()
+    assert_allclose(
+        module._sparse_product(shuffled, weights),
+        shuffled.toarray() @ weights.toarray(),
+        atol=1e-13,
+    )
+
+
+def test_sparse_products_without_rows_or_features():
+    decoder = random_decoder()
+    assert decoder.scores(sp.csr_array((0, 8))).shape == (0, 5)
+    empty = decoder.scores(sp.csr_array((3, 8)))
+    assert_array_equal(empty, np.tile(decoder.zero_row_scores, (3, 1)))
+
+
+@pytest.mark.parametrize("n_blocks", [1, 2])
+@pytest.mark.parametrize("smoothing", ["uniform", "prior", "noise", None])
+@pytest.mark.parametrize("translation", ["column", "intercept"])
+@pytest.mark.parametrize("norm_exponent", [0.0, 0.5])
+def test_dense_and_sparse_layouts_give_the_same_probabilities(
+    norm_exponent, translation, smoothing, n_blocks
+):
+    rng = np.random.default_rng(0)
+    rows = rng.poisson(0.5, (40, 8)).astype(float)
+    codes = rng.integers(0, 4, 40)
+    if smoothing is None:
+        rows += 1
+    counts = CooccurrenceCounts.from_rows(
+        sp.csr_array(rows),
+        codes,
+        4 if smoothing is None else 5,
+        norm_exponent=norm_exponent,
+    )
+    smoothed = smooth_counts(counts, smoothing, 0.2, feature_blocks(8, n_blocks))
+    how = {"translation": translation, "norm_exponent": norm_exponent}
+    beta = np.linspace(0.4, 1.1, n_blocks)
+    dense, sparse = (
+        solve(smoothed, layout).decoder(beta, 2.0, norm_weight=0.3, **how)
+        for layout in ("dense", "sparse")
+    )
+    assert sparse.is_sparse
+    assert not dense.is_sparse
+    queries = np.vstack((rows, np.zeros((1, 8)), rng.poisson(2.0, (5, 8))))
+    expected = oracles.log_probabilities(dense.scores(queries))
+    for layout in LAYOUTS:
+        for decoder in (dense, sparse, sparse.densify()):
+            actual = oracles.log_probabilities(decoder.scores(layout(queries)))
+            assert_allclose(actual, expected, rtol=1e-10, atol=1e-10)

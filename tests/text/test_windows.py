@@ -1,0 +1,305 @@
+"""Windows and their counts against loops, in any grouping of documents."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from explicit_softmax import context_windows
+from explicit_softmax.solution.counts import CooccurrenceCounts
+from explicit_softmax.text import windows as module
+from explicit_softmax.text.windows import OneHotWindows, TokenStream, count_windows
+from tests import oracles
+from tests.strategies import properties
+
+AGGREGATIONS = ["sum", "cat"]
+INTEGERS = [
+    np.int8,
+    np.uint8,
+    np.int16,
+    np.uint16,
+    np.int32,
+    np.uint32,
+    np.int64,
+    np.uint64,
+]
+
+context_sizes = st.integers(1, 4)
+
+
+def documents_of(tokens):
+    """Documents, empty ones and those shorter than a window among them."""
+    lists = st.lists(st.lists(tokens, max_size=6), min_size=1, max_size=4)
+    return lists.filter(any)
+
+
+ids = documents_of(st.integers(0, 3))
+words = documents_of(st.sampled_from(["a", "rose", "is", "\N{GREEK SMALL LETTER PI}"]))
+
+
+def assert_windows(found, documents, context_size, pad):
+    contexts, targets = oracles.windows(documents, context_size, pad)
+    assert found[0].tolist() == contexts
+    assert found[1].tolist() == targets
+
+
+def assert_same_counts(stream, n_tokens, aggregation):
+    """Direct counts equal those of the features, to the last bit."""
+    counts = count_windows(stream, n_tokens, aggregation)
+    rows = OneHotWindows(stream, n_tokens, aggregation)[:]
+    expected = CooccurrenceCounts.from_rows(rows, stream.targets, n_tokens - 1)
+    assert counts.is_sparse
+    assert counts.cooccurrence.has_canonical_format
+    assert counts.cooccurrence.data.all()
+    assert counts.cooccurrence.dtype == np.float64
+    assert_array_equal(counts.dense(), expected.dense())
+    assert_array_equal(counts.class_count, expected.class_count)
+    assert counts.class_count.dtype == np.float64
+    assert counts.n_nonzero == expected.n_nonzero
+
+
+@properties
+@given(ids, context_sizes)
+def test_windows_of_ids(documents, context_size):
+    assert_windows(
+        context_windows(documents, context_size), documents, context_size, -1
+    )
+
+
+@properties
+@given(words, context_sizes)
+def test_windows_of_strings(documents, context_size):
+    found = context_windows(documents, context_size)
+    assert_windows(found, documents, context_size, "")
+    assert found[0].dtype.kind == found[1].dtype.kind == "U"
+
+
+@properties
+@given(ids, context_sizes, st.data())
+def test_the_order_of_documents_is_that_of_their_windows(documents, size, data):
+    order = data.draw(st.permutations(range(len(documents))))
+    each = [
+        context_windows([document], size) if document else None
+        for document in documents
+    ]
+    X, y = context_windows([documents[place] for place in order], size)
+    parts = [each[place] for place in order if each[place] is not None]
+    assert_array_equal(X, np.concatenate([part[0] for part in parts]))
+    assert_array_equal(y, np.concatenate([part[1] for part in parts]))
+
+
+@properties
+@given(ids, context_sizes)
+def test_shorter_windows_are_the_first_columns(documents, context_size):
+    longest, _ = context_windows(documents, 5)
+    X, _ = context_windows(documents, context_size)
+    assert_array_equal(X, longest[:, :context_size])
+
+
+@pytest.mark.parametrize("document", [[5, 3, 3, 8, 1], ["a", "rose", "is", "a"]])
+def test_windows_of_one_document_are_a_view_of_it(document):
+    X, y = context_windows([[], document, []], 3)
+    assert np.shares_memory(X, y)
+    assert np.shares_memory(X[:, 0], X[:, 2])
+    assert not X.flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        X[0, 0] = X[1, 0]
+    assert_windows((X, y), [document], 3, "" if isinstance(document[0], str) else -1)
+
+
+def test_windows_longer_than_every_document_are_mostly_padding():
+    X, y = context_windows([[7], [8, 9]], 6)
+    assert_array_equal(X[0], [-1] * 6)
+    assert_array_equal(X[2], [8] + [-1] * 5)
+    assert_array_equal(y, [7, 8, 9])
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_ids_of_any_integer_type(dtype):
+    largest = min(int(np.iinfo(dtype).max), 300)
+    documents = [[0, largest, 2], [largest, 1]]
+    arrays = [np.array(document, dtype=dtype) for document in documents]
+    X, y = context_windows(arrays, 2)
+    assert X.dtype.kind == y.dtype.kind == "i"
+    assert_windows((X, y), documents, 2, -1)
+    n_tokens = largest + 2
+    stream = TokenStream.from_documents(arrays, 2, pad=n_tokens - 1)
+    for aggregation in AGGREGATIONS:
+        assert_same_counts(stream, n_tokens, aggregation)
+
+
+@pytest.mark.parametrize("cells", [0, 10**9])
+def test_keys_of_pairs_do_not_overflow_the_type_of_the_ids(cells, monkeypatch):
+    monkeypatch.setattr(module, "_CELLS_PER_TOKEN", cells)
+    document = np.array([250, 249, 250], dtype=np.int16)
+    stream = TokenStream.from_documents([document], 1, pad=300)
+    counts = count_windows(stream, 301, "sum").dense()
+    assert counts[300, 250] == counts[250, 249] == counts[249, 250] == 1
+    assert counts.sum() == 3
+
+
+def test_documents_of_mixed_integer_types_and_a_pad_beyond_them():
+    documents = [np.array([1], np.uint8), np.array([5], np.uint64), [2**40]]
+    X, y = context_windows(documents, 1)
+    assert X.dtype == y.dtype == np.int64
+    assert_array_equal(y, [1, 5, 2**40])
+    stream = TokenStream.from_documents(documents[:1], 2, pad=70_000)
+    assert_array_equal(stream.tokens, [70_000, 70_000, 1])
+
+
+@pytest.mark.parametrize(
+    "as_documents",
+    [
+        iter,
+        tuple,
+        lambda lists: (tuple(document) for document in lists),
+        lambda lists: [np.array(document) for document in lists],
+        lambda lists: [np.array(document, dtype=object) for document in lists],
+    ],
+    ids=["iterator", "tuple", "generator", "arrays", "objects"],
+)
+def test_any_form_of_documents(as_documents):
+    documents = [["a", "rose"], ["is"], ["a", "rose", "is", "a"]]
+    assert_windows(context_windows(as_documents(documents), 2), documents, 2, "")
+
+
+def test_rows_of_an_array_are_documents():
+    documents = np.arange(6).reshape(2, 3)
+    assert_windows(context_windows(documents, 2), documents.tolist(), 2, -1)
+
+
+@properties
+@given(ids, context_sizes, st.data())
+def test_any_members_of_the_windows(documents, context_size, data):
+    stream = TokenStream.from_documents(documents, context_size)
+    X, y = context_windows(documents, context_size)
+    assert stream.n_targets == len(y)
+    places = st.integers(0, len(y) - 1)
+    members = np.array(data.draw(st.lists(places, max_size=6)), dtype=np.intp)
+    assert_array_equal(stream.windows(members), X[members])
+    assert_array_equal(stream.tokens[stream.positions(members)], y[members])
+    part = slice(data.draw(places), data.draw(places))
+    assert_array_equal(stream.windows(part), X[part])
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@properties
+@given(documents=ids, context_size=context_sizes, data=st.data())
+def test_features_of_windows(aggregation, documents, context_size, data):
+    stream = TokenStream.from_documents(documents, context_size, pad=4)
+    features = OneHotWindows(stream, 5, aggregation)
+    contexts, _ = oracles.windows(documents, context_size, 4)
+    expected = oracles.window_features(contexts, 5, aggregation)
+    rows = features[:]
+    assert rows.dtype == np.float32
+    assert rows.has_canonical_format
+    assert rows.shape == features.shape == expected.shape
+    assert_array_equal(rows.toarray(), expected)
+    assert rows.nnz == np.count_nonzero(expected)
+    places = st.integers(0, len(expected) - 1)
+    members = np.array(data.draw(st.lists(places, max_size=5)), dtype=np.intp)
+    assert_array_equal(features[members].toarray(), expected[members])
+
+
+def test_canonical_format_of_features_is_so():
+    stream = TokenStream.from_documents([[0, 2, 1, 1, 0]], 3, pad=3)
+    for aggregation in AGGREGATIONS:
+        rows = OneHotWindows(stream, 4, aggregation)[:]
+        copied = type(rows)((rows.data, rows.indices, rows.indptr), shape=rows.shape)
+        assert copied.has_canonical_format
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@pytest.mark.parametrize("chunk", [1, 3, 2**22])
+@pytest.mark.parametrize(
+    ("most_cells", "cells_per_token"),
+    [(2**26, 10**6), (2**26, 0), (0, 10**6)],
+    ids=["cells", "sorted", "sorted for memory"],
+)
+def test_counts_without_features(
+    most_cells, cells_per_token, chunk, aggregation, monkeypatch
+):
+    monkeypatch.setattr(module, "_MOST_CELLS", most_cells)
+    monkeypatch.setattr(module, "_CELLS_PER_TOKEN", cells_per_token)
+    monkeypatch.setattr(module, "_CHUNK_TOKENS", chunk)
+
+    @properties
+    @given(ids, context_sizes, st.integers(5, 7))
+    def check(documents, context_size, n_tokens):
+        pad = n_tokens - 1
+        stream = TokenStream.from_documents(documents, context_size, pad=pad)
+        assert_same_counts(stream, n_tokens, aggregation)
+        contexts, targets = oracles.windows(documents, context_size, pad)
+        rows = oracles.window_features(contexts, n_tokens, aggregation)
+        counts = count_windows(stream, n_tokens, aggregation)
+        expected = oracles.cooccurrence(rows, targets, pad)
+        assert_array_equal(counts.dense(), expected)
+        assert_array_equal(counts.class_count, oracles.class_counts(targets, pad))
+        assert counts.n_nonzero == oracles.number_of_nonzeros(rows)
+
+    check()
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_chunks_of_cells_add_up(aggregation, monkeypatch):
+    # Enough tokens that all cells are counted in more than one chunk.
+    monkeypatch.setattr(module, "_CHUNK_TOKENS", 16)
+    rng = np.random.default_rng(0)
+    documents = [rng.integers(0, 3, size) for size in (40, 1, 25)]
+    stream = TokenStream.from_documents(documents, 3, pad=3)
+    assert_same_counts(stream, 4, aggregation)
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_counts_of_documents_add_up(aggregation):
+    documents = [[0, 1, 1], [2], [1, 0, 2, 2]]
+
+    def count(part):
+        stream = TokenStream.from_documents(part, 2, pad=3)
+        return count_windows(stream, 4, aggregation)
+
+    total = count(documents[:1]) + count(documents[1:])
+    together = count(documents[::-1])
+    assert_array_equal(total.dense(), together.dense())
+    assert_array_equal(total.class_count, together.class_count)
+    assert total.n_nonzero == together.n_nonzero
+
+
+@pytest.mark.parametrize(
+    ("documents", "error", "message"),
+    [
+        ("a rose", TypeError, "not a single string: put it in a list"),
+        (["a rose"], TypeError, "document 0 is a string: split it into tokens"),
+        ([["a"], b"bytes"], TypeError, "document 1 is a string"),
+        ([1, 2], TypeError, "document 0 must be a sequence.*not int of 0 dimensions"),
+        ([[[1, 2]]], TypeError, "document 0 must be a sequence.*list of 2 dimensions"),
+        ([[1], [2, [3]]], TypeError, "document 1 .* tokens are sequences themselves"),
+        ([[1], ["a", 2]], TypeError, "document 1 mixes token ids and strings"),
+        ([[], [1], ["a"]], TypeError, r"ids \(document 1\) and strings \(document 2\)"),
+        ([[1.5]], TypeError, "document 0 must hold integers or strings, not float64"),
+        ([[True]], TypeError, "document 0 must hold integers or strings, not bool"),
+        ([["a"], [None]], TypeError, "document 1 must hold integers or strings"),
+        ([["a", ""]], ValueError, "document 0 has an empty token.*stands for padding"),
+        ([[3], [0, -2]], ValueError, "document 1 has the token id -2.*non-negative"),
+        ([[2**63]], ValueError, f"document 0 has the token id {2**63}, too large"),
+        ([], ValueError, "documents hold no token. If they came from a generator"),
+        ([[], ()], ValueError, "documents hold no token"),
+    ],
+)
+def test_documents_that_cannot_be_read(documents, error, message):
+    with pytest.raises(error, match=message):
+        context_windows(documents, 2)
+
+
+def test_a_generator_read_to_its_end():
+    documents = (document for document in [[1, 2], [3]])
+    context_windows(documents, 1)
+    with pytest.raises(ValueError, match="make a new one, or pass a list"):
+        context_windows(documents, 1)
+
+
+@pytest.mark.parametrize("context_size", [0, -1, 2.0, "2", None])
+def test_context_size_must_be_a_positive_integer(context_size):
+    with pytest.raises(ValueError, match=f"at least 1, not {context_size!r}"):
+        context_windows([[1, 2]], context_size)
