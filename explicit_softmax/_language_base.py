@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from explicit_softmax._doc_link import DocumentationLinkMixin
+from explicit_softmax._sklearn import DocumentationLinkMixin
 from explicit_softmax._refinement import record_refinement
 from explicit_softmax._sklearn import CallbackSupportMixin, FitReport
 from explicit_softmax.calibration.model import given_temperatures
