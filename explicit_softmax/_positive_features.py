@@ -308,8 +308,10 @@ def _soft_bins(rows: NDArray[Any], all_knots: list[NDArray[np.float64]]) -> Any:
         position = np.interp(rows[:, feature], knots, np.arange(len(knots)))
         lower = np.minimum(position.astype(np.int32), max(last - 1, 0))
         share = np.minimum(position - lower, 1.0)  # rounding may exceed 1
-        bins[:, feature] = n_bins + lower[:, None] + np.array([0, last > 0])
-        weights[:, feature] = np.column_stack([1.0 - share, share])
+        bins[:, feature, 0] = lower + n_bins
+        bins[:, feature, 1] = lower + (n_bins + (last > 0))
+        weights[:, feature, 0] = 1.0 - share
+        weights[:, feature, 1] = share
         n_bins += len(knots)
     starts = 2 * n_features * np.arange(n_rows + 1)
     hats = sp.csr_array((weights.ravel(), bins.ravel(), starts), shape=(n_rows, n_bins))
