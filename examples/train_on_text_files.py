@@ -38,8 +38,8 @@ def read_texts(folder: Path) -> list[str]:
             texts.append(text)
     if len(texts) < 2:
         sys.exit(
-            f"{folder} has {len(texts)} non-empty *.txt files: at least two are needed, "
-            "one for training and one for scoring"
+            f"{folder} has {len(texts)} files *.txt that are not empty: at least two "
+            "are needed, one for training and one for scoring"
         )
     return texts
 
