@@ -72,16 +72,12 @@ for name, model in models.items():
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
 names = list(results)[::-1]
 colors = ["C0" if name.startswith("Explicit") else "0.65" for name in names]
-for ax, column, label in zip(
-    axes,
-    (0, 1),
-    ("Test log-loss (nats), lower is better", "Test accuracy"),
-    strict=True,
-):
+titles = ("Test log-loss (nats), lower is better", "Test accuracy")
+for column, (ax, title) in enumerate(zip(axes, titles, strict=True)):
     values = [results[name][column] for name in names]
     bars = ax.barh(names, values, color=colors)
     ax.bar_label(bars, fmt="%.2f", padding=3)
-    ax.set_xlabel(label)
+    ax.set_xlabel(title)
     ax.set_xlim(right=1.15 * max(values))
 
 # %%
