@@ -38,7 +38,8 @@ def _figures():
 @pytest.fixture(scope="module")
 def digits():
     X, y = load_digits(return_X_y=True)
-    # The priming number matters only if classes differ in size.
+    # The priming number matters only if classes differ in size, and only under
+    # translation="column".
     kept = np.random.default_rng(0).random(len(y)) < 1 / (1 + y)
     return X[kept], y[kept]
 
@@ -115,7 +116,7 @@ def test_priming_numbers_of_the_best_other_parameters(classifier_cv):
 
 @pytest.mark.parametrize("in_pipeline", [False, True])
 def test_priming_numbers_of_a_grid_search(digits, in_pipeline):
-    model, prefix = ExplicitSoftmaxClassifier(), ""
+    model, prefix = ExplicitSoftmaxClassifier(translation="column"), ""
     if in_pipeline:
         model = make_pipeline(FunctionTransformer(), model)
         prefix = "explicitsoftmaxclassifier__"
@@ -134,7 +135,8 @@ def test_priming_numbers_of_a_grid_search(digits, in_pipeline):
 
 def test_a_search_of_numbers_alone_needs_no_model(digits):
     grid = {"priming_number": [300, 310, 320]}
-    search = GridSearchCV(ExplicitSoftmaxClassifier(), grid, refit=False, cv=2)
+    classifier = ExplicitSoftmaxClassifier(translation="column")
+    search = GridSearchCV(classifier, grid, refit=False, cv=2)
     display = PrimingNumberDisplay.from_estimator(search.fit(*digits))
     assert display.mean_norm is None
     assert display.mean_norm_line_ is None
@@ -146,7 +148,7 @@ def test_a_search_of_numbers_alone_needs_no_model(digits):
 def test_a_search_by_several_metrics_shows_the_one_it_refits_by(digits):
     grid = [{"priming_number": [300, 600]}, {"smoothing_strength": [1e4]}]
     search = GridSearchCV(
-        ExplicitSoftmaxClassifier(),
+        ExplicitSoftmaxClassifier(translation="column"),
         grid,
         cv=2,
         scoring=["accuracy", "neg_log_loss"],
