@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from explicit_softmax._doc_link import DocumentationLinkMixin
+from explicit_softmax._sklearn import DocumentationLinkMixin
 from explicit_softmax._sklearn import (
     Interval,
     StrOptions,

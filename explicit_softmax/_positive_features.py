@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from explicit_softmax._doc_link import DocumentationLinkMixin
+from explicit_softmax._sklearn import DocumentationLinkMixin
 from explicit_softmax._positive import (
     feature_limits,
     quantile_knots,
