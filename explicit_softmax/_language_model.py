@@ -17,10 +17,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from explicit_softmax._doc_link import DocumentationLinkMixin
 from explicit_softmax._refinement import Refinement, checked_refinement, refine_model
 from explicit_softmax._sklearn import (
     CallbackSupportMixin,
+    DocumentationLinkMixin,
     FitReport,
     Interval,
     StrOptions,
