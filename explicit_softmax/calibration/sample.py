@@ -34,6 +34,10 @@ from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, row_blo
 # Rows whose projections are made at a time, in stored features.
 _BLOCK_VALUES = 2**18
 
+# Sums of products must not depend on how many rows there are. Those of BLAS do, and
+# those of einsum where a row has more features than its buffer of 8,192 values.
+_FEATURES = 2**12
+
 # What remains of a weight after subtraction is rounding below this share of it.
 _ROUNDING = 1e-9
 
@@ -267,9 +271,11 @@ def _projections(X: Rows, seed: int, dtype: Any) -> FloatArray:
             return np.asarray(single @ numbers)
         out = np.empty(X.shape[0], dtype=dtype)
         for block in row_blocks(*X.shape, _BLOCK_VALUES):
-            # Not a BLAS product, whose sums depend on the number of rows.
             part = np.ascontiguousarray(X[block], dtype=np.float32)
-            out[block] = np.einsum("ij,j->i", part.astype(dtype, copy=False), numbers)
+            part = part.astype(dtype, copy=False)
+            out[block] = 0.0
+            for few in row_blocks(X.shape[1], 1, _FEATURES):
+                out[block] += np.einsum("ij,j->i", part[:, few], numbers[few])
     return out
 
 
