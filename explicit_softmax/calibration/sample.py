@@ -217,8 +217,10 @@ class RowSample:
         """In the order of keys, equal rows once; without those of no weight left."""
         order = np.argsort(self.keys, kind="stable")
         keys = self.keys[order]
-        same = np.concatenate(([False], keys[1:] == keys[:-1]))
-        tied = same | np.concatenate((same[1:], [False]))
+        same = np.zeros(len(order), dtype=bool)
+        same[1:] = keys[1:] == keys[:-1]
+        tied = same.copy()
+        tied[:-1] |= same[1:]
         if tied.any():
             second = np.zeros(len(order))
             second[tied] = _projections(self.X[order[tied]], 1, np.float64)
