@@ -308,6 +308,8 @@ def _count_dense(
             else:
                 if norm_exponent != 0.0:
                     scale = row_scale(part, norm_exponent)
+                    if not scale.all():  # norms that overflow
+                        raise_bad_value(X, 0)
                     factor = scale if factor is None else factor * scale
                 double = buffer[: len(part)]
                 np.copyto(double, part)
@@ -355,7 +357,10 @@ def _count_sparse(
     n_nonzero = float(stored @ ones)
     factor = ones
     if norm_exponent != 0.0:
-        factor = ones * row_scale(X, norm_exponent)
+        scale = row_scale(X, norm_exponent)
+        if not scale.all():  # norms that overflow
+            raise_bad_value(X, 0)
+        factor = ones * scale
     # Y' in CSR, built without a sort by value; Y'H costs one visit of each non-zero,
     # and its transposition to features x classes leaves sorted indices.
     order = np.argsort(y, kind="stable")
