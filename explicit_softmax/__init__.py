@@ -7,6 +7,7 @@ from explicit_softmax._displays import LossCurveDisplay, PrimingNumberDisplay
 from explicit_softmax._language_model import ExplicitLanguageModel
 from explicit_softmax._network import ExplicitSoftmaxNetworkClassifier
 from explicit_softmax._positive_features import PositiveFeatures
+from explicit_softmax._refinement import Refinement
 from explicit_softmax.text.windows import context_windows
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LossCurveDisplay",
     "PositiveFeatures",
     "PrimingNumberDisplay",
+    "Refinement",
     "__version__",
     "context_windows",
 ]
