@@ -17,10 +17,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from explicit_softmax._doc_link import DocumentationLinkMixin
 from explicit_softmax._refinement import Refinement, checked_refinement, refine_model
 from explicit_softmax._sklearn import (
     CallbackSupportMixin,
+    DocumentationLinkMixin,
     FitReport,
     Interval,
     StrOptions,
@@ -299,8 +299,8 @@ default="auto"
         encoder = self._new_encoder(documents, self._encoder.ids)
         settings = self._settings(encoder)
         changed = (
-            "{name} was changed from {} to {}, and documents were counted with the "
-            "former: call fit to start again"
+            "{name}={1} differs from {0}, with which this model was counted: call fit "
+            "to start again"
         )
         self._encoder.check_equal(encoder, changed)
         self._model.check_settings(settings, changed)

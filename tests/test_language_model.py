@@ -32,6 +32,7 @@ from tests.text.test_model_file import rewritten
 from tests.text.test_tokens import E_ACUTE, I_DIAERESIS, TEXTS, words
 
 AGGREGATIONS = ["sum", "cat"]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SIZE = 8  # ids: 0 to 5, then 6, out-of-vocabulary, and 7, padding
 
 
@@ -308,9 +309,9 @@ def test_models_that_cannot_be_merged():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"context_size": 3}, "context_size was changed from 2 to 3"),
-        ({"aggregation": "sum"}, "aggregation was changed from 'cat' to 'sum'"),
-        ({"smoothing_strength": 0.5}, "smoothing_strength was changed from 0.3 to 0.5"),
+        ({"context_size": 3}, "context_size=3 differs from 2"),
+        ({"aggregation": "sum"}, "aggregation='sum' differs from 'cat'"),
+        ({"smoothing_strength": 0.5}, "smoothing_strength=0.5 differs from 0.3"),
     ],
 )
 def test_parameters_cannot_change_within_a_stream(change, message):
@@ -531,10 +532,10 @@ class TestFiles:
             {"header": {"vocabulary_size": 5}},
             {"header": {"context_size": 2}},
             {"header": {"tokenizer": "{}"}},
-            {"class.count": np.ones(2)},
-            {"sample.targets": np.array([0, 1, 3])},
-            {"sample.targets": np.array([0, 1, -1])},
-            {"sample.weights": np.ones(2)},
+            {"arrays": {"class_count": np.ones(2)}},
+            {"arrays": {"sample_targets": np.array([0, 1, 3])}},
+            {"arrays": {"sample_targets": np.array([0, 1, -1])}},
+            {"arrays": {"sample_weights": np.ones(2)}},
         ],
     )
     def test_parts_that_do_not_fit_are_refused(self, tmp_path, changes):
@@ -577,7 +578,7 @@ class TestRefinement:
         model.set_params(aggregation=aggregation).fit(DOCUMENTS)
         assert model.score(DOCUMENTS) > explicit.score(DOCUMENTS) + 0.02
         assert model.loss_curve_[-1] < model.loss_curve_[0]
-        assert model.n_iter_ == len(model.loss_curve_) == 20
+        assert model.n_iter_ == len(model.loss_curve_) <= 20
         assert model.validation_scores_ is None
         # What was chosen for the solution can still be read.
         assert_array_equal(model.inverse_temperature_, explicit.inverse_temperature_)
