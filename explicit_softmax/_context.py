@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from explicit_softmax._sklearn import DocumentationLinkMixin
 from explicit_softmax._sklearn import (
+    DocumentationLinkMixin,
     Interval,
     StrOptions,
     _check_feature_names_in,
