@@ -538,11 +538,7 @@ default="auto"
         _check_at_least("n_tokens", n_tokens, 0)
         if top_k is not None:
             _check_at_least("top_k", top_k, 1)
-        if not (isinstance(temperature, Real) and 0 <= float(temperature) < math.inf):
-            raise ValueError(
-                "temperature must be a non-negative and finite number, not "
-                f"{temperature!r}"
-            )
+        _check_temperature(temperature)
         rng = check_random_state(random_state)
         ids, size = self._encoder.ids, self._encoder.context_size
         history = np.zeros(0, dtype=np.int32)
@@ -853,6 +849,13 @@ def _check_at_least(name: str, value: Any, least: int) -> None:
     if not isinstance(value, Integral) or value < least:
         raise ValueError(
             f"{name} must be an integer of at least {least}, not {value!r}"
+        )
+
+
+def _check_temperature(value: Any) -> None:
+    if not (isinstance(value, Real) and 0 <= float(value) < math.inf):
+        raise ValueError(
+            f"temperature must be a non-negative and finite number, not {value!r}"
         )
 
 
