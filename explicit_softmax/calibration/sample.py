@@ -211,6 +211,8 @@ class RowSample:
 
     def _grouped(self) -> RowSample:
         """In the order of keys, equal rows once; without those of no weight left."""
+        if not len(self.keys):
+            return self
         order = np.argsort(self.keys, kind="stable")
         keys = self.keys[order]
         same = np.concatenate(([False], keys[1:] == keys[:-1]))
