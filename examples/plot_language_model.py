@@ -1,7 +1,7 @@
 """
-=================================
-A language model in a few seconds
-=================================
+============================
+A language model from counts
+============================
 
 From texts to probabilities of the next token: byte-pair encoding, one pass of counting,
 and the explicit solution.
@@ -11,17 +11,19 @@ and the explicit solution.
 # Training is counting
 # --------------------
 #
-# The texts are Python's own help. A quarter of the documents, drawn with a fixed seed,
-# is for testing. The tokens are learned from the training documents.
+# The texts are Python's own help. The documents are divided at random, with a fixed
+# seed, into three parts: one to train on, one to validate the refinement on, and one to
+# test on. The tokens are learned from the training documents.
 from pydoc_data.topics import topics
 
 import matplotlib.pyplot as plt
 from sklearn.model_selection import train_test_split
 
-from explicit_softmax import ExplicitLanguageModel, LossCurveDisplay
+from explicit_softmax import ExplicitLanguageModel, LossCurveDisplay, Refinement
 
 documents = [text for _, text in sorted(topics.items())]
 train, test = train_test_split(documents, test_size=0.25, random_state=0)
+train, validation = train_test_split(train, test_size=0.1, random_state=0)
 model = ExplicitLanguageModel(context_size=4, vocabulary_size=600).fit(train)
 print(f"{model.n_tokens_} tokens counted")
 print(f"test perplexity {model.perplexity(test):.1f} per token")
@@ -31,24 +33,28 @@ print(f"test bits per byte {model.bits_per_byte(test):.2f}")
 # How far back?
 # -------------
 #
-# The theorem of the paper with its noise model (inverse temperature one) against
-# inverse temperatures and smoothing chosen by exact leave-one-out.
+# The theorem with the paper's noise model (inverse temperature one) against inverse
+# temperatures and smoothing fitted by exact leave-one-out.
 sizes = [1, 2, 4]
 settings = {
-    "theorem, noise": {"smoothing": "noise", "inverse_temperature": 1.0},
+    "theorem": {"smoothing": "noise", "inverse_temperature": 1.0},
     "leave-one-out": {},
 }
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 for name, parameters in settings.items():
     bits = [
-        ExplicitLanguageModel(context_size=size, vocabulary_size=600, **parameters)
-        .set_params(tokenizer=model.tokenizer_)
+        ExplicitLanguageModel(
+            context_size=size,
+            vocabulary_size=600,
+            tokenizer=model.tokenizer_,
+            **parameters,
+        )
         .fit(train)
         .bits_per_byte(test)
         for size in sizes
     ]
     axes[0].plot(sizes, bits, "o-", label=name)
-    print(f"{name:16}", *[f"{value:.2f}" for value in bits])
+    print(f"{name:14}", *[f"{value:.2f}" for value in bits])
 axes[0].set(xlabel="Window (tokens)", ylabel="Test bits per byte", ylim=(0, None))
 axes[0].set_xticks(sizes)
 axes[0].legend()
@@ -57,11 +63,11 @@ axes[1].set_xticks(range(1, 5))
 axes[1].set(xlabel="Tokens back", ylabel="Inverse temperature")
 
 # %%
-# What it says
-# ------------
+# Text and likelihoods
+# --------------------
 #
-# The continuation of a prompt, and which of two orders of the same words is likelier:
-# sums of log-probabilities, in nats.
+# The model continues a prompt, and it tells which of two orders of the same words is
+# more likely, by the sum of log-probabilities in nats.
 prompt = "The following statement"
 print(prompt + model.generate(prompt, 40, top_k=20, random_state=0))
 for text in ("It is an error if", "It error an is if"):
@@ -71,29 +77,25 @@ for text in ("It is an error if", "It error an is if"):
 # Refined
 # -------
 #
-# The explicit solution as the start of a log-loss minimisation, beside a cold start,
-# for the same number of tokens.
+# The explicit solution as the starting point of a log-loss minimisation, beside a cold
+# start from the token frequencies (an inverse temperature of zero). All see the same
+# number of tokens, and the weights that score best on the validation documents are
+# kept.
+starts = {"cold": {"inverse_temperature": 0.0}, **settings}
 runs = {}
-for name, parameters in {
-    "cold": {"init": "random"},
-    "theorem": settings["theorem, noise"],
-    "leave-one-out": {},
-}.items():
+for name, parameters in starts.items():
     runs[name] = ExplicitLanguageModel(
         context_size=4,
         vocabulary_size=600,
         tokenizer=model.tokenizer_,
         warm_start=True,
-        max_iter=3,
-        tokens_per_iter=25_000,
-        random_state=0,
+        refinement=Refinement(max_iter=3, samples_per_iter=25_000, random_state=0),
         **parameters,
-    ).fit(train, documents_val=test)
+    ).fit(train, documents_val=validation)
     print(f"from {name:14} test bits per byte {runs[name].bits_per_byte(test):.2f}")
 display = LossCurveDisplay.from_estimators(runs, validation=True, xscale="linear")
 display.ax_.set_xlabel("Tokens / 25,000")
 
 # %%
-# The curves are of test documents. On the training documents the theorem would look
-# best: they are in its counts. 75,000 tokens do not bring the cold start near what
-# counting knows at once.
+# The curves are of the validation documents. On the training documents the theorem
+# would look best, because it has counted them.

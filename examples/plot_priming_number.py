@@ -3,8 +3,8 @@
 Which priming number is best?
 =============================
 
-The theorem is for rows that all have the norm K, its *priming number*. Rows that differ
-need a number to take its place, and the paper takes their mean norm. Here is what that
+The theorem assumes that all rows have the same norm K, its *priming number*. For rows
+of different norms the paper uses their mean norm instead. This page shows how much that
 costs.
 """
 
@@ -12,9 +12,10 @@ costs.
 # A scan by exact leave-one-out
 # -----------------------------
 #
-# Digits, thinned out: K is the weight of the class prior, so that it matters where
-# classes are unbalanced. One model is the theorem, with temperature one; the other
-# chooses its temperature anew for each K. The scales of the two differ.
+# The digits are thinned out: 1/K is the weight of the class prior, so K matters only if
+# the classes are unbalanced. One model is the theorem, with an inverse temperature of
+# one; the other fits its inverse temperature anew for each K. The two panels have
+# different scales.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -29,7 +30,7 @@ print(np.bincount(y), "rows of each class; mean norm", X.sum(axis=1).mean().roun
 
 
 def search(lowest, inverse_temperature):
-    """Search from a lowest number up to 3,000."""
+    """Scan K from a lowest value up to 3,000."""
     return ExplicitSoftmaxClassifierCV(
         priming_numbers=["mean_norm", *np.geomspace(lowest, 3000, 20)],
         norm_exponents=[0.0],
@@ -49,8 +50,8 @@ for ax, (name, found) in zip(axes, searches.items(), strict=True):
     print(f"{name}: best K {found.priming_number_:.0f}, log-loss {loss:.3f}")
 
 # %%
-# The evidence of the theorem is over-confident, and the prior must be weighted beyond
-# its due to be heard at all: the best number is about a tenth of the mean norm, and
-# still a bad model. Once the evidence is tempered, the best number is close to the mean
-# norm, and the curve is flat around it. That is why ``"mean_norm"`` is the default, and
-# why it is the inverse temperature that is searched for.
+# The evidence of the theorem is over-confident, and the class prior has to be
+# over-weighted to have any influence: the best K is about a tenth of the mean norm, and
+# the model is still poor. Once the evidence is tempered, the best K is close to the
+# mean norm, and the curve is flat around it. This is why ``"mean_norm"`` is the
+# default, and why the inverse temperature is fitted instead.

@@ -1,15 +1,17 @@
 """
-================================================
-A stream, bad batches, and taking them out again
-================================================
+==================================
+Streaming, forgetting, and merging
+==================================
 
-The solution follows from counts, and counts can be added to, put together, and taken
-from.
+The solution follows from counts, and counts can be added, merged, and subtracted.
 """
 
 # %%
-# Digits arrive in batches of 40. One supplier of labels, who is wrong by one, delivers
-# six batches in a row. When that is found out, ten batches later, the rows are
+# Forgetting bad batches
+# ----------------------
+#
+# Digits arrive in batches of 40. One annotator, whose labels are off by one, delivers
+# four batches in a row. The mistake is discovered ten batches later, and those rows are
 # forgotten.
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,20 +25,21 @@ X, y = load_digits(return_X_y=True)
 X, X_test, y, y_test = train_test_split(X, y, random_state=0)
 batches = [slice(start, start + 40) for start in range(0, 1200, 40)]
 bad = range(8, 12)
-found_out = 21
+discovered = 21
 
 labels = y.copy()
 for number in bad:
     labels[batches[number]] = (labels[batches[number]] + 1) % 10
 
-model = ExplicitSoftmaxClassifier(inverse_temperature=0.1)
-careful = ExplicitSoftmaxClassifier(inverse_temperature=0.1)
+# Sums of integers are exact. Without the norm exponent, so is everything below.
+model = ExplicitSoftmaxClassifier(norm_exponent=0.0)
+careful = ExplicitSoftmaxClassifier(norm_exponent=0.0)
 losses, reference = [], []
 for number, batch in enumerate(batches):
     model.partial_fit(X[batch], labels[batch], classes=range(10))
     if number not in bad:
         careful.partial_fit(X[batch], y[batch], classes=range(10))
-    if number == found_out:
+    if number == discovered:
         for wrong in bad:
             model.forget(X[batches[wrong]], labels[batches[wrong]])
     losses.append(log_loss(y_test, model.predict_proba(X_test)))
@@ -45,28 +48,30 @@ for number, batch in enumerate(batches):
 figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 rows = 40 * np.arange(1, len(batches) + 1)
 ax.axvspan(40 * bad.start, 40 * bad.stop, color="0.9", label="wrong labels")
-ax.axvline(40 * (found_out + 1), color="0.4", linestyle="--", label="forgotten")
+ax.axvline(40 * (discovered + 1), color="0.4", linestyle="--", label="forgotten")
 ax.plot(rows, reference, color="C1", linewidth=3, alpha=0.5, label="never saw them")
 ax.plot(rows, losses, color="C0", label="the stream")
 ax.set(xlabel="Rows streamed", ylabel="Test log-loss (nats)", ylim=(0.3, 0.9))
 ax.legend(loc="upper right")
 
 # %%
-# After ``forget`` the two models are the same, to the last bit.
+# ``forget`` changes the model in place. Afterwards the two models are the same, to the
+# last bit.
 print((model.coef_ == careful.coef_).all())
 
 # %%
-# Shards
-# ------
+# Merging shards
+# --------------
 #
-# Counts of shards are summed in any order. Each process needs its own rows only, and
-# the result is that of all rows.
-shards = [
-    ExplicitSoftmaxClassifier(inverse_temperature=0.1).partial_fit(
-        X[first::4], y[first::4], classes=range(10)
+# Counts of shards can be summed in any order. Each process needs only its own rows, and
+# the result is the model of all rows. ``merge`` adds the other models to the first, in
+# place.
+first, *others = [
+    ExplicitSoftmaxClassifier(norm_exponent=0.0).partial_fit(
+        X[start::4], y[start::4], classes=range(10)
     )
-    for first in range(4)
+    for start in range(4)
 ]
-merged = shards[2].merge(shards[0], shards[3], shards[1])
-whole = ExplicitSoftmaxClassifier(inverse_temperature=0.1).fit(X, y)
-print((merged.coef_ == whole.coef_).all())
+first.merge(*others)
+whole = ExplicitSoftmaxClassifier(norm_exponent=0.0).fit(X, y)
+print((first.coef_ == whole.coef_).all())

@@ -1,18 +1,18 @@
 """
-============================
-How much is each word worth?
-============================
+=================================
+Context windows and their weights
+=================================
 
-The next word of a text from the words before it: a window of one-hot words, the
-theorem, and one inverse temperature for each position.
+Predicting the next word of a text from the words before it: windows of one-hot words,
+the theorem, and one inverse temperature for each position.
 """
 
 # %%
 # Words of Python's help
 # ----------------------
 #
-# The 500 most frequent words are kept, and all others become one. A quarter of the
-# documents, drawn with a fixed seed, is for testing, on every fifth word.
+# The 500 most frequent words are kept, and all others are replaced by one. A quarter of
+# the documents, drawn with a fixed seed, is for testing, on every fifth word.
 import re
 from collections import Counter
 from pydoc_data.topics import topics
@@ -24,7 +24,6 @@ from sklearn.pipeline import make_pipeline
 
 from explicit_softmax import (
     ContextWindowTransformer,
-    CooccurrenceScalingDisplay,
     ExplicitSoftmaxClassifier,
     context_windows,
 )
@@ -45,39 +44,48 @@ print(len(y_train), "+", len(y_test), "words; a window, nearest first, and its t
 print(X_train[8], y_train[8])
 
 # %%
-# Perplexity by size of the window
-# --------------------------------
+# Perplexity by window size
+# -------------------------
 #
-# "sum" adds the one-hot vectors of a window, and "cat" sets them side by side. The
-# theorem multiplies what all positions say. One inverse temperature for each, by exact
-# leave-one-out, is the second pair of curves.
+# "sum" adds the one-hot vectors of a window, and "cat" concatenates them. The theorem,
+# here with the paper's noise model, multiplies what all positions say. The second pair
+# of curves has an inverse temperature for each position (one in all for "sum"), fitted
+# by exact leave-one-out.
 #
 # Perplexity is exp of the log-loss in nats per word.
 sizes = [1, 2, 4, 8]
+settings = {
+    "theorem": {
+        "inverse_temperature": 1.0,
+        "smoothing": "noise",
+        "norm_exponent": 0.0,
+        "translation": "column",
+    },
+    "leave-one-out": {},
+}
 
 
-def model(size, aggregation, inverse_temperature):
-    """Windows of a size, and what follows them."""
+def model(size, aggregation, parameters):
+    """Windows of one size, and a classifier of the next word."""
     return make_pipeline(
         ContextWindowTransformer(context_size=size, aggregation=aggregation),
         ExplicitSoftmaxClassifier(
-            inverse_temperature=inverse_temperature,
-            n_blocks=size if aggregation == "cat" else 1,
+            n_blocks=size if aggregation == "cat" else 1, **parameters
         ),
     ).fit(X_train, y_train)
 
 
 def perplexity(fitted):
-    """Of the test words."""
+    """Perplexity of the test words."""
     columns = np.searchsorted(fitted.classes_, y_test)
     log_likelihood = fitted.predict_log_proba(X_test)[np.arange(len(y_test)), columns]
     return np.exp(-log_likelihood.mean())
 
 
 figure, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")
-for beta, style, name in ((1.0, "--", "theorem"), ("auto", "-", "leave-one-out")):
+for style, (name, parameters) in zip(("--", "-"), settings.items(), strict=True):
     for color, aggregation in enumerate(("sum", "cat")):
-        models = [model(size, aggregation, beta) for size in sizes]
+        models = [model(size, aggregation, parameters) for size in sizes]
         values = [perplexity(fitted) for fitted in models]
         print(f"{aggregation}, {name:13}", *[f"{value:8.1f}" for value in values])
         label = f"{aggregation}, {name}"
@@ -89,15 +97,16 @@ ax.minorticks_off()
 ax.legend()
 
 # %%
-# The theorem gains from a second word and then loses by every other one. "cat" with a
-# temperature for each position gains from every further word. "sum" cannot: it has one
-# temperature for words near and far, and does not know which is which.
+# The theorem improves with a second word and gets worse with each further one. With an
+# inverse temperature for each position, "cat" improves with every further word. "sum"
+# cannot: it has one inverse temperature for near and far words and does not know which
+# is which.
 #
-# An attention to positions
-# -------------------------
+# Weights of the positions
+# ------------------------
 #
-# The inverse temperatures of "cat" are the weights of the positions. The nearest word
-# weighs about as much as in the theorem, the others half or less.
+# The inverse temperatures of "cat" act like fixed attention weights over positions. The
+# nearest word weighs about as much as in the theorem, the others half or less.
 betas = models[-1][-1].inverse_temperature_
 figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 ax.bar(range(1, 9), betas)
@@ -107,11 +116,15 @@ ax.set(xlabel="Words back", ylabel="Inverse temperature")
 # The scaling behind the theorem
 # ------------------------------
 #
-# The left of Fig. 1 in the paper: the number of occurrences of a word against a mean of
-# its co-occurrences, here for windows of two words.
-windows = make_pipeline(
-    ContextWindowTransformer(context_size=2, aggregation="sum"),
-    ExplicitSoftmaxClassifier(inverse_temperature=1.0),
-).fit(X_train, y_train)
-display = CooccurrenceScalingDisplay.from_estimator(windows, X_train, y_train)
-print(f"slope {display.slope_:.2f}")
+# The left of Fig. 1 in the paper, for windows of one word: the number of occurrences of
+# each word against the mean of its co-occurrences with the words before it.
+counts = model(1, "cat", settings["theorem"])[-1].feature_count_.toarray()
+occurrences = counts.sum(axis=1)
+mean_cooccurrence = (counts**2).sum(axis=1) / occurrences
+slope, intercept = np.polyfit(np.log(mean_cooccurrence), np.log(occurrences), 1)
+figure, ax = plt.subplots(figsize=(5, 4), layout="constrained")
+ax.loglog(mean_cooccurrence, occurrences, ".", alpha=0.5)
+ends = np.array([mean_cooccurrence.min(), mean_cooccurrence.max()])
+ax.loglog(ends, np.exp(intercept) * ends**slope, "--", label=f"slope {slope:.2f}")
+ax.set(xlabel="Mean co-occurrence", ylabel="Occurrences of the word")
+ax.legend()

@@ -3,14 +3,14 @@
 Train on your own text files
 ============================
 
-A language model of all text files in a folder, to run at the command line::
+Train a language model on all text files in a folder, from the command line::
 
     python examples/train_on_text_files.py FOLDER [--context-size 4] [--refine]
         [--prompt "Once upon a time"] [--tokens 60] [--save model.npz]
 
-Every ``*.txt`` file below FOLDER (UTF-8) is a document. One file in ten, at least one,
-is held out to score the model on; the choice is always the same. Byte-pair encoding
-takes the extra ``lm``: ``pip install 'explicit_softmax[lm]'``.
+Every ``*.txt`` file below FOLDER (UTF-8) is a document. One file in ten (at least one)
+is held out to score the model; the choice is the same in every run. Byte-pair encoding
+needs the extra ``lm``: ``pip install 'explicit_softmax[lm]'``.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import sys
 import time
 from pathlib import Path
 
-from explicit_softmax import ExplicitLanguageModel
+from explicit_softmax import ExplicitLanguageModel, Refinement
 
 
 def read_texts(folder: Path) -> list[str]:
-    """Texts of the files below a folder; ends the program if there are too few."""
+    """Read the files below a folder; exit if there are fewer than two."""
     if not folder.is_dir():
         sys.exit(f"{folder} is not a folder")
     texts = []
@@ -33,13 +33,13 @@ def read_texts(folder: Path) -> list[str]:
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            sys.exit(f"{path} is not UTF-8 ({error}): convert it, or take it away")
+            sys.exit(f"{path} is not UTF-8 ({error}): convert or remove it")
         if text.strip():
             texts.append(text)
     if len(texts) < 2:
         sys.exit(
-            f"{folder} has {len(texts)} files *.txt with text in them: at least two "
-            "are needed, one to train on and one to score the model on"
+            f"{folder} has {len(texts)} files *.txt that are not empty: at least two "
+            "are needed, one for training and one for scoring"
         )
     return texts
 
@@ -52,11 +52,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--context-size", type=int, default=4)
     parser.add_argument("--vocabulary", type=int, default=4098)
     parser.add_argument("--prompt", default="")
-    parser.add_argument("--tokens", type=int, default=60, help="tokens to write")
+    parser.add_argument("--tokens", type=int, default=60, help="tokens to generate")
     parser.add_argument("--temperature", type=float, default=0.8)
-    parser.add_argument("--seed", type=int, default=0, help="of what is written")
+    parser.add_argument("--seed", type=int, default=0, help="of the generation")
     parser.add_argument("--refine", action="store_true", help="refine the solution")
-    parser.add_argument("--save", type=Path, help="file for the model")
+    parser.add_argument("--save", type=Path, help="where to save the model")
     arguments = parser.parse_args(argv)
 
     texts = read_texts(arguments.folder)
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
         context_size=arguments.context_size,
         vocabulary_size=arguments.vocabulary,
         warm_start=arguments.refine,
-        random_state=0,
+        refinement=Refinement(random_state=0),
     )
     start = time.perf_counter()
     model.fit(train)
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
         f"{model.vocabulary_size_:,} ids: {seconds:.1f} s"
     )
     betas = ", ".join(f"{beta:.2f}" for beta in model.inverse_temperature_)
-    print(f"inverse temperatures, the nearest token first: {betas}")
+    print(f"inverse temperatures, nearest token first: {betas}")
     found = model.evaluate(dev)
     print(
         f"{len(dev)} held-out files, {found['n_tokens']:,} tokens: "
@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     if arguments.save:
         model.save(arguments.save)
-        print(f"\nwritten to {arguments.save}; ExplicitLanguageModel.load reads it")
+        print(f"\nsaved to {arguments.save}; ExplicitLanguageModel.load reads it")
 
 
 if __name__ == "__main__":

@@ -3,19 +3,15 @@
 from explicit_softmax._classifier import ExplicitSoftmaxClassifier
 from explicit_softmax._classifier_cv import ExplicitSoftmaxClassifierCV
 from explicit_softmax._context import ContextWindowTransformer
-from explicit_softmax._displays_losses import LossCurveDisplay
-from explicit_softmax._displays_priming import PrimingNumberDisplay
-from explicit_softmax._displays_scaling import CooccurrenceScalingDisplay
-from explicit_softmax._displays_templates import ClassTemplateDisplay
+from explicit_softmax._displays import LossCurveDisplay, PrimingNumberDisplay
 from explicit_softmax._language_model import ExplicitLanguageModel
 from explicit_softmax._network import ExplicitSoftmaxNetworkClassifier
 from explicit_softmax._positive_features import PositiveFeatures
+from explicit_softmax._refinement import Refinement
 from explicit_softmax.text.windows import context_windows
 
 __all__ = [
-    "ClassTemplateDisplay",
     "ContextWindowTransformer",
-    "CooccurrenceScalingDisplay",
     "ExplicitLanguageModel",
     "ExplicitSoftmaxClassifier",
     "ExplicitSoftmaxClassifierCV",
@@ -23,6 +19,7 @@ __all__ = [
     "LossCurveDisplay",
     "PositiveFeatures",
     "PrimingNumberDisplay",
+    "Refinement",
     "__version__",
     "context_windows",
 ]

@@ -1,211 +1,302 @@
-"""What explicit classifiers share once they are solved: predictions and attributes."""
+"""The base class of the classifiers: checked input, scores, probabilities, labels."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.special import log_softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from explicit_softmax._predictions import ScoringClassifier
-from explicit_softmax._sklearn import Interval, StrOptions, restored_on_error
-from explicit_softmax.calibration.model import Setting, Solution, solve_counts
-from explicit_softmax.calibration.sample import RetainedRows
-from explicit_softmax.solution.counts import CooccurrenceCounts
-from explicit_softmax.solution.theorem import Layout
+from explicit_softmax._sklearn import (
+    CallbackSupportMixin,
+    DocumentationLinkMixin,
+    Interval,
+    StrOptions,
+    _check_sample_weight,
+)
+from explicit_softmax.calibration.model import ExplicitModel
+from explicit_softmax.solution.counts import raise_bad_value, row_blocks
+from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.solution.loss import network_scores, softmax_in_place
 
-# Parameters that all explicit classifiers have.
-SHARED_CONSTRAINTS: dict[str, list[Any]] = {
+# Scores that `predict` holds at a time.
+_CHUNK_VALUES = 2**20
+
+# Constraints of the parameters that several estimators have.
+CONSTRAINTS: dict[str, list[Any]] = {
     "inverse_temperature": [
         StrOptions({"auto"}),
         Interval(Real, 0, None, closed="left"),
         "array-like",
     ],
     "smoothing": [StrOptions({"uniform", "prior", "noise"}), None],
-    "norm_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
+    "smoothing_strength": [
+        StrOptions({"auto"}),
+        Interval(Real, 0, None, closed="neither"),
+    ],
+    "norm_exponent": [Interval(Real, 0, None, closed="left")],
     "translation": [StrOptions({"column", "intercept", "exact"})],
     "n_blocks": [Interval(Integral, 1, None, closed="left"), "array-like"],
     "warm_start": ["boolean"],
-    "solver": [StrOptions({"adagrad", "sgd", "lbfgs"})],
-    "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-    "batch_size": [Interval(Integral, 1, None, closed="left")],
-    "max_iter": [Interval(Integral, 1, None, closed="left")],
-    "alpha": [Interval(Real, 0, None, closed="left")],
-    "tol": [Interval(Real, 0, None, closed="left")],
-    "early_stopping": ["boolean"],
-    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-    "shuffle": ["boolean"],
-    "random_state": ["random_state"],
+    "refinement": "no_validation",  # type: ignore[dict-item]
 }
 
 
-class BaseExplicitClassifier(ScoringClassifier):
-    """Predictions from a decoder that is solved when it is first read.
+class FromModel:
+    """A fitted attribute that is read from the model of an estimator.
 
-    A subclass sets `classes_` and the private attributes below, and has `_setting`.
+    Parameters
+    ----------
+    read : callable
+        Takes the model and returns the value.
+    only_refined : bool, default=False
+        Whether there is a value after a refinement only.
     """
 
-    _counts: CooccurrenceCounts
-    _retained: RetainedRows
-    _solution: Solution | None
-    _layout: Layout
-    _refined: bool
-    _dtype: Any
+    def __init__(
+        self, read: Callable[[Any], Any], *, only_refined: bool = False
+    ) -> None:
+        self.read = read
+        self.only_refined = only_refined
 
-    def _setting(self) -> Setting:
-        raise NotImplementedError
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
 
-    def sparsify(self) -> Self:
-        """Store the weights of non-zero co-occurrences only, and the rest as low rank.
+    def __get__(self, estimator: Any, owner: type | None = None) -> Any:
+        if estimator is None:
+            return self
+        # AttributeError in all cases, which makes hasattr answer no.
+        model = vars(estimator).get("_model")
+        if model is None:
+            raise AttributeError(
+                f"{type(estimator).__name__} has no {self.name} before it is fitted"
+            )
+        if self.only_refined and model.refined is None:
+            raise AttributeError(
+                f"{type(estimator).__name__} has {self.name} only after a refinement: "
+                "fit with warm_start=True"
+            )
+        return self.read(model)
 
-        Probabilities stay the same. Many classes times many features then take memory
-        in proportion to the co-occurrences; with sparse rows this is chosen without
-        being asked where it saves much.
+
+class ExplicitSoftmaxBase(
+    DocumentationLinkMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator
+):
+    """Predictions of a classifier that has `classes_` and a `_model` with decoders."""
+
+    classes_: NDArray[Any]
+    _model: Any
+
+    def decision_function(self, X: Any) -> NDArray[Any]:
+        """Log-probabilities of the classes, or log-odds of two classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Non-negative features.
 
         Returns
         -------
-        self : ExplicitSoftmaxClassifier
-
-        Raises
-        ------
-        ValueError
-            If the model was refined: refined weights are dense.
+        scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
+            Log-probabilities in nats; for two classes, the log-odds of
+            ``classes_[1]``.
         """
-        check_is_fitted(self)
-        if self._refined:
-            raise ValueError(
-                "sparsify cannot help: this model was refined, and all its weights may "
-                "differ from zero. Fit with warm_start=False to keep a sparse one."
-            )
-        return self._lay_out("sparse")
-
-    def densify(self) -> Self:
-        """Store all weights in one dense array, the fastest to predict with.
-
-        Returns
-        -------
-        self : ExplicitSoftmaxClassifier
-        """
-        check_is_fitted(self)
-        if not self._refined:
-            self._lay_out("dense")
-        return self
-
-    def to_logistic_regression(self) -> LogisticRegression:
-        """The same model as a fitted LogisticRegression, for tools that expect one.
-
-        Returns
-        -------
-        model : sklearn.linear_model.LogisticRegression
-            With the same probabilities, but for rows without any feature, which get
-            those of its intercepts.
-
-        Raises
-        ------
-        ValueError
-            If ``norm_exponent`` is not zero, which makes the scores non-linear in the
-            features, or if there is one class only.
-        """
-        check_is_fitted(self)
-        exponent = self._solved().decoder.norm_exponent
-        if exponent != 0:
-            raise ValueError(
-                "to_logistic_regression needs norm_exponent=0: with norm_exponent="
-                f"{exponent} the scores are not linear in the features"
-            )
-        if len(self.classes_) < 2:
-            raise ValueError(
-                "to_logistic_regression needs two or more classes, and this model has "
-                "seen one"
-            )
-        model = LogisticRegression()
-        coef, intercept = self.coef_, self.intercept_
+        scores = self._scores(self._check_features(X))
         if len(self.classes_) == 2:
-            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-        model.classes_ = self.classes_.copy()
-        model.coef_, model.intercept_ = coef, intercept.copy()
-        model.n_iter_ = np.array([self.n_iter_])
-        model.n_features_in_ = self.n_features_in_
-        if hasattr(self, "feature_names_in_"):
-            model.feature_names_in_ = self.feature_names_in_.copy()
-        return model
+            return np.asarray(scores[:, 1] - scores[:, 0])
+        return np.asarray(log_softmax(scores, axis=1))
 
-    @property
-    def coef_(self) -> NDArray[Any]:
-        return np.ascontiguousarray(self._solved().decoder.dense_weights().T)
+    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+        """Log-probabilities (n_samples, n_classes) in nats; see `predict_proba`."""
+        return np.asarray(log_softmax(self._scores(self._check_features(X)), axis=1))
 
-    @property
-    def intercept_(self) -> NDArray[Any]:
-        return np.asarray(self._solved().decoder.intercept)
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Probabilities of the classes.
 
-    @property
-    def priming_number_(self) -> float:
-        return self._solved().priming_number
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Non-negative features.
 
-    @property
-    def inverse_temperature_(self) -> float | NDArray[np.float64]:
-        beta = self._solved().calibration.beta
-        return float(beta[0]) if len(beta) == 1 else beta
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`; float32 where `X` is.
+        """
+        return softmax_in_place(self._scores(self._check_features(X)))
 
-    @property
-    def norm_weight_(self) -> float:
-        return self._solved().calibration.norm_weight
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Most probable class labels.
 
-    @property
-    def class_count_(self) -> NDArray[np.float64]:
-        self._require("class_count_")
-        return self._counts.class_count
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Non-negative features.
 
-    @property
-    def feature_count_(self) -> Any:
-        self._require("feature_count_")
-        counts = self._counts.cooccurrence
-        return counts.T.tocsr() if sp.issparse(counts) else counts.T
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+        """
+        rows = self._check_features(X)
+        y = np.empty(rows.shape[0], dtype=np.intp)
+        decoders = self._decoders(rows.dtype)
+        for chunk in row_blocks(rows.shape[0], len(self.classes_), _CHUNK_VALUES):
+            scores = checked_scores(decoders, rows[chunk], chunk.start)
+            y[chunk] = scores.argmax(axis=1)
+        return np.asarray(self.classes_[y])
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_counts")
+        return "_model" in vars(self)
 
-    def _forget_refinement(self) -> None:
-        """Leave nothing of the refinement of an earlier fit."""
-        self._refined = False
-        for name in ("loss_curve_", "validation_scores_"):
-            self.__dict__.pop(name, None)
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.positive_only = True
+        # Non-negative features of one sign and scale are the domain of the model;
+        # shifted Gaussian blobs are not.
+        tags.classifier_tags.poor_score = True
+        return tags
 
-    def _require(self, name: str) -> None:
-        # An AttributeError, so that hasattr works on an unfitted estimator.
-        if not hasattr(self, "_counts"):
-            raise AttributeError(
-                f"{type(self).__name__} has no {name} before it is fitted"
-            )
-
-    def _solve(self, chosen: Solution | None = None) -> Solution:
-        solution = solve_counts(
-            self._setting(), self._counts, self._retained, self._layout, chosen
+    def _decoders(self, dtype: Any) -> tuple[Decoder, ...]:
+        """Decoders of all layers in the type of the rows."""
+        return tuple(
+            decoder
+            if decoder.intercept.dtype == dtype and decoder.weights.dtype == dtype
+            else decoder.astype(dtype)
+            for decoder in self._model.decoders
         )
-        return replace(solution, decoder=solution.decoder.astype(self._dtype))
 
-    def _solved(self) -> Solution:
-        self._require("solution")
-        solution: Solution | None = self._solution
-        if solution is None:
-            solution = self._solution = self._solve()
-        return solution
+    def _scores(self, rows: Any) -> NDArray[Any]:
+        return checked_scores(self._decoders(rows.dtype), rows)
 
-    def _lay_out(self, layout: Layout) -> Self:
-        chosen = self._solved()
-        with restored_on_error(self):
-            self._layout = layout
-            self._solution = self._solve(chosen)
-        return self
+    def _check_features(self, X: Any) -> Any:
+        """Features to predict from; ValueError names the first bad row."""
+        check_is_fitted(self)
+        rows = validate_data(
+            self,
+            X,
+            reset=False,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+        )
+        values = rows.data if sp.issparse(rows) else rows
+        if not values.min(initial=0.0) >= 0:  # NaN is not >= 0
+            raise_bad_value(rows, 0)
+        return rows
 
-    def _raw_scores(self, rows: Any) -> NDArray[Any]:
-        decoder = self._solved().decoder
-        if decoder.intercept.dtype != rows.dtype:
-            decoder = decoder.astype(rows.dtype)
-        return decoder.scores(rows)
+    def _check_training_data(
+        self, X: Any, y: Any, sample_weight: Any, *, reset: bool
+    ) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
+        """Features, labels, weights; features are checked where they are counted."""
+        rows, labels = validate_data(
+            self,
+            X,
+            y,
+            reset=reset,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+        )
+        check_classification_targets(labels)
+        if sp.issparse(rows):
+            rows = _canonical(rows)
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(
+                sample_weight, rows, dtype=np.float64, ensure_non_negative=True
+            )
+            if not weights.any():  # checked by scikit-learn >= 1.9
+                raise ValueError("sample_weight is zero for all rows: nothing to count")
+        return rows, labels, weights
+
+
+def checked_scores(
+    decoders: tuple[Decoder, ...], rows: Any, first_row: int = 0
+) -> NDArray[Any]:
+    """Scores of the last decoder; ValueError names a row that is not finite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        scores = network_scores(decoders, rows)
+    # Features that are not finite give scores that are not: no pass of its own.
+    if not np.isfinite(scores).all():
+        raise_bad_value(rows, first_row)
+    return scores
+
+
+def coef_of(model: ExplicitModel) -> NDArray[Any]:
+    """Weights (n_classes, n_features) with mean zero over the classes."""
+    decoder = model.decoders[0]
+    if decoder.is_sparse:
+        n_features, n_classes = decoder.weights.shape
+        raise AttributeError(
+            f"coef_ of this sparse model would be a dense array of {n_classes} classes "
+            f"x {n_features} features: call densify() first if it fits into memory, "
+            "or read feature_count_"
+        )
+    return np.ascontiguousarray(_centred(decoder.weights).T)
+
+
+def intercept_of(model: ExplicitModel) -> NDArray[Any]:
+    """Intercepts (n_classes,) with mean zero over the classes."""
+    return _centred(model.decoders[0].intercept)
+
+
+def beta_of(model: ExplicitModel) -> float | NDArray[np.float64]:
+    """Inverse temperature: a number for one block of features, else one each."""
+    beta = model.solution.choice.calibration.beta
+    return float(beta[0]) if len(beta) == 1 else beta
+
+
+def feature_count_of(model: ExplicitModel) -> Any:
+    """Co-occurrences (n_classes, n_features)."""
+    counts = model.counts.cooccurrence
+    return counts.T.tocsr() if sp.issparse(counts) else counts.T
+
+
+def logistic_regression_of(classifier: ExplicitSoftmaxBase) -> LogisticRegression:
+    """The model of a fitted explicit classifier as a fitted LogisticRegression."""
+    check_is_fitted(classifier)
+    model: ExplicitModel = classifier._model
+    exponent = model.settings.norm_exponent
+    if exponent != 0:
+        raise ValueError(
+            "to_logistic_regression needs norm_exponent=0: with norm_exponent="
+            f"{exponent} the scores are not linear in the features"
+        )
+    if len(classifier.classes_) < 2:
+        raise ValueError(
+            "to_logistic_regression needs two or more classes, and this model has seen "
+            "one"
+        )
+    coef, intercept = coef_of(model), intercept_of(model)
+    if len(classifier.classes_) == 2:
+        coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+    linear = LogisticRegression()
+    linear.classes_ = classifier.classes_.copy()
+    linear.coef_, linear.intercept_ = coef, intercept
+    linear.n_iter_ = np.array([1 if model.refined is None else model.refined.n_iter])
+    linear.n_features_in_ = classifier.n_features_in_
+    if hasattr(classifier, "feature_names_in_"):
+        linear.feature_names_in_ = classifier.feature_names_in_.copy()
+    return linear
+
+
+def _centred(weights: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(weights - weights.mean(axis=-1, keepdims=True))
+
+
+def _canonical(rows: Any) -> Any:
+    """Rows in which each non-zero feature is stored once; a copy where they are not."""
+    if not rows.has_canonical_format or not rows.data.all():
+        rows = rows.copy()
+        rows.sum_duplicates()
+        rows.eliminate_zeros()
+    return rows

@@ -6,12 +6,27 @@ from numbers import Real
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
-from sklearn.utils.multiclass import check_classification_targets
+from numpy.typing import ArrayLike, NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.multiclass import unique_labels
+from sklearn.utils.validation import check_is_fitted
 
-from explicit_softmax._base import SHARED_CONSTRAINTS
-from explicit_softmax._counting import CountingClassifier
-from explicit_softmax._refinement import refine_solution, split_validation
+from explicit_softmax._base import (
+    CONSTRAINTS,
+    ExplicitSoftmaxBase,
+    FromModel,
+    beta_of,
+    coef_of,
+    feature_count_of,
+    intercept_of,
+    logistic_regression_of,
+)
+from explicit_softmax._refinement import (
+    Refinement,
+    checked_refinement,
+    refine_model,
+    split_validation,
+)
 from explicit_softmax._sklearn import (
     FitReport,
     Interval,
@@ -19,66 +34,60 @@ from explicit_softmax._sklearn import (
     _fit_context,
     restored_on_error,
 )
-from explicit_softmax.calibration.model import Setting, count_and_keep
+from explicit_softmax.calibration.model import ExplicitModel, Settings
+from explicit_softmax.calibration.sample import Limit
 
 
-class ExplicitSoftmaxClassifier(CountingClassifier):
+class ExplicitSoftmaxClassifier(ExplicitSoftmaxBase):
     """Softmax classifier whose weights are written down from co-occurrence counts.
 
     One pass over non-negative features (counts, frequencies, pixels) gives the
     co-occurrences F of features and classes and, without iteration, the weights
     U = log F - (K - 1)/K log S of [1]_, where S are the column sums of F and K is the
-    norm of a row. The theorem as printed is ``inverse_temperature=1.0,
-    smoothing=None``; by default the co-occurrences are smoothed, and one number, the
-    inverse temperature, repairs the over-confidence of the theorem. It minimises the
-    exact leave-one-out log-loss.
+    norm of a row. The theorem as printed is ``inverse_temperature=1.0, smoothing=None,
+    norm_exponent=0.0, translation="column"``. By default the co-occurrences are
+    smoothed, rows are scaled by the square root of their norm, and an inverse
+    temperature and intercepts correct the over-confidence of the theorem. All of these
+    numbers minimise the exact leave-one-out log-loss of a sample of the rows.
 
     The counts are additive: `partial_fit` streams them, `merge` adds those of other
-    models, and `forget` takes rows out again. All of these give the same model as one
-    `fit`, to the last bit where features and weights are integers and the inverse
-    temperature is given. With ``warm_start=True`` the solution is the start of a
-    log-loss refinement.
+    models, and `forget` takes rows out again, each in place. `partial_fit` and `merge`
+    give the same model as one `fit`, to the last bit where features and weights are
+    integers. With ``warm_start=True`` a log-loss refinement starts from the solution.
 
     Parameters
     ----------
     priming_number : "mean_norm" or float, default="mean_norm"
         K, the norm of a row (after `norm_exponent`); the mean over rows by default. It
-        matters through the weight of the class prior, ``|h|/K`` for a row h.
+        sets the weight of the class prior under ``translation="column"``, ``|h|/K`` for
+        a row h, and has no effect otherwise.
     inverse_temperature : "auto", float, or array-like of shape (n_blocks,), \
 default="auto"
-        beta, what the evidence of the features is multiplied by, for all blocks or one
-        by one. "auto" is the non-negative minimiser of the exact leave-one-out log-loss
-        over at most 4,096 rows, or fewer so that they hold at most 2**20 stored
-        features and 2**20 scores (classes times blocks), but no fewer than 256;
-        ``translation="exact"`` uses up to four times as many features. The rows are
-        drawn with a fixed seed and kept with the model, in which they may take up to
-        8 MiB (32 MiB); after `partial_fit` they are those of the latest batches.
+        beta, the factor of the evidence of the features: one for all blocks, or one for
+        each. "auto" is the non-negative minimiser of the exact leave-one-out log-loss
+        over at most 4,096 rows: fewer if these would store more than 2**22 features
+        (2**20 without ``translation="exact"``) or 2**20 scores (classes times blocks),
+        but at least 256. They are the rows with the smallest hash of their content,
+        whatever the order, and are stored in the model.
     smoothing : {"prior", "uniform", "noise"} or None, default="prior"
         What is added to the co-occurrences. "prior" adds `smoothing_strength` times the
         number of classes times the marginal of the class, "uniform" adds
         `smoothing_strength` (Lidstone), "noise" is the noise model of Eq. 4 in [1]_ for
         one-hot features, and None adds nothing and raises where a co-occurrence is
         zero.
-    smoothing_strength : float, default=0.1
-        Strength of "prior" and "uniform" in units of the mean non-zero feature, so that
-        the unit of the features does not matter.
-    norm_exponent : float, default=0.0
+    smoothing_strength : "auto" or float, default="auto"
+        Strength of "prior" and "uniform" in units of the mean non-zero feature: the
+        unit of the features does not matter. "auto" has the least leave-one-out
+        log-loss on at most 1,024 rows.
+    norm_exponent : float, default=0.5
         Rows are divided by ``norm ** norm_exponent`` before they are counted and
-        scored: 0 is the paper, 1 gives all rows the same norm, and 0.5 is often better
-        for documents of different lengths.
-    norm_weight : "auto" or float, default="auto"
-        gamma, between 0 and 1: the weight of the mean norms K_i of the rows of the
-        classes, which the class mass S_i = n_i K_i mixes with the class counts n_i. 1
-        is the paper; 0 leaves the class counts alone as prior. "auto" is chosen
-        together with the inverse temperature if that is "auto", is 1 if a number is
-        given for that, and 0 under ``translation="exact"``. Of no effect where all rows
-        have the same norm.
-    translation : {"column", "intercept", "exact"}, default="column"
-        Where the class prior stands: in the weights (Eq. 3), in intercepts, or in
-        translations of the columns of weights and intercepts that minimise the
-        leave-one-out log-loss together with the inverse temperature (Eq. 12). "exact"
-        is better where classes are unbalanced. With more than 1,000 classes it fits the
-        exponent of the class frequencies only.
+        scored: 0 is the paper, and 1 gives all rows the same norm.
+    translation : {"column", "intercept", "exact"}, default="exact"
+        Where the class prior stands: in the weights (Eq. 3); in intercepts (the paper's
+        second implementation); or in intercepts and translations of the columns of
+        weights that minimise the leave-one-out log-loss together with the inverse
+        temperature (Eq. 12), which matters where classes are unbalanced. With more than
+        1,000 classes "exact" fits the exponent of the class frequencies only.
     n_blocks : int or array-like of int, default=1
         Number of contiguous blocks of features of equal size, such as the positions of
         a window, or their sizes, such as those of the parts of a FeatureUnion. Each
@@ -86,65 +95,43 @@ default="auto"
     warm_start : bool, default=False
         Whether `fit` hands the explicit solution to a log-loss refinement as its start.
         Elsewhere in scikit-learn the name means to start from the previous call to
-        `fit`; here nothing is taken over from earlier calls.
-    solver : {"adagrad", "sgd", "lbfgs"}, default="adagrad"
-        Refinement: mini-batch Adagrad (as in [1]_) or gradient descent, whose result
-        after each epoch is the mean of the weights over it, or L-BFGS on all rows,
-        preconditioned where the features are dense and at most 2,048.
-    learning_rate_init : float, default=0.05
-        Step of Adagrad in units of one over the root mean square of a feature (centred
-        where dense, non-zero where sparse), and of gradient descent in units of one
-        over the mean square norm of a row; steps of 1 to 3 suit the latter.
-    batch_size : int, default=256
-        Rows of a mini-batch.
-    max_iter : int, default=20
-        Largest number of epochs, or of iterations of L-BFGS.
-    alpha : float, default=0.0
-        Strength of the L2 penalty ``alpha / 2 * ||W - W_explicit||**2`` on the mean
-        log-loss: it shrinks towards the explicit solution.
-    tol : float, default=1e-4
-        The refinement stops when the loss has not improved by `tol` nats for
-        `n_iter_no_change` epochs; for L-BFGS, when no entry of the gradient exceeds it.
-    early_stopping : bool, default=False
-        Whether to set rows aside, from the counts also, stop when their log-loss no
-        longer improves, and keep the weights that did best on them.
-    validation_fraction : float, default=0.1
-        Share of the rows set aside by `early_stopping`.
-    n_iter_no_change : int, default=5
-        Epochs or iterations without improvement before the refinement stops.
-    shuffle : bool, default=True
-        Whether each epoch has an order of its own.
-    random_state : int, RandomState instance, or None, default=None
-        Order of rows and choice of the validation rows. The explicit solution does not
-        depend on it.
+        `fit`; here nothing is carried over from earlier calls.
+    refinement : Refinement, default=None
+        Solver, steps, and stopping rules of the refinement; ``Refinement()`` by
+        default. Without effect if `warm_start` is False.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     coef_ : ndarray of shape (n_classes, n_features)
-        U', the decoder, two rows also for two classes. Made dense when read if the
-        model is sparse. With ``smoothing="noise"`` it includes the embedding and is
-        given up to a constant per feature, which no probability depends on.
+        U', the decoder, centred over classes: two rows also for two classes. A model
+        that stores the weights of non-zero counts only, as many classes times many
+        sparse features do, has none before `densify`. With ``smoothing="noise"`` it
+        includes the embedding.
     intercept_ : ndarray of shape (n_classes,)
-        Zeros under ``translation="column"`` unless refined.
+        Centred over classes. Zeros under ``translation="column"`` unless refined.
     class_count_ : ndarray of shape (n_classes,)
         Summed weights of the rows of each class.
     feature_count_ : ndarray or csr_array of shape (n_classes, n_features)
         F', the co-occurrences, as dense or sparse as the rows that were counted.
     priming_number_ : float
-        K.
+        The priming number K.
     inverse_temperature_ : float or ndarray of shape (n_blocks,)
-        beta; a float for one block.
+        Inverse temperature; a float for one block.
+    smoothing_strength_ : float
+        Strength of the smoothing.
     norm_weight_ : float
-        gamma.
+        gamma, the weight of the mean norms of the classes in the class prior: 1 in the
+        theorem, chosen with the inverse temperature if that is "auto", and 0 under
+        ``translation="exact"``, where the fitted intercepts take its place.
     loss_curve_ : list of float
         Objective in nats by epoch or iteration; only after a refinement.
     n_iter_ : int
-        Epochs or iterations of the refinement; 1, the pass that counts, without it.
+        Epochs or iterations of the refinement; 1 without it.
     validation_scores_ : list of float or None
         Mean log-likelihood of the validation rows by epoch or iteration; None without
-        `early_stopping`; only after a refinement.
+        early stopping; only after a refinement.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -152,6 +139,7 @@ default="auto"
 
     See Also
     --------
+    ExplicitSoftmaxClassifierCV : Searches norm exponent and strength as well.
     sklearn.naive_bayes.MultinomialNB : The same solution where all rows have one norm,
         ``priming_number`` is that norm, and ``inverse_temperature=1``.
     sklearn.linear_model.LogisticRegression : The same model trained by iteration.
@@ -166,7 +154,7 @@ default="auto"
     model is refined: then the intercepts decide. A class that was declared but not seen
     has a small finite probability.
 
-    Predictions that return less than scores (`predict`, `score`) hold them in chunks.
+    `predict` and `score` hold scores of some rows at a time.
 
     References
     ----------
@@ -180,25 +168,25 @@ default="auto"
     >>> from explicit_softmax import ExplicitSoftmaxClassifier
     >>> X, y = load_digits(return_X_y=True)
     >>> clf = ExplicitSoftmaxClassifier().fit(X[:1000], y[:1000])
-    >>> round(clf.score(X[1000:], y[1000:]), 3)
-    0.872
+    >>> round(clf.score(X[1000:], y[1000:]), 2)
+    0.88
     >>> streamed = ExplicitSoftmaxClassifier()
     >>> for start in range(0, 1000, 100):
     ...     batch = slice(start, start + 100)
     ...     streamed = streamed.partial_fit(X[batch], y[batch], classes=range(10))
-    >>> bool((streamed.feature_count_ == clf.feature_count_).all())
+    >>> bool((streamed.predict_proba(X) == clf.predict_proba(X)).all())
     True
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
-        **SHARED_CONSTRAINTS,
         "priming_number": [
             StrOptions({"mean_norm"}),
             Interval(Real, 0, None, closed="neither"),
         ],
-        "smoothing_strength": [Interval(Real, 0, None, closed="neither")],
-        "norm_exponent": [Interval(Real, 0, None, closed="left")],
+        **CONSTRAINTS,
     }
+
+    _model: ExplicitModel
 
     def __init__(
         self,
@@ -206,44 +194,22 @@ default="auto"
         priming_number: float | str = "mean_norm",
         inverse_temperature: float | ArrayLike | str = "auto",
         smoothing: str | None = "prior",
-        smoothing_strength: float = 0.1,
-        norm_exponent: float = 0.0,
-        norm_weight: float | str = "auto",
-        translation: str = "column",
+        smoothing_strength: float | str = "auto",
+        norm_exponent: float = 0.5,
+        translation: str = "exact",
         n_blocks: Any = 1,
         warm_start: bool = False,
-        solver: str = "adagrad",
-        learning_rate_init: float = 0.05,
-        batch_size: int = 256,
-        max_iter: int = 20,
-        alpha: float = 0.0,
-        tol: float = 1e-4,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 5,
-        shuffle: bool = True,
-        random_state: Any = None,
+        refinement: Refinement | None = None,
     ) -> None:
         self.priming_number = priming_number
         self.inverse_temperature = inverse_temperature
         self.smoothing = smoothing
         self.smoothing_strength = smoothing_strength
         self.norm_exponent = norm_exponent
-        self.norm_weight = norm_weight
         self.translation = translation
         self.n_blocks = n_blocks
         self.warm_start = warm_start
-        self.solver = solver
-        self.learning_rate_init = learning_rate_init
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.alpha = alpha
-        self.tol = tol
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.shuffle = shuffle
-        self.random_state = random_state
+        self.refinement = refinement
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
@@ -269,42 +235,272 @@ default="auto"
             co-occurrence is zero under ``smoothing=None``. An estimator that was
             fitted before stays as it was.
         """
+        refinement = checked_refinement(self.refinement)
         report = FitReport(
-            self, X, y, sample_weight, self.max_iter if self.warm_start else 0
+            self, X, y, sample_weight, refinement.max_iter if self.warm_start else 0
         )
         with restored_on_error(self):
-            rows, labels, weights = self._check_rows_and_labels(
+            rows, labels, weights = self._check_training_data(
                 X, y, sample_weight, reset=True
             )
-            check_classification_targets(labels)
             self.classes_, codes = np.unique(labels, return_inverse=True)
-            validation = None
-            if self.warm_start and self.early_stopping:
-                (rows, codes, weights), validation = split_validation(
-                    self, rows, codes, weights
-                )
-            self._counts, self._retained = count_and_keep(
-                self._setting(), rows, codes, len(self.classes_), weights
-            )
-            self._dtype = rows.dtype
-            self._forget_refinement()
-            self._layout = "auto"
-            self._solution = None
-            self._solved()
-            self.n_iter_ = 1
+            train, validation = (rows, codes, weights), None
             if self.warm_start:
-                refine_solution(self, rows, codes, weights, validation, report)
+                train, validation = split_validation(refinement, *train)
+            model = ExplicitModel.from_rows(
+                *train[:2], len(self.classes_), self._settings(), train[2]
+            )
+            _ = model.solution
+            if self.warm_start:
+                model = refine_model(refinement, model, *train, validation, report)
+            self._model = model
         report.end()
         return self
 
-    def _setting(self) -> Setting:
-        return Setting(
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Add rows to the counts, in place.
+
+        The solution is written down anew when it is next read, and many small batches
+        cost no more than their counts. There is no refinement here, whatever
+        `warm_start` says.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Non-negative features.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever occur. Required in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights.
+
+        Returns
+        -------
+        self : ExplicitSoftmaxClassifier
+
+        Raises
+        ------
+        ValueError
+            As `fit`, and if a label is not among `classes`, if `classes` differs from
+            that of an earlier call, if a parameter was changed since then, or if the
+            model was refined.
+        """
+        earlier: ExplicitModel | None = vars(self).get("_model")
+        settings = self._settings()
+        if earlier is not None:
+            earlier.check_additive("partial_fit")
+            earlier.check_settings(
+                settings,
+                "{name}={1} differs from {0}, with which this model was counted: call "
+                "fit to start again",
+            )
+        with restored_on_error(self):
+            rows, labels, weights = self._check_training_data(
+                X, y, sample_weight, reset=earlier is None
+            )
+            declared = self._declared_classes(classes)
+            codes = _encode(labels, declared)
+            batch = ExplicitModel.from_rows(
+                rows, codes, len(declared), settings, weights
+            )
+            self.classes_ = declared
+            self._model = batch if earlier is None else earlier + batch
+        return self
+
+    def merge(self, *others: Self) -> Self:
+        """Add the counts of other fitted models, in place.
+
+        Parameters
+        ----------
+        *others : estimators of the same class
+            Models of the same classes, features, and parameters, such as those of the
+            shards of a data set. They are not changed. Shards that lack classes are
+            made with ``partial_fit(..., classes=...)``.
+
+        Returns
+        -------
+        self : ExplicitSoftmaxClassifier
+
+        Raises
+        ------
+        TypeError
+            If one of them is another kind of estimator.
+        ValueError
+            If classes, features, or parameters differ, or if a model was refined.
+        """
+        check_is_fitted(self)
+        model = self._model
+        model.check_additive("merge")
+        for other in others:
+            self._check_mergeable(other)
+            model = model + other._model
+        self._model = model
+        return self
+
+    def forget(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Take rows out of the counts again, in place.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows that were counted.
+        y : array-like of shape (n_samples,)
+            The labels they were counted with.
+        sample_weight : array-like of shape (n_samples,), default=None
+            The weights they were counted with, or parts of these.
+
+        Returns
+        -------
+        self : ExplicitSoftmaxClassifier
+
+        Raises
+        ------
+        ValueError
+            If more is taken out than was counted, if a label is unknown, or if the
+            model was refined.
+
+        Notes
+        -----
+        Counts are those of the remaining rows. The sample that chooses the inverse
+        temperature loses these rows and is not filled up again.
+        """
+        check_is_fitted(self)
+        self._model.check_additive("forget")
+        rows, labels, weights = self._check_training_data(
+            X, y, sample_weight, reset=False
+        )
+        codes = _encode(labels, self.classes_)
+        settings = self._model.settings
+        everything = Limit(len(codes) if self._model.sample.limit.n_rows else 0)
+        self._model = self._model - ExplicitModel.from_rows(
+            rows, codes, len(self.classes_), settings, weights, everything
+        )
+        return self
+
+    def densify(self) -> Self:
+        """Store all weights in one dense array, in place.
+
+        A model of many classes and sparse features stores the weights of non-zero
+        co-occurrences only. Dense weights take ``n_classes * n_features`` numbers and
+        are the fastest to predict with. Probabilities stay the same.
+
+        Returns
+        -------
+        self : ExplicitSoftmaxClassifier
+        """
+        check_is_fitted(self)
+        if self._model.refined is None:
+            self._model = self._model.with_layout("dense")
+        return self
+
+    def to_logistic_regression(self) -> LogisticRegression:
+        """The same model as a fitted LogisticRegression, for tools that expect one.
+
+        Returns
+        -------
+        model : sklearn.linear_model.LogisticRegression
+            With the same probabilities, except for rows without any feature, which get
+            those of its intercepts.
+
+        Raises
+        ------
+        ValueError
+            If ``norm_exponent`` is not zero, which makes the scores non-linear in the
+            features, or if there is one class only.
+        """
+        return logistic_regression_of(self)
+
+    coef_ = FromModel(coef_of)
+    intercept_ = FromModel(intercept_of)
+    class_count_ = FromModel(lambda model: model.counts.class_count)
+    feature_count_ = FromModel(feature_count_of)
+    priming_number_ = FromModel(
+        lambda model: model.solution.choice.calibration.priming_number
+    )
+    inverse_temperature_ = FromModel(beta_of)
+    smoothing_strength_ = FromModel(
+        lambda model: model.solution.choice.smoothing_strength
+    )
+    norm_weight_ = FromModel(
+        lambda model: model.solution.choice.calibration.norm_weight
+    )
+    n_iter_ = FromModel(
+        lambda model: 1 if model.refined is None else model.refined.n_iter
+    )
+    loss_curve_ = FromModel(lambda model: model.refined.loss_curve, only_refined=True)
+    validation_scores_ = FromModel(
+        lambda model: model.refined.validation_scores, only_refined=True
+    )
+
+    def _settings(self) -> Settings:
+        return Settings(
             self.priming_number,
             self.inverse_temperature,
             self.smoothing,
             self.smoothing_strength,
             self.norm_exponent,
-            self.norm_weight,
             self.translation,
             self.n_blocks,
         )
+
+    def _declared_classes(self, classes: Any) -> NDArray[Any]:
+        declared = None if classes is None else unique_labels(classes)
+        if "_model" not in vars(self):
+            if declared is None:
+                raise ValueError(
+                    "classes must be passed on the first call to partial_fit"
+                )
+            return np.asarray(declared)
+        if declared is not None and not np.array_equal(declared, self.classes_):
+            raise ValueError(
+                f"classes={classes!r} is not the same as on the last call to "
+                f"partial_fit or fit: {self.classes_!r}"
+            )
+        return np.asarray(self.classes_)
+
+    def _check_mergeable(self, other: Any) -> None:
+        if not isinstance(other, type(self)):
+            raise TypeError(
+                f"merge takes fitted {type(self).__name__} models, not "
+                f"{type(other).__name__}"
+            )
+        check_is_fitted(other)
+        if not np.array_equal(self.classes_, other.classes_):
+            raise ValueError(
+                "models with different classes cannot be merged: "
+                f"{self.classes_!r} and {other.classes_!r}. Declare all classes by "
+                "partial_fit(..., classes=...)."
+            )
+        if self.n_features_in_ != other.n_features_in_:
+            raise ValueError(
+                "models with different features cannot be merged: they have "
+                f"{self.n_features_in_} and {other.n_features_in_}"
+            )
+        names: Any = getattr(self, "feature_names_in_", None)
+        other_names: Any = getattr(other, "feature_names_in_", None)
+        if not np.array_equal(names, other_names):
+            raise ValueError(
+                "models with different feature names cannot be merged: "
+                f"{names!r} and {other_names!r}"
+            )
+
+
+def _encode(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
+    """Positions of labels in sorted classes; ValueError names labels not in there."""
+    unknown = np.setdiff1d(labels, classes)
+    if unknown.size:
+        raise ValueError(
+            f"y contains labels that are not in classes: {unknown[:10].tolist()}. "
+            f"Known are {classes[:10].tolist()}{' ...' if len(classes) > 10 else ''}"
+        )
+    return np.asarray(np.searchsorted(classes, labels))

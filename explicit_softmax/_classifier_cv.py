@@ -7,17 +7,30 @@ from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_softmax, softmax
+from scipy.stats import rankdata
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
 
-from explicit_softmax._base import SHARED_CONSTRAINTS, BaseExplicitClassifier
-from explicit_softmax._refinement import refine_solution, split_validation
-from explicit_softmax._selection import (
-    Grid,
-    SelectionResult,
-    select_by_folds,
-    select_by_leave_one_out,
+from explicit_softmax._base import (
+    CONSTRAINTS,
+    ExplicitSoftmaxBase,
+    FromModel,
+    beta_of,
+    coef_of,
+    feature_count_of,
+    intercept_of,
+    logistic_regression_of,
+)
+from explicit_softmax._refinement import (
+    Refinement,
+    checked_refinement,
+    refine_model,
+    split_validation,
 )
 from explicit_softmax._sklearn import (
     FitReport,
@@ -28,18 +41,20 @@ from explicit_softmax._sklearn import (
     restored_on_error,
     routing_enabled,
 )
-from explicit_softmax.calibration.model import Setting, count_and_keep
-from explicit_softmax.calibration.sample import RetainedRows, row_limit
-from explicit_softmax.solution.smoothing import feature_blocks
+from explicit_softmax.calibration.model import ExplicitModel, Settings
+from explicit_softmax.calibration.sample import BUDGETS, RowSample
+from explicit_softmax.calibration.search import (
+    Grid,
+    Scored,
+    score_by_folds,
+    score_by_leave_one_out,
+)
+from explicit_softmax.solution.counts import row_norms
+from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.solution.loss import log_loss
 
-# Temperatures and intercepts of the best candidate are chosen on more rows than those
-# that candidates are compared on.
-_FINAL_ROWS = 2**14
-_FINAL_VALUES = 2**24
-_FINAL_SCORES = 2**19
 
-
-class ExplicitSoftmaxClassifierCV(BaseExplicitClassifier):
+class ExplicitSoftmaxClassifierCV(ExplicitSoftmaxBase):
     """Explicit softmax classifier that chooses its hyper-parameters by leave-one-out.
 
     Needs no arguments. Priming number, smoothing strength, norm exponent, inverse
@@ -55,24 +70,21 @@ class ExplicitSoftmaxClassifierCV(BaseExplicitClassifier):
     norm_exponents : array-like of float, default=(0.0, 0.25, 0.5, 0.75, 1.0)
         Candidates of the norm exponent. Each takes a pass over the data.
     smoothing : {"prior", "uniform", "noise"} or None, default="prior"
-        As in `ExplicitSoftmaxClassifier`. ``smoothing_strengths`` are of no effect for
+        As in `ExplicitSoftmaxClassifier`. `smoothing_strengths` have no effect for
         "noise" and None.
     translation : {"column", "intercept", "exact"}, default="exact"
         As in `ExplicitSoftmaxClassifier`. By leave-one-out, candidates are compared
-        before "exact" fits an intercept for each class; these are fitted for the best.
+        before "exact" fits intercepts and translations; these are fitted for the best.
     inverse_temperature : "auto", float, or array-like of shape (n_blocks,), \
 default="auto"
         As in `ExplicitSoftmaxClassifier`; "auto" is chosen for each candidate.
-    norm_weight : "auto" or float, default="auto"
-        As in `ExplicitSoftmaxClassifier`.
     n_blocks : int or array-like of int, default=1
         As in `ExplicitSoftmaxClassifier`.
     cv : None, int, cross-validation generator, or iterable, default=None
-        None is exact leave-one-out over at most 2,048 rows drawn with a fixed seed, or
-        fewer so that they hold at most 2**20 stored features and 2**18 scores, but no
-        fewer than 1,024. Otherwise the folds of scikit-learn's `check_cv`: rows are
-        counted once for each norm exponent, and the counts without a fold are those of
-        all less those of the fold.
+        None is exact leave-one-out over at most 2,048 rows: fewer if these would store
+        more than 2**20 features or 2**18 scores, but at least 1,024. Otherwise the
+        folds of scikit-learn's `check_cv`: rows are counted once for each norm
+        exponent, and the counts without a fold are those of all less those of the fold.
     scoring : str or callable, default="neg_log_loss"
         What is best, by scikit-learn's convention. Inverse temperatures and intercepts
         minimise the log-loss whatever it is.
@@ -82,13 +94,11 @@ default="auto"
         Whether `cv_results_` also has the log-likelihood of each row
         (``cv=None``) or the score of each fold.
     warm_start : bool, default=False
-        Whether the chosen solution is refined, as in `ExplicitSoftmaxClassifier`.
-        Nothing is taken over from earlier calls to `fit`. Where rows are few for their
-        features, the refinement may fit them too closely: compare, or set
-        `early_stopping` or `alpha`.
-    solver, learning_rate_init, batch_size, max_iter, alpha, tol, early_stopping, \
-validation_fraction, n_iter_no_change, shuffle, random_state
-        As in `ExplicitSoftmaxClassifier`, for the refinement.
+        Whether the chosen solution is refined, as in `ExplicitSoftmaxClassifier`. Where
+        rows are few for their features, the refinement may over-fit: compare, or give a
+        `Refinement` with early stopping or a penalty.
+    refinement : Refinement, default=None
+        As in `ExplicitSoftmaxClassifier`.
 
     Attributes
     ----------
@@ -103,8 +113,8 @@ validation_fraction, n_iter_no_change, shuffle, random_state
     priming_number_, smoothing_strength_, norm_exponent_ : float
         The best candidate.
     inverse_temperature_ : float or ndarray of shape (n_blocks,)
-        Chosen for it from at most 16,384 rows, or fewer so that they hold at most
-        2**24 stored features and 2**19 scores.
+        Chosen for it from at most 16,384 rows, or fewer if these would store more than
+        2**24 features or 2**19 scores.
     norm_weight_ : float
         Likewise.
     classes_, coef_, intercept_, class_count_, feature_count_, loss_curve_, n_iter_, \
@@ -133,7 +143,11 @@ validation_scores_, n_features_in_, feature_names_in_
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
-        **SHARED_CONSTRAINTS,
+        **{
+            name: constraint
+            for name, constraint in CONSTRAINTS.items()
+            if name not in ("smoothing_strength", "norm_exponent")
+        },
         "priming_numbers": ["array-like"],
         "smoothing_strengths": ["array-like"],
         "norm_exponents": ["array-like"],
@@ -142,6 +156,8 @@ validation_scores_, n_features_in_, feature_names_in_
         "n_jobs": [Integral, None],
         "store_cv_results": ["boolean"],
     }
+
+    _model: ExplicitModel
 
     def __init__(
         self,
@@ -152,24 +168,13 @@ validation_scores_, n_features_in_, feature_names_in_
         smoothing: str | None = "prior",
         translation: str = "exact",
         inverse_temperature: float | ArrayLike | str = "auto",
-        norm_weight: float | str = "auto",
         n_blocks: Any = 1,
         cv: Any = None,
         scoring: Any = "neg_log_loss",
         n_jobs: int | None = None,
         store_cv_results: bool = False,
         warm_start: bool = False,
-        solver: str = "adagrad",
-        learning_rate_init: float = 0.05,
-        batch_size: int = 256,
-        max_iter: int = 20,
-        alpha: float = 0.0,
-        tol: float = 1e-4,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 5,
-        shuffle: bool = True,
-        random_state: Any = None,
+        refinement: Refinement | None = None,
     ) -> None:
         self.priming_numbers = priming_numbers
         self.smoothing_strengths = smoothing_strengths
@@ -177,24 +182,13 @@ validation_scores_, n_features_in_, feature_names_in_
         self.smoothing = smoothing
         self.translation = translation
         self.inverse_temperature = inverse_temperature
-        self.norm_weight = norm_weight
         self.n_blocks = n_blocks
         self.cv = cv
         self.scoring = scoring
         self.n_jobs = n_jobs
         self.store_cv_results = store_cv_results
         self.warm_start = warm_start
-        self.solver = solver
-        self.learning_rate_init = learning_rate_init
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.alpha = alpha
-        self.tol = tol
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.shuffle = shuffle
-        self.random_state = random_state
+        self.refinement = refinement
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -228,63 +222,64 @@ validation_scores_, n_features_in_, feature_names_in_
             `ExplicitSoftmaxClassifier.fit`.
         """
         grid = self._grid()
+        refinement = checked_refinement(self.refinement)
         report = FitReport(
-            self, X, y, sample_weight, self.max_iter if self.warm_start else 0
+            self, X, y, sample_weight, refinement.max_iter if self.warm_start else 0
         )
         with restored_on_error(self):
-            rows, labels, weights = self._check_rows_and_labels(
+            rows, labels, weights = self._check_training_data(
                 X, y, sample_weight, reset=True
             )
-            check_classification_targets(labels)
             split_params = self._split_params(params)
             self.classes_, codes = np.unique(labels, return_inverse=True)
-            validation = None
-            if self.warm_start and self.early_stopping:
-                (rows, codes, weights), validation = split_validation(
-                    self, rows, codes, weights
-                )
-            if self.cv is None:
-                found = select_by_leave_one_out(
-                    grid, rows, codes, self.classes_, weights, self.scoring, self.n_jobs
-                )
-            else:
-                splitter = check_cv(self.cv, codes, classifier=True)
-                folds = list(splitter.split(rows, codes, **split_params))
-                found = select_by_folds(
-                    grid,
-                    rows,
-                    codes,
-                    self.classes_,
-                    weights,
-                    folds,
-                    self.scoring,
-                    self.n_jobs,
-                )
-            self._store(found)
-            n_classes = len(self.classes_)
-            limit = row_limit(
-                rows,
-                n_classes,
-                len(feature_blocks(rows.shape[1], self.n_blocks)),
-                most_rows=_FINAL_ROWS,
-                most_values=_FINAL_VALUES,
-                most_scores=_FINAL_SCORES,
-            )
-            self._counts, self._retained = count_and_keep(
-                self._setting(), rows, codes, n_classes, weights, limit
-            )
-            self._dtype = rows.dtype
-            self._forget_refinement()
-            self._layout = "auto"
-            self._solution = None
-            self._solved()
-            # No counts are added later, so that no rows are needed again.
-            self._retained = RetainedRows.draw(rows, codes, weights, 0)
-            self.n_iter_ = 1
+            train, validation = (rows, codes, weights), None
             if self.warm_start:
-                refine_solution(self, rows, codes, weights, validation, report)
+                train, validation = split_validation(refinement, *train)
+            if self.cv is None:
+                best = self._search_by_leave_one_out(grid, *train)
+            else:
+                best = self._search_by_folds(grid, *train, split_params)
+            settings = replace(grid.settings, **best)
+            n_blocks = len(settings.blocks(rows.shape[1]))
+            limit = BUDGETS["best_candidate"].limit(len(self.classes_) * n_blocks)
+            model = ExplicitModel.from_rows(
+                *train[:2], len(self.classes_), settings, train[2], limit
+            )
+            # No counts are added later, and the rows are not needed again.
+            model = model.without_sample()
+            if self.warm_start:
+                model = refine_model(refinement, model, *train, validation, report)
+            self._model = model
         report.end()
         return self
+
+    def densify(self) -> Self:
+        """Store all weights in one dense array, in place.
+
+        Returns
+        -------
+        self : ExplicitSoftmaxClassifierCV
+            With the same probabilities; see `ExplicitSoftmaxClassifier.densify`.
+        """
+        check_is_fitted(self)
+        if self._model.refined is None:
+            self._model = self._model.with_layout("dense")
+        return self
+
+    def to_logistic_regression(self) -> LogisticRegression:
+        """The same model as a fitted LogisticRegression, for tools that expect one.
+
+        Returns
+        -------
+        model : sklearn.linear_model.LogisticRegression
+            See `ExplicitSoftmaxClassifier.to_logistic_regression`.
+
+        Raises
+        ------
+        ValueError
+            If the chosen `norm_exponent_` is not zero, or if there is one class only.
+        """
+        return logistic_regression_of(self)
 
     def get_metadata_routing(self) -> Any:
         """Metadata routing: to the splitter of `cv`.
@@ -301,41 +296,127 @@ validation_scores_, n_features_in_, feature_names_in_
             )
         return router
 
-    @property
-    def smoothing_strength_(self) -> float:
-        """Chosen smoothing strength."""
-        return self._chosen("smoothing_strength")
-
-    @property
-    def norm_exponent_(self) -> float:
-        """Chosen norm exponent."""
-        return self._chosen("norm_exponent")
-
-    def _chosen(self, name: str) -> float:
-        self._require(name + "_")
-        return float(self._best[name])
-
-    def _setting(self) -> Setting:
-        best: dict[str, Any] = self._best
-        return replace(self._grid().setting, **best)
+    coef_ = FromModel(coef_of)
+    intercept_ = FromModel(intercept_of)
+    class_count_ = FromModel(lambda model: model.counts.class_count)
+    feature_count_ = FromModel(feature_count_of)
+    priming_number_ = FromModel(
+        lambda model: model.solution.choice.calibration.priming_number
+    )
+    inverse_temperature_ = FromModel(beta_of)
+    smoothing_strength_ = FromModel(
+        lambda model: float(model.settings.smoothing_strength)
+    )
+    norm_exponent_ = FromModel(lambda model: float(model.settings.norm_exponent))
+    norm_weight_ = FromModel(
+        lambda model: model.solution.choice.calibration.norm_weight
+    )
+    n_iter_ = FromModel(
+        lambda model: 1 if model.refined is None else model.refined.n_iter
+    )
+    loss_curve_ = FromModel(lambda model: model.refined.loss_curve, only_refined=True)
+    validation_scores_ = FromModel(
+        lambda model: model.refined.validation_scores, only_refined=True
+    )
 
     def _grid(self) -> Grid:
-        setting = Setting(
+        settings = Settings(
             "mean_norm",
             self.inverse_temperature,
             self.smoothing,
-            0.1,
+            "auto",
             0.0,
-            self.norm_weight,
             self.translation,
             self.n_blocks,
         )
         return Grid.checked(
-            setting,
+            settings,
             self.priming_numbers,
             self.smoothing_strengths,
             self.norm_exponents,
         )
+
+    def _search_by_leave_one_out(
+        self, grid: Grid, rows: Any, codes: Any, weights: Any
+    ) -> dict[str, Any]:
+        n_classes = len(self.classes_)
+        n_blocks = len(grid.settings.blocks(rows.shape[1]))
+        limit = BUDGETS["candidates"].limit(n_classes * n_blocks)
+        sample = RowSample.from_rows(rows, codes, weights, limit)
+        scoring = None if self.scoring == "neg_log_loss" else get_scorer(self.scoring)
+
+        def score(candidate: Scored) -> tuple[float, NDArray[np.float64]]:
+            held_out, scores = candidate.held_out, candidate.scores
+            own = np.arange(len(held_out.y)), held_out.y
+            row_log_likelihood = log_softmax(scores, axis=1)[own]
+            if scoring is None:
+                return -candidate.log_loss, row_log_likelihood
+            value = scoring(
+                _ScoresAsClassifier(self.classes_, None),
+                scores,
+                self.classes_[held_out.y],
+                sample_weight=held_out.weights,
+            )
+            return float(value), row_log_likelihood
+
+        scored = score_by_leave_one_out(
+            grid, rows, codes, n_classes, weights, sample, score, self.n_jobs
+        )
+        scores = np.array([value for value, _ in scored])
+        best = self._record(grid, scores)
+        if self.store_cv_results:
+            filled = np.flatnonzero(row_norms(sample.X) > 0)
+            self.cv_results_["row_log_likelihood"] = np.array(
+                [row for _, row in scored]
+            )
+            self.cv_results_["row_index"] = sample.members[filled]
+        return best
+
+    def _search_by_folds(
+        self, grid: Grid, rows: Any, codes: Any, weights: Any, params: dict[str, Any]
+    ) -> dict[str, Any]:
+        splitter = check_cv(self.cv, codes, classifier=True)
+        folds = list(splitter.split(rows, codes, **params))
+        scoring = None if self.scoring == "neg_log_loss" else get_scorer(self.scoring)
+
+        def score(decoder: Decoder, X: Any, y: Any, weight: Any) -> float:
+            if scoring is None:
+                return -log_loss([decoder], X, y, weight)
+            classifier = _ScoresAsClassifier(self.classes_, decoder)
+            keywords = {} if weight is None else {"sample_weight": weight}
+            return float(scoring(classifier, X, self.classes_[y], **keywords))
+
+        by_fold = score_by_folds(
+            grid,
+            rows,
+            codes,
+            len(self.classes_),
+            weights,
+            folds,
+            score,
+            self.n_jobs,
+        )
+        best = self._record(grid, np.nanmean(by_fold, axis=0))
+        if self.store_cv_results:
+            for i, row in enumerate(by_fold):
+                self.cv_results_[f"split{i}_test_score"] = row
+            self.cv_results_["std_test_score"] = np.nanstd(by_fold, axis=0)
+        return best
+
+    def _record(self, grid: Grid, scores: NDArray[np.float64]) -> dict[str, Any]:
+        """Set `cv_results_` and `best_score_`; the best candidate."""
+        params = list(grid.candidates())
+        # Rows without any feature leave nothing to compare by.
+        best = 0 if np.isnan(scores).all() else int(np.nanargmax(scores))
+        ranks = rankdata(-np.nan_to_num(scores, nan=-np.inf), method="min")
+        self.cv_results_: dict[str, Any] = {"params": params}
+        for name in params[0]:
+            values = np.array([candidate[name] for candidate in params], dtype=object)
+            self.cv_results_[f"param_{name}"] = values
+        self.cv_results_["mean_test_score"] = scores
+        self.cv_results_["rank_test_score"] = ranks.astype(np.int32)
+        self.best_score_ = float(scores[best])
+        return params[best]
 
     def _split_params(self, params: dict[str, Any]) -> dict[str, Any]:
         if not params:
@@ -351,9 +432,26 @@ validation_scores_, n_features_in_, feature_names_in_
             )
         return params
 
-    def _store(self, found: SelectionResult) -> None:
-        self._best = found.best
-        self.best_score_ = found.best_score
-        self.cv_results_ = dict(found.results)
-        if self.store_cv_results:
-            self.cv_results_.update(found.details)
+
+class _ScoresAsClassifier(ClassifierMixin, BaseEstimator):
+    """A fitted classifier for scorers: a decoder, or scores passed as features."""
+
+    def __init__(self, classes: Any, decoder: Decoder | None) -> None:
+        self.classes = classes
+        self.decoder = decoder
+        self.classes_ = classes
+
+    def decision_function(self, X: Any) -> Any:
+        scores = self._scores(X)
+        if len(self.classes_) == 2:
+            return scores[:, 1] - scores[:, 0]
+        return log_softmax(scores, axis=1)
+
+    def predict_proba(self, X: Any) -> Any:
+        return softmax(self._scores(X), axis=1)
+
+    def predict(self, X: Any) -> Any:
+        return self.classes_[self._scores(X).argmax(axis=1)]
+
+    def _scores(self, X: Any) -> Any:
+        return X if self.decoder is None else self.decoder.scores(X)

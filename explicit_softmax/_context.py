@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from explicit_softmax._doc_link import DocumentationLinkMixin
 from explicit_softmax._sklearn import (
+    DocumentationLinkMixin,
     Interval,
     StrOptions,
     _check_feature_names_in,
@@ -19,58 +19,49 @@ from explicit_softmax._sklearn import (
     _get_output_config,
     restored_on_error,
 )
-from explicit_softmax.solution.counts import CooccurrenceCounts
-from explicit_softmax.solution.smoothing import feature_blocks, smooth_counts
 from explicit_softmax.text.vocabulary import (
     TokenCounts,
     Vocabulary,
     as_tokens,
     as_vocabulary,
     check_kind,
-    frequent,
 )
 from explicit_softmax.text.windows import one_hot_windows
 
 
 class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
-    """Turns windows of tokens into one-hot features: the Sum and Cat of [1]_.
+    """One-hot features of windows of tokens: Sum and Cat of [1]_.
 
-    A row of `X` holds a whole window, as `context_windows` makes them, so that rows may
-    be shuffled, split, and sampled. All columns share one vocabulary, to which padding
-    and tokens out of it ("oov") are added: ``n_tokens + 2`` features for all positions
-    of the window together ("sum") or for each ("cat").
+    Each row of `X` is a window made by `context_windows`, so rows can be shuffled,
+    split, and sampled. All columns share one vocabulary of tokens, to which padding and
+    "oov", any token out of vocabulary, are added: ``n_tokens + 2`` features for all
+    positions of the window together ("sum") or for each of them ("cat").
 
     Parameters
     ----------
     context_size : int, default=None
-        How many columns of `X` are used, from the first, the nearest to the target;
-        all by default. The others have no influence.
+        Number of columns of `X` to use, from the first, which is the nearest to the
+        target; all by default. The others are ignored.
     aggregation : {"cat", "sum"}, default="cat"
-        Whether the one-hot vectors of a window stand one after the other, in as many
-        blocks as it has positions, or are added.
+        Whether the one-hot vectors of a window are concatenated, one block for each
+        position, or added.
     categories : "auto" or array-like of shape (n_categories,), default="auto"
-        The vocabulary, without padding: token ids or strings. "auto" is the tokens that
-        `fit` sees, in order.
+        The vocabulary, without padding: token ids or strings. "auto" takes the tokens
+        seen in `fit`, sorted.
     max_categories : int, default=None
-        Largest number of tokens in the vocabulary, padding and oov not among them. The
-        most frequent are kept, and of equally frequent ones those that come first.
+        Largest number of tokens in the vocabulary, not counting padding and oov. The
+        most frequent are kept; among equally frequent ones, those that come first.
     min_frequency : int or float, default=None
-        What a token must occur to be kept: this many times in the columns used, or
-        with this share of all tokens there but padding. A token of a text stands in up
-        to `context_size` windows, and is counted in each.
+        Number of occurrences in the columns used, or share of all tokens there except
+        padding, below which a token is not kept. A token of a document is in up to
+        `context_size` windows and is counted in each.
     handle_unknown : {"oov", "error"}, default="oov"
-        What becomes of tokens that are neither in `categories` nor seen in `fit`.
-        Tokens that `max_categories` or `min_frequency` exclude are always oov.
-    noise : bool, default=False
-        Whether each one-hot vector is replaced by its row of E = diag(q) + (1 - q)p',
-        the noise model of Eq. 4 in [1]_, whose frequencies are those of the windows in
-        `fit`. Dense, and for small vocabularies only:
-        ``ExplicitSoftmaxClassifier(smoothing="noise")`` gives the same model on
-        features without noise, and never forms E.
+        What to do with tokens that are neither in `categories` nor seen in `fit`.
+        Tokens excluded by `max_categories` or `min_frequency` are always oov.
     sparse_output : bool, default=True
         Whether features are a CSR array or an ndarray.
     dtype : dtype, default=np.float64
-        Of the features.
+        Data type of the features.
 
     Attributes
     ----------
@@ -81,12 +72,12 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
     context_size_ : int
         Number of columns used.
     n_blocks_ : int
-        Number of blocks of features of equal size: `context_size_` for "cat", 1 for
-        "sum"; what `ExplicitSoftmaxClassifier` takes as ``n_blocks``.
+        Number of equal blocks of features: `context_size_` for "cat", 1 for "sum".
+        Pass it to `ExplicitSoftmaxClassifier` as ``n_blocks``.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of columns seen in `fit`, where all are strings.
+        Names of columns seen in `fit`, if all are strings.
 
     See Also
     --------
@@ -96,11 +87,11 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
 
     Notes
     -----
-    Padding is -1 among ids and the empty string among strings. Ids may be held in
-    floating point, and are several times faster than strings.
+    Padding is -1 among ids and the empty string among strings. Ids may be floating
+    point, and are several times faster than strings.
 
-    The number of blocks that the classifier is told must change with the window. In a
-    grid search, that takes one grid for each size::
+    The classifier's `n_blocks` must match the window: a grid search over window sizes
+    takes one grid for each size::
 
         Pipeline([("context", ContextWindowTransformer()),
                   ("clf", ExplicitSoftmaxClassifier())])
@@ -143,7 +134,6 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
             None,
         ],
         "handle_unknown": [StrOptions({"oov", "error"})],
-        "noise": ["boolean"],
         "sparse_output": ["boolean"],
         "dtype": "no_validation",  # type: ignore[dict-item]
     }
@@ -160,7 +150,6 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
         max_categories: int | None = None,
         min_frequency: float | None = None,
         handle_unknown: str = "oov",
-        noise: bool = False,
         sparse_output: bool = True,
         dtype: Any = np.float64,
     ) -> None:
@@ -170,7 +159,6 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
         self.max_categories = max_categories
         self.min_frequency = min_frequency
         self.handle_unknown = handle_unknown
-        self.noise = noise
         self.sparse_output = sparse_output
         self.dtype = dtype
 
@@ -196,22 +184,19 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
             another kind than `categories`.
         ValueError
             If `context_size` is more than the number of columns, if a number is no id,
-            if `categories` are not distinct or hold padding, if ``noise=True`` and
-            ``sparse_output=True``, or under ``handle_unknown="error"`` if a token is
-            not in `categories`. A transformer that was fitted before stays as it was.
+            if `categories` are not distinct or hold padding, or under
+            ``handle_unknown="error"`` if a token is not in `categories`. A transformer
+            that was fitted before stays as it was.
         """
         with restored_on_error(self):
-            windows = self._read(X, reset=True)
-            self.context_size_ = self._size(windows.shape[1])
-            self._learn(windows, None)
-        return self
+            return self._learn(X, None)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Add windows to those that the vocabulary is learned from.
 
-        Batches in any order give the same features as one `fit` of all. As long as the
-        vocabulary grows, features change their columns.
+        Batches in any order give the same features as one `fit` of all. Features change
+        their columns as long as the vocabulary grows.
 
         Parameters
         ----------
@@ -230,18 +215,8 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
             As `fit`, and if `X` or `context_size` differs in size or kind from that of
             earlier calls.
         """
-        earlier: TokenCounts | None = getattr(self, "_counts", None)
         with restored_on_error(self):
-            windows = self._read(X, reset=earlier is None)
-            size = self._size(windows.shape[1])
-            if size != getattr(self, "context_size_", size):
-                raise ValueError(
-                    f"context_size={size} is not the same as on the last call to "
-                    f"partial_fit or fit: {self.context_size_}"
-                )
-            self.context_size_ = size
-            self._learn(windows, earlier)
-        return self
+            return self._learn(X, getattr(self, "_counts", None))
 
     def transform(self, X: Any) -> Any:
         """Features of windows.
@@ -254,7 +229,7 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
         Returns
         -------
         features : csr_array or ndarray of shape (n_samples, n_features)
-            Of ``n_blocks_ * (n_tokens + 2)`` features.
+            ``n_features = n_blocks_ * (n_tokens + 2)``.
 
         Raises
         ------
@@ -266,10 +241,7 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
         """
         check_is_fitted(self)
         self._check_output()
-        windows = self._read(X, reset=False)[:, : self.context_size_]
-        codes = self._encode(windows)
-        if self.noise:
-            return self._embed(codes)
+        codes = self._encode(self._read(X, reset=False)[:, : self.context_size_])
         aggregation: Any = self.aggregation
         rows = one_hot_windows(codes, self._vocabulary.n_codes, aggregation, self.dtype)
         return rows if self.sparse_output else rows.toarray()
@@ -286,8 +258,8 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
         -------
         names : ndarray of str objects
             ``token@-1`` for a token at the nearest position ("cat"), or ``token``
-            ("sum"). Padding and oov are ``<pad>`` and ``<oov>``, in another pair of
-            brackets, ``<<pad>>``, where a token has that name.
+            ("sum"). Padding and oov are ``<pad>`` and ``<oov>``, with another pair of
+            brackets, ``<<pad>>``, if a token has that name.
         """
         check_is_fitted(self)
         _check_feature_names_in(self, input_features)
@@ -309,7 +281,7 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.categorical = True
-        # Of numbers, only ids from 0 up are tokens; -1 is padding.
+        # Numbers are ids from 0 up; -1 is padding.
         tags.input_tags.positive_only = True
         tags.transformer_tags.preserves_dtype = []
         return tags
@@ -321,38 +293,40 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
             values = np.asarray(X, dtype=object)
         return as_tokens(values)
 
-    def _size(self, n_columns: int) -> int:
+    def _learn(self, X: Any, earlier: TokenCounts | None) -> Self:
+        """Count windows on top of earlier ones, and choose the vocabulary."""
+        self._check_output()
+        windows = self._read(X, reset=earlier is None)
+        n_columns = windows.shape[1]
         size = n_columns if self.context_size is None else int(self.context_size)
         if size > n_columns:
             raise ValueError(
                 f"context_size={size} is more than the columns of X, {n_columns}: make "
-                "larger windows, or ask for fewer of their tokens"
+                "larger windows, or reduce context_size"
             )
-        return size
-
-    def _learn(self, windows: NDArray[Any], earlier: TokenCounts | None) -> None:
-        self._check_output()
-        windows = windows[:, : self.context_size_]
+        if earlier is not None and size != self.context_size_:
+            raise ValueError(
+                f"context_size={size} is not the same as on the last call to "
+                f"partial_fit or fit: {self.context_size_}"
+            )
+        self.context_size_ = size
+        windows = windows[:, :size]
+        if earlier is not None:
+            check_kind(windows, earlier.tokens, "the windows before")
         given = None
         if not isinstance(self.categories, str):
             given = as_vocabulary(self.categories)
             check_kind(windows, given, "categories")
-        if earlier is not None:
-            check_kind(windows, earlier.tokens, "the windows before")
         counts = TokenCounts.from_windows(windows)
         self._counts = counts if earlier is None else earlier + counts
         known = self._counts.tokens if given is None else given
-        kept = frequent(
-            self._counts.of(Vocabulary(known))[: len(known)].sum(axis=1),
-            int(self._counts.counts.sum()),
-            self.min_frequency,
-            self.max_categories,
-        )
+        kept = self._counts.frequent(known, self.min_frequency, self.max_categories)
         self.categories_ = known[kept]
         self.infrequent_categories_ = known[~kept]
         self._vocabulary = Vocabulary(self.categories_)
         if given is not None and self.handle_unknown == "error":
             self._encode(windows)
+        return self
 
     def _encode(self, windows: NDArray[Any]) -> NDArray[np.int32]:
         check_kind(windows, self.categories_, "fit")
@@ -363,35 +337,12 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
             infrequent = Vocabulary(self.infrequent_categories_)
             for at in np.flatnonzero(infrequent.encode(tokens) == infrequent.oov)[:1]:
                 raise ValueError(
-                    f"row {out[at][0]} holds the token {tokens.tolist()[at]!r}, which "
-                    "is not known; handle_unknown='oov' would accept it"
+                    f"row {out[at][0]} holds the unknown token "
+                    f"{tokens.tolist()[at]!r}; handle_unknown='oov' would accept it"
                 )
         return codes
 
-    def _embed(self, codes: NDArray[np.int32]) -> NDArray[Any]:
-        """Rows of E in place of one-hot vectors, block by block."""
-        mass = self._counts.of(self._vocabulary).astype(float)
-        if self.aggregation == "sum":
-            mass = mass.sum(axis=1, keepdims=True)
-        # q and p do not depend on classes: one class of all windows has them.
-        n_windows = np.array([float(self._counts.n_windows)])
-        counts = CooccurrenceCounts(mass.T.reshape(-1, 1), n_windows, mass.sum())
-        blocks = feature_blocks(mass.size, self.n_blocks_)
-        noise = smooth_counts(counts, "noise", blocks=blocks)
-        features = np.zeros((len(codes), mass.size), dtype=np.float64)
-        for place, column in enumerate(codes.T):
-            block = blocks[place % len(blocks)]
-            kept, spread = noise.scale[block], noise.offset[block]
-            embedding = np.diag(kept) + np.outer(1.0 - kept, spread)
-            features[:, block] += embedding[column]
-        return features.astype(self.dtype, copy=False)
-
     def _check_output(self) -> None:
-        if self.noise and self.sparse_output:
-            raise ValueError(
-                "noise=True makes all features positive: set sparse_output=False, or "
-                "leave it to ExplicitSoftmaxClassifier(smoothing='noise')"
-            )
         container = _get_output_config("transform", estimator=self)["dense"]
         if self.sparse_output and container != "default":
             raise ValueError(

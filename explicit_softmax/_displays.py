@@ -1,13 +1,9 @@
-"""What the displays share: fitted estimators, checked numbers, axes, and ticks.
-
-Displays follow scikit-learn's convention: class methods compute, `__init__` stores,
-and `plot` draws, sets attributes that end in an underscore, and returns the display.
-"""
+"""LossCurveDisplay and PrimingNumberDisplay."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,79 +13,458 @@ from sklearn.utils.validation import check_is_fitted
 from explicit_softmax._sklearn import check_matplotlib_support
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
 
 
-def fitted_step(estimator: Any) -> Any:
+class LossCurveDisplay:
+    """Losses of several refinements by epoch, on logarithmic axes.
+
+    Like the right side of Fig. 1 of Williams and Zhao (arXiv:2311.07498), which
+    compares cold and warm starts. Make one with `from_estimators`.
+
+    Parameters
+    ----------
+    curves : dict of str to array-like of shape (n_epochs,)
+        Losses of each run by name, from its first epoch or iteration on.
+    loss_name : str, default="Log-loss (nats)"
+        Label of the vertical axis.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes, matplotlib Figure
+        Axes drawn on, and their figure.
+    lines_ : list of matplotlib Line2D
+        Curves, in the order of `curves`.
+
+    Notes
+    -----
+    The training loss of an epoch is the mean over its mini-batches, each measured
+    before its own step: the first value belongs to the first epoch, not to the start.
+    For ``solver="lbfgs"`` it is the objective after each iteration of the solver.
+
+    Examples
+    --------
+    A start with ``inverse_temperature=0.0`` uses the class frequencies only.
+
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import load_digits
+    >>> from explicit_softmax import ExplicitSoftmaxClassifier, Refinement
+    >>> from explicit_softmax import LossCurveDisplay
+    >>> X, y = load_digits(return_X_y=True)
+    >>> runs = {
+    ...     name: ExplicitSoftmaxClassifier(
+    ...         inverse_temperature=beta,
+    ...         warm_start=True,
+    ...         refinement=Refinement(tol=0.05, random_state=0),
+    ...     ).fit(X, y)
+    ...     for name, beta in [("cold", 0.0), ("theorem", 1.0), ("default", "auto")]
+    ... }
+    >>> display = LossCurveDisplay.from_estimators(runs)
+    >>> display.curves["default"][0] < display.curves["cold"][0]
+    True
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(
+        self, *, curves: Mapping[str, ArrayLike], loss_name: str = "Log-loss (nats)"
+    ) -> None:
+        _check_runs(curves, "curves")
+        self.curves = {
+            k: _vector(v, f"curves[{k!r}]").tolist() for k, v in curves.items()
+        }
+        self.loss_name = loss_name
+
+    @classmethod
+    def from_estimators(
+        cls,
+        estimators: Mapping[str, Any],
+        *,
+        validation: bool = False,
+        loss_name: str | None = None,
+        **plot_kw: Any,
+    ) -> Self:
+        """Draw the losses of fitted estimators.
+
+        Parameters
+        ----------
+        estimators : dict of str to estimator or array-like of shape (n_epochs,)
+            Runs by name: estimators fitted with ``warm_start=True``, pipelines that end
+            in one, or plain losses.
+        validation : bool, default=False
+            Whether to draw the validation log-loss (the negated ``validation_scores_``)
+            instead of the training loss. Plain losses are drawn unchanged.
+        loss_name : str, default=None
+            Label of the vertical axis. By default it names the log-loss drawn.
+        **plot_kw : dict
+            Other parameters of `plot`, such as `ax`.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If an estimator is not fitted.
+        ValueError
+            If `estimators` is not a dict or is empty, if an estimator was not refined,
+            or if ``validation=True`` and it was refined without validation rows.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimators")
+        _check_runs(estimators, "estimators")
+        curves = {
+            name: _losses(run, f"estimators[{name!r}]", validation)
+            for name, run in estimators.items()
+        }
+        part = "Validation" if validation else "Training"
+        loss_name = loss_name or f"{part} log-loss (nats)"
+        return cls(curves=curves, loss_name=loss_name).plot(**plot_kw)
+
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        xscale: str = "log",
+        yscale: str = "log",
+        line_kw: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. By default a new figure is made.
+        xscale, yscale : str, default="log"
+            Scales of the axes, as in `matplotlib.axes.Axes.set_xscale`.
+        line_kw : dict, default=None
+            Keywords of all curves, for `matplotlib.axes.Axes.plot`.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+        """
+        ax = _axes(self, ax)
+        from matplotlib.ticker import MaxNLocator
+
+        self.lines_ = []
+        for name, curve in self.curves.items():
+            epochs = range(1, len(curve) + 1)
+            # A marker at the end of each run: one epoch alone draws no line.
+            last = {"label": name, "markevery": [len(curve) - 1]}
+            self.lines_ += ax.plot(epochs, curve, **{**last, **_line_keywords(line_kw)})
+        ax.set(xscale=xscale, yscale=yscale, xlabel="Epoch", ylabel=self.loss_name)
+        if xscale == "linear":
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _plain_log_ticks(ax)
+        ax.legend()
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+class PrimingNumberDisplay:
+    """Score by priming number K, with the mean norm of the rows marked.
+
+    Like the right side of Fig. 2 of Williams and Zhao (arXiv:2311.07498), who propose
+    the mean norm as K for rows of different norms. Make one with `from_estimator`.
+
+    Parameters
+    ----------
+    priming_numbers : array-like of shape (n_candidates,)
+        Values of K, in any order.
+    scores : array-like of shape (n_candidates,)
+        Score of each value.
+    mean_norm : float, default=None
+        Mean norm of the rows, to be marked. With None there is no mark.
+    score_name : str, default="Score"
+        Label of the vertical axis.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes, matplotlib Figure
+        Axes drawn on, and their figure.
+    line_ : matplotlib Line2D
+        Curve of the scores.
+    mean_norm_line_ : matplotlib Line2D or None
+        Mark of the mean norm.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import load_digits
+    >>> from explicit_softmax import ExplicitSoftmaxClassifierCV, PrimingNumberDisplay
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = ExplicitSoftmaxClassifierCV(
+    ...     priming_numbers=["mean_norm", 10, 100, 1000],
+    ...     norm_exponents=[0.0],
+    ...     translation="column",
+    ... ).fit(X, y)
+    >>> display = PrimingNumberDisplay.from_estimator(clf)
+    >>> display.priming_numbers.round(1)
+    array([  10. ,  100. ,  312.6, 1000. ])
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(
+        self,
+        *,
+        priming_numbers: ArrayLike,
+        scores: ArrayLike,
+        mean_norm: float | None = None,
+        score_name: str = "Score",
+    ) -> None:
+        numbers = _vector(priming_numbers, "priming_numbers")
+        if not (np.isfinite(numbers).all() and (numbers > 0).all()):
+            raise ValueError(
+                f"priming_numbers must be positive and finite, not {priming_numbers!r}"
+            )
+        values = _vector(scores, "scores")
+        if len(values) != len(numbers):
+            raise ValueError(
+                f"scores has {len(values)} entries, and priming_numbers {len(numbers)}"
+            )
+        if mean_norm is not None and not (mean_norm > 0 and np.isfinite(mean_norm)):
+            raise ValueError(f"mean_norm must be positive and finite, not {mean_norm}")
+        order = np.argsort(numbers, kind="stable")
+        self.priming_numbers = numbers[order]
+        self.scores = values[order]
+        self.mean_norm = mean_norm
+        self.score_name = score_name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        negate_score: bool = False,
+        score_name: str | None = None,
+        **plot_kw: Any,
+    ) -> Self:
+        """Draw the scores of a search over priming numbers.
+
+        Parameters
+        ----------
+        estimator : ExplicitSoftmaxClassifierCV, GridSearchCV, or Pipeline
+            A fitted search over priming numbers, or a pipeline that ends in one. In
+            scikit-learn's searches the parameter may have any name that ends in
+            ``priming_number``. All other parameters are those of the best candidate.
+        negate_score : bool, default=False
+            Whether to draw the negated scores, such as the log-loss of "neg_log_loss".
+        score_name : str, default=None
+            Label of the vertical axis. By default it names the scoring of the search.
+        **plot_kw : dict
+            Other parameters of `plot`, such as `ax`.
+
+        Returns
+        -------
+        display : PrimingNumberDisplay
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If `estimator` is not fitted.
+        ValueError
+            If it has not searched over priming numbers, or if "mean_norm" is among them
+            and the search did not refit a model (``refit=False``).
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        search = _fitted_step(estimator)
+        metric = _metric(search)
+        numbers, scores, norm = _scan(search, metric)
+        name = score_name or _score_name(metric, negate_score)
+        return cls(
+            priming_numbers=numbers, scores=scores, mean_norm=norm, score_name=name
+        ).plot(negate_score=negate_score, **plot_kw)
+
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        negate_score: bool = False,
+        line_kw: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Draw the curve and the mark.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. By default a new figure is made.
+        negate_score : bool, default=False
+            Whether to draw the negated scores.
+        line_kw : dict, default=None
+            Keywords of the curve, for `matplotlib.axes.Axes.plot`.
+
+        Returns
+        -------
+        display : PrimingNumberDisplay
+        """
+        ax = _axes(self, ax)
+        numbers = self.priming_numbers
+        scores = -self.scores if negate_score else self.scores
+        (self.line_,) = ax.plot(numbers, scores, **_line_keywords(line_kw))
+        self.mean_norm_line_ = None
+        if self.mean_norm is not None:
+            label = f"mean norm, K = {self.mean_norm:.4g}"
+            self.mean_norm_line_ = ax.axvline(
+                self.mean_norm, color="0.4", linestyle="--", zorder=1, label=label
+            )
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend()
+        if numbers[-1] > 5 * numbers[0]:
+            ax.set_xscale("log")
+            _plain_log_ticks(ax)
+        ax.set(xlabel="Priming number K", ylabel=self.score_name)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def _fitted_step(estimator: Any) -> Any:
     """The estimator, or the last step of a pipeline; NotFittedError if unfitted."""
     check_is_fitted(estimator)
-    while isinstance(estimator, Pipeline):
-        estimator = estimator[-1]
-        check_is_fitted(estimator)
-    return estimator
+    return _fitted_step(estimator[-1]) if isinstance(estimator, Pipeline) else estimator
 
 
-def checked_vector(
-    values: ArrayLike, name: str, *, positive: bool = False
-) -> NDArray[np.float64]:
-    """A non-empty 1-d array of numbers; ValueError names the parameter if not."""
+def _vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
     try:
         vector = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be numbers, not {values!r}") from error
     if vector.ndim != 1 or not vector.size:
         raise ValueError(
-            f"{name} must be one-dimensional and not empty, and its shape is "
-            f"{vector.shape}"
+            f"{name} must be one-dimensional and not empty, not of shape {vector.shape}"
         )
-    if positive and not (np.isfinite(vector).all() and (vector > 0).all()):
-        raise ValueError(f"{name} must be positive and finite, not {values!r}")
     return vector
 
 
-def checked_length(values: Any, name: str, reference: Any, reference_name: str) -> None:
-    """Raise a ValueError if two parameters differ in length."""
-    if len(values) != len(reference):
-        raise ValueError(
-            f"{name} has {len(values)} entries, and {reference_name} has "
-            f"{len(reference)}: give one for each"
-        )
-
-
-def axes_for(display: Any, ax: Axes | None) -> Axes:
-    """The axes to draw on, of a new figure if None; ImportError without matplotlib."""
+def _axes(display: Any, ax: Axes | None) -> Axes:
     check_matplotlib_support(f"{type(display).__name__}.plot")
     import matplotlib.pyplot as plt
 
-    if ax is None:
-        _, ax = plt.subplots(layout="constrained")
-    return ax
+    return plt.subplots(layout="constrained")[1] if ax is None else ax
 
 
-def options(
-    artist: type[Artist], defaults: Mapping[str, Any], given: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """Keywords of an artist: the defaults, unless given by name or by alias."""
-    from matplotlib import cbook
+def _line_keywords(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The defaults of a curve, overridden by keywords of Line2D or their aliases."""
+    from matplotlib import cbook, lines
 
-    return {**defaults, **cbook.normalize_kwargs(dict(given or {}), artist)}
+    given = cbook.normalize_kwargs(dict(given or {}), lines.Line2D)
+    return {"marker": "o", "markersize": 5, **given}
 
 
-def plain_log_ticks(axis: Axis) -> None:
-    """Label a log axis by 1, 2, 5 times powers of ten, in plain numbers.
+def _plain_log_ticks(ax: Axes) -> None:
+    """Label log axes by plain numbers: many curves cross no power of ten."""
+    from matplotlib import ticker
 
-    The labels of matplotlib are powers of ten, of which a curve often crosses none.
-    """
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+    for axis in (ax.xaxis, ax.yaxis):
+        if axis.get_scale() == "log":
+            low, high = sorted(axis.get_view_interval())
+            narrow, wide = ticker.MaxNLocator(6), ticker.LogLocator(subs=[1, 2, 5])
+            axis.set_major_locator(narrow if high < 4 * low else wide)
+            axis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+            axis.set_minor_formatter(ticker.NullFormatter())
 
-    lowest, highest = sorted(axis.get_view_interval())
-    subs: tuple[float, ...] = (1.0, 2.0, 5.0)
-    if highest < 4 * lowest:
-        subs = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0)
-    elif highest > 1000 * lowest:
-        subs = (1.0,)
-    axis.set_major_locator(LogLocator(subs=subs))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.set_minor_formatter(NullFormatter())
+
+def _check_runs(runs: Any, name: str) -> None:
+    if not isinstance(runs, Mapping) or not runs:
+        raise ValueError(f"{name} must be a dict of runs by name, not {runs!r}")
+
+
+def _losses(run: Any, name: str, validation: bool) -> NDArray[np.float64]:
+    if not hasattr(run, "fit"):
+        return _vector(run, name)
+    step = _fitted_step(run)
+    if not hasattr(step, "loss_curve_"):
+        raise ValueError(
+            f"{name} has no loss_curve_: fit it with warm_start=True, which refines "
+            "the explicit solution"
+        )
+    losses = np.asarray(step.loss_curve_)
+    if validation:
+        scores = getattr(step, "validation_scores_", None)
+        if scores is None:
+            raise ValueError(
+                f"validation=True needs validation rows, and {name} was refined without"
+                " any: fit it with refinement=Refinement(early_stopping=True)"
+            )
+        losses = -np.asarray(scores)
+        if (losses < 0).any():
+            raise ValueError(
+                "validation=True needs log-likelihoods, and the validation_scores_ of "
+                f"{name} are positive, as accuracies are"
+            )
+    if not len(losses):
+        raise ValueError(f"{name} has an empty loss_curve_: it began at the optimum")
+    return _vector(losses, name)
+
+
+def _metric(search: Any) -> Any:
+    """Scoring that the best candidate was chosen by."""
+    several = getattr(search, "multimetric_", False)
+    metric = search.refit if several else getattr(search, "scoring", None)
+    if several and not isinstance(metric, str):
+        raise ValueError(
+            "estimator has several metrics: fit it with refit='name of a metric' to "
+            "say which one to draw"
+        )
+    return metric
+
+
+def _score_name(metric: Any, negated: bool) -> str:
+    if not isinstance(metric, str):
+        return "Negative score" if negated else "Score"
+    is_loss = metric.startswith("neg_")
+    words = metric.removeprefix("neg_").replace("_", " ")
+    return words.capitalize() if is_loss == negated else f"Negative {words}"
+
+
+def _scan(search: Any, metric: Any) -> tuple[list[Any], NDArray[Any], float | None]:
+    """Values of K with the best other parameters, their scores, and the mean norm."""
+    results = getattr(search, "cv_results_", {"params": []})
+    params = results["params"]
+    names = sorted({n for p in params for n in p if n.endswith("priming_number")})
+    if len(names) != 1:
+        raise ValueError(
+            "estimator must have searched over one parameter whose name ends in "
+            "priming_number, as ExplicitSoftmaxClassifierCV(priming_numbers=[...]) or "
+            f"GridSearchCV do; {type(search).__name__} searched over {names or 'none'}"
+        )
+    (name,) = names
+    suffix = metric if getattr(search, "multimetric_", False) else "score"
+    first = results[f"rank_test_{suffix}"].argmin()
+    best = params[getattr(search, "best_index_", first)]
+    chosen = [i for i, p in enumerate(params) if name in p and _same(p, best, name)]
+    if len(chosen) < 2:
+        raise ValueError(
+            f"estimator has tried {len(chosen)} priming numbers with the best other "
+            "parameters: search over two or more to draw a curve"
+        )
+    mean_norm = _mean_norm(search, name)
+    numbers = [params[i][name] for i in chosen]
+    if mean_norm is None and "mean_norm" in numbers:
+        raise ValueError(
+            f"estimator has the candidate {name}='mean_norm', whose number only a "
+            "fitted classifier knows: fit the search with refit=True"
+        )
+    numbers = [mean_norm if number == "mean_norm" else number for number in numbers]
+    return numbers, results[f"mean_test_{suffix}"][chosen], mean_norm
+
+
+def _same(params: dict[str, Any], best: dict[str, Any], name: str) -> bool:
+    """Whether two candidates agree in all parameters except `name`."""
+    return params.keys() | {name} == best.keys() | {name} and all(
+        value is best[key] or np.array_equal(value, best[key])
+        for key, value in params.items()
+        if key != name
+    )
+
+
+def _mean_norm(search: Any, name: str) -> float | None:
+    """Mean norm of the rows that the chosen classifier counted, if there is one."""
+    classifier = getattr(search, "best_estimator_", search)
+    path = name.rpartition("__")[0]
+    if path and classifier is not search:
+        classifier = classifier.get_params()[path]
+    if not hasattr(classifier, "feature_count_"):
+        return None
+    total = float(classifier.class_count_.sum())
+    # Rows without any feature have a priming number of 1.
+    return float(classifier.feature_count_.sum()) / total or 1.0

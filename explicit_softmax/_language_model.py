@@ -1,117 +1,126 @@
-"""ExplicitLanguageModel: next-token probabilities written down from counts."""
+"""ExplicitLanguageModel: next-token probabilities from counts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import os
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, Self
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import ShuffleSplit
+from sklearn.utils import check_random_state
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from explicit_softmax._language_base import listed
-from explicit_softmax._language_scoring import LanguageModelScoring
+from explicit_softmax._refinement import Refinement, checked_refinement, refine_model
 from explicit_softmax._sklearn import (
+    CallbackSupportMixin,
+    DocumentationLinkMixin,
     FitReport,
     Interval,
     StrOptions,
     _fit_context,
     restored_on_error,
 )
-from explicit_softmax.calibration.sample import RetainedRows
-from explicit_softmax.text.language import window_limit
+from explicit_softmax.calibration.model import Choice, ExplicitModel, Settings
+from explicit_softmax.calibration.sample import RowSample
+from explicit_softmax.solution.counts import CooccurrenceCounts
+from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.solution.theorem import Calibration
+from explicit_softmax.text.language import (
+    WindowEncoder,
+    count_documents,
+    token_log_likelihood,
+)
+from explicit_softmax.text.model_file import complaint_about, read_arrays, write_arrays
+from explicit_softmax.text.tokens import TokenIds, document_list
+from explicit_softmax.training.problem import Refined
 
 
-class ExplicitLanguageModel(LanguageModelScoring):
-    """Feed-forward language model whose weights are written down from counts.
+class ExplicitLanguageModel(
+    CallbackSupportMixin, DocumentationLinkMixin, BaseEstimator
+):
+    """Feed-forward language model whose weights are computed from counts.
 
-    Each token is predicted from the `context_size` tokens before it, by softmax
-    regression on their one-hot vectors, added (Sum) or one after the other (Cat), with
-    the explicit solution of [1]_: logarithms of the counts of each pair of a context
-    token and a target. One pass over the tokens counts them. The inverse temperatures,
-    one for each position, which weigh the positions like a fixed attention, and the
-    smoothing strength minimise the exact leave-one-out log-loss of some windows. The
-    model of the paper is ``smoothing="noise", inverse_temperature=1.0``.
+    Each token is predicted from the `context_size` tokens before it by softmax
+    regression on their one-hot vectors, which are concatenated (Cat) or added (Sum).
+    The weights are the explicit solution of [1]_: logarithms of the counts of each pair
+    of a context token and a target, which take one pass over the tokens. The inverse
+    temperatures, one for each position, act as a fixed attention over positions; they
+    and the smoothing strength minimise the exact leave-one-out log-loss of a sample of
+    windows. The model of the paper is ``smoothing="noise", inverse_temperature=1.0``.
 
-    Counts are additive: `partial_fit` streams documents, and `merge` adds other models.
-    With ``warm_start=True`` the solution is the start of a log-loss refinement.
+    Counts are additive: `partial_fit` streams documents, and `merge` adds the counts of
+    other models. With ``warm_start=True``, `fit` hands the solution to a log-loss
+    refinement.
 
     Parameters
     ----------
     context_size : int, default=4
         K, the number of tokens in a window.
     aggregation : {"cat", "sum"}, default="cat"
-        Whether weights know the position of a token (Cat), or not (Sum).
+        Whether weights depend on the position of a token in the window ("cat") or not
+        ("sum").
     tokenizer : tokenizers.Tokenizer, default=None
-        Trained tokenizer for documents that are strings. By default byte-pair encoding
-        is learned from the documents of the first fit, which takes the extra ``lm``.
-        Not used for documents of token ids.
+        Trained tokenizer for documents that are strings. By default, byte-pair encoding
+        is learned from the documents of the first fit; this needs the extra ``lm``.
+        Ignored for documents of token ids.
     vocabulary_size : int or None, default=4098
-        Number of token ids V: those of tokens, then one for what is out of vocabulary
-        (V - 2), then one for padding (V - 1). For strings, what byte-pair encoding may
-        learn, V - 2 tokens at most; with a `tokenizer`, that decides. None is the
-        largest id of the first fit and three more, for documents of ids only.
+        Number of token ids V. The last id, V - 1, is padding, and the one before it,
+        V - 2, stands for all tokens out of vocabulary. For strings, byte-pair encoding
+        learns at most V - 2 tokens; a `tokenizer` has its own number. None, for
+        documents of ids only, is the largest id of the first fit plus three.
     smoothing : {"prior", "uniform", "noise"} or None, default="prior"
         As in `ExplicitSoftmaxClassifier`.
     smoothing_strength : "auto" or float, default="auto"
-        Strength of "prior" and "uniform"; "auto" has the least leave-one-out log-loss.
+        Strength of "prior" and "uniform" smoothing; "auto" minimises the leave-one-out
+        log-loss.
     inverse_temperature : "auto", float, or array-like of shape (n_blocks,), \
 default="auto"
-        beta of each position, the nearest first, or one for all; with Sum, one. "auto"
-        has the least leave-one-out log-loss on at most 2,048 windows, fewer where their
-        scores would be more than 2**24. They are drawn with a fixed seed and kept with
-        the model; after `partial_fit` they are those of the latest documents.
+        beta of each position, the nearest first, or one number for all; one for "sum".
+        "auto" minimises the leave-one-out log-loss of at most 2,048 windows, fewer if
+        they would have more than 2**24 scores. These are the windows whose hash, of
+        their document up to the target, is smallest: a sample that does not depend on
+        the order of documents or calls.
     warm_start : bool, default=False
-        Whether `fit` hands the solution to a log-loss refinement.
-    init : {"explicit", "random"}, default="explicit"
-        Where the refinement starts: at the explicit solution, or, as a cold start to
-        compare with, at small random weights.
-    solver : {"adagrad", "sgd"}, default="adagrad"
-        Mini-batch Adagrad or gradient descent on the weights of the tokens of a batch.
-    learning_rate_init : float, default=0.05
-        Step.
-    batch_size : int, default=1024
-        Windows of a mini-batch.
-    max_iter : int, default=10
-        Number of iterations of the refinement.
-    tokens_per_iter : int or None, default=200_000
-        Tokens of an iteration, after which callbacks and `documents_val` are heard; all
-        tokens if None. The default refines on two million tokens.
-    alpha : float, default=0.0
-        Strength of the penalty ``alpha / 2 * ||W - W_start||**2``.
-    n_iter_no_change : int, default=5
-        Iterations without gain on `documents_val` after which to stop.
-    shuffle : bool, default=True
-        Whether windows are visited in random order.
-    random_state : int, RandomState instance, or None, default=None
-        Order of the windows, and random weights. The explicit solution does not depend
-        on it.
+        Whether `fit` refines the explicit solution by minimising the log-loss.
+    refinement : Refinement, default=None
+        How to refine; ``Refinement()`` by default. Here ``batch_size="auto"`` is 1,024
+        windows, ``samples_per_iter="auto"`` is 100,000 tokens, and the solver must be
+        "adagrad" or "sgd". With ``early_stopping=True`` and no `documents_val`, a share
+        ``validation_fraction`` of the documents is set aside, and not counted.
 
     Attributes
     ----------
     vocabulary_size_ : int
         V. Classes, and columns of probabilities, are the ids 0 to V - 2.
     tokenizer_ : tokenizers.Tokenizer or None
-        What turns strings into ids; None for a model of ids.
+        Turns strings into ids; None for a model of ids.
     n_tokens_ : int
-        Tokens counted.
+        Number of tokens counted.
     n_oov_ : int
-        How many of them are out of vocabulary.
+        Number of these tokens that are out of vocabulary.
     inverse_temperature_ : ndarray of shape (n_blocks,)
-        beta.
+        beta of each position.
     smoothing_strength_ : float
-        Strength.
+        Smoothing strength.
     leave_one_out_log_loss_ : float
-        Log-loss of the windows that chose these, in nats per token; NaN if betas are
-        given.
+        Log-loss of the windows by which these numbers were chosen, in nats per token;
+        NaN if inverse temperatures were given.
     class_count_ : ndarray of shape (V - 1,)
         How often each token was counted.
     n_iter_ : int
-        Iterations of the refinement; 1, the pass that counts, without it.
+        Number of iterations of the refinement; 1 without refinement.
     loss_curve_ : list of float
         Mean log-loss of the windows of each iteration; only after a refinement.
     validation_scores_ : list of float or None
-        `score` on `documents_val` after each iteration; only after a refinement.
+        `score` of the validation documents after each iteration, None without such
+        documents; only after a refinement.
 
     See Also
     --------
@@ -120,8 +129,8 @@ default="auto"
 
     Notes
     -----
-    Likelihoods are those of tokens: perplexities of models with different vocabularies
-    do not compare, bits per byte do. Weights are float32.
+    Likelihoods are per token. Perplexities of models with different vocabularies cannot
+    be compared; bits per byte can. Weights are float32.
 
     References
     ----------
@@ -156,17 +165,17 @@ default="auto"
             "array-like",
         ],
         "warm_start": ["boolean"],
-        "init": [StrOptions({"explicit", "random"})],
-        "solver": [StrOptions({"adagrad", "sgd"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tokens_per_iter": [Interval(Integral, 1, None, closed="left"), None],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
+        "refinement": [Refinement, None],
     }
+
+    # Documents are the data of these methods, not metadata to be routed to them.
+    __metadata_request__fit = {"documents": UNUSED}
+    __metadata_request__partial_fit = {"documents": UNUSED}
+    __metadata_request__predict_proba = {"prefixes": UNUSED}
+    __metadata_request__score = {"documents": UNUSED}
+
+    _encoder: WindowEncoder
+    _model: ExplicitModel
 
     def __init__(
         self,
@@ -179,16 +188,7 @@ default="auto"
         smoothing_strength: float | str = "auto",
         inverse_temperature: float | ArrayLike | str = "auto",
         warm_start: bool = False,
-        init: str = "explicit",
-        solver: str = "adagrad",
-        learning_rate_init: float = 0.05,
-        batch_size: int = 1024,
-        max_iter: int = 10,
-        tokens_per_iter: int | None = 200_000,
-        alpha: float = 0.0,
-        n_iter_no_change: int = 5,
-        shuffle: bool = True,
-        random_state: Any = None,
+        refinement: Refinement | None = None,
     ) -> None:
         self.context_size = context_size
         self.aggregation = aggregation
@@ -198,16 +198,7 @@ default="auto"
         self.smoothing_strength = smoothing_strength
         self.inverse_temperature = inverse_temperature
         self.warm_start = warm_start
-        self.init = init
-        self.solver = solver
-        self.learning_rate_init = learning_rate_init
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.tokens_per_iter = tokens_per_iter
-        self.alpha = alpha
-        self.n_iter_no_change = n_iter_no_change
-        self.shuffle = shuffle
-        self.random_state = random_state
+        self.refinement = refinement
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -217,17 +208,18 @@ default="auto"
         *,
         documents_val: Iterable[Any] | None = None,
     ) -> Self:
-        """Count the windows of documents and write down the solution.
+        """Count the windows of documents and solve the model.
 
         Parameters
         ----------
         documents : iterable of str, or of sequences of int
-            Texts, or documents of token ids. Empty ones are passed over.
+            Texts, or documents of token ids. Empty ones are skipped.
         y : None
             Ignored.
         documents_val : iterable, default=None
-            Documents of the same kind, scored after each iteration of a refinement: the
-            weights that do best on them are kept.
+            Documents of the same kind that are scored after each iteration of a
+            refinement: the weights that score best are kept, and the refinement stops
+            when they no longer improve. Ignored without refinement.
 
         Returns
         -------
@@ -236,25 +228,38 @@ default="auto"
         Raises
         ------
         TypeError
-            If documents are neither strings nor sequences of ids, or both.
+            If documents are neither strings nor sequences of ids, or of both kinds.
         ValueError
-            If there is no token (an iterator may have been read to its end before), or
-            an id is out of range. A model that was fitted before stays as it was.
+            If there is no token, which includes an iterator that was read to its end
+            before, or if an id is out of range. A model that was fitted before stays as
+            it was.
         """
-        if self.init == "random" and not self.warm_start:
-            raise ValueError(
-                "init='random' is the start of a refinement: it needs warm_start=True"
-            )
-        documents = listed(documents)
-        # Their tokens are the targets too: monitors score only where there are some.
-        report = FitReport(
-            self, documents, documents, None, self.max_iter if self.warm_start else 0
-        )
+        documents = document_list(documents)
+        refinement = checked_refinement(self.refinement) if self.warm_start else None
+        # Callbacks get the documents as targets too: they score only if there are some.
+        max_iter = 0 if refinement is None else refinement.max_iter
+        report = FitReport(self, documents, documents, None, max_iter)
         with restored_on_error(self):
-            rows = self._start(documents)
-            self._solved()
-            if self.warm_start:
-                self._refine(rows, documents_val, report)
+            self._encoder = self._new_encoder(documents)
+            if refinement and refinement.early_stopping and documents_val is None:
+                documents, documents_val = _set_aside(documents, refinement)
+            rows = self._encoder.windows(documents)
+            self._model = count_documents(rows, self._settings(self._encoder))
+            _ = self._model.solution
+            if refinement is not None:
+                validation = None
+                if documents_val is not None:
+                    held_out = self._encoder.windows(document_list(documents_val))
+                    validation = (held_out, held_out.stream.targets, None)
+                self._model = refine_model(
+                    refinement,
+                    self._model,
+                    rows,
+                    rows.stream.targets,
+                    None,
+                    validation,
+                    report,
+                )
         report.end()
         return self
 
@@ -262,10 +267,13 @@ default="auto"
     def partial_fit(self, documents: Iterable[Any], y: Any = None) -> Self:
         """Count more documents.
 
+        Any sequence of calls gives the same model as one `fit` of all documents with
+        the same vocabulary. The solution is computed when it is first needed.
+
         Parameters
         ----------
         documents : iterable of str, or of sequences of int
-            As in `fit`. The first call settles the vocabulary: byte-pair encoding is
+            As in `fit`. The first call determines the vocabulary: byte-pair encoding is
             learned from its documents.
         y : None
             Ignored.
@@ -276,34 +284,42 @@ default="auto"
 
         Raises
         ------
-        ValueError
-            As in `fit`; also if the model was refined, or if `context_size` or
-            `aggregation` were changed since the first call.
+        TypeError, ValueError
+            As in `fit`; also if the model was refined, or if parameters were changed
+            since the first call.
         """
-        with restored_on_error(self):
-            if not hasattr(self, "_counts"):
-                self._start(listed(documents))
-                self._given_betas()  # raises now, not when it is first used
-                return self
-            self._check_counts_only("partial_fit")
-            self._check_counted_alike()
-            rows = self._windows(self._ids.encode(listed(documents)))
-            counts, retained = self._count(rows)
-            limit = window_limit(counts.n_classes, self._n_blocks)
-            self._replace_counts(
-                self._counts + counts, self._retained.followed_by(retained, limit)
-            )
+        documents = document_list(documents)
+        if not hasattr(self, "_model"):
+            encoder = self._new_encoder(documents)
+            rows = encoder.windows(documents)
+            model = count_documents(rows, self._settings(encoder))
+            self._encoder, self._model = encoder, model
+            return self
+        self._model.check_additive("partial_fit")
+        encoder = self._new_encoder(documents, self._encoder.ids)
+        settings = self._settings(encoder)
+        changed = (
+            "{name} was changed from {} to {}, and documents were counted with the "
+            "former: call fit to start again"
+        )
+        self._encoder.check_equal(encoder, changed)
+        self._model.check_settings(settings, changed)
+        batch = count_documents(encoder.windows(documents), settings)
+        self._model = self._model + batch
         return self
 
     def merge(self, *others: Self) -> Self:
         """Add the counts of other fitted models.
 
+        Merging models of parts of the documents, in any order, gives the model of all
+        of them.
+
         Parameters
         ----------
         *others : ExplicitLanguageModel
-            Models of the same vocabulary, windows, and smoothing. They are not changed.
-            Models of strings share a vocabulary if they were given the same
-            `tokenizer`.
+            Models with the same vocabulary, windows, and smoothing; they are not
+            changed. Models of strings have the same vocabulary if they were given the
+            same `tokenizer`.
 
         Returns
         -------
@@ -317,20 +333,537 @@ default="auto"
             If vocabularies or parameters differ, or if a model was refined.
         """
         check_is_fitted(self)
-        self._check_counts_only("merge")
-        counts, parts = self._counts, [self._retained]
+        model = self._model
         for other in others:
-            self._check_mergeable(other)
-            counts = counts + other._counts
-            parts.append(other._retained)
-        if others:
-            pooled = parts[0]
-            for part in parts[1:]:
-                total = len(pooled.y) + len(part.y)
-                pooled = pooled.followed_by(part, total)
-            limit = window_limit(counts.n_classes, self._n_blocks)
-            self._replace_counts(
-                counts,
-                RetainedRows.draw(pooled.X, pooled.y, pooled.weights, limit),
+            if not isinstance(other, type(self)):
+                raise TypeError(
+                    f"merge takes fitted {type(self).__name__} models, not "
+                    f"{type(other).__name__}"
+                )
+            check_is_fitted(other)
+            self._encoder.check_equal(
+                other._encoder,
+                "models with different {name} cannot be merged: {} and {}",
             )
+            model = model + other._model
+        self._model = model
         return self
+
+    def evaluate(self, documents: Iterable[Any]) -> dict[str, float]:
+        """Likelihood statistics of documents.
+
+        Parameters
+        ----------
+        documents : iterable of str, or of sequences of int
+            Documents as in `fit`.
+
+        Returns
+        -------
+        report : dict
+            With the keys ``n_tokens``; ``n_oov``, the number of tokens out of
+            vocabulary; ``n_new``, the number of tokens in the vocabulary that were
+            never counted; ``score``, the mean log-likelihood in nats per token;
+            ``perplexity``, ``exp(-score)``; and, for strings, ``n_bytes`` (UTF-8) and
+            ``bits_per_byte``. Every token except padding is scored. A token out of
+            vocabulary is scored as the one id that stands for all of them, so a
+            likelihood with many such tokens is too high.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in `fit`.
+        """
+        check_is_fitted(self)
+        documents = document_list(documents)
+        rows = self._encoder.windows(documents)
+        targets, oov = rows.stream.targets, self._encoder.ids.oov
+        parts = token_log_likelihood(self._decoder, rows, targets)
+        total = sum(float(part.sum()) for part in parts)
+        score = total / targets.size
+        never_counted = self._model.counts.class_count[targets] == 0
+        with np.errstate(over="ignore"):  # a likelihood may be too small
+            perplexity = float(np.exp(-score))
+        report = {
+            "n_tokens": targets.size,
+            "n_oov": int((targets == oov).sum()),
+            "n_new": int((never_counted & (targets != oov)).sum()),
+            "score": score,
+            "perplexity": perplexity,
+        }
+        if self._encoder.ids.tokenizer is not None:
+            report["n_bytes"] = sum(len(text.encode()) for text in documents)
+            report["bits_per_byte"] = -total / math.log(2) / report["n_bytes"]
+        return report
+
+    def score(self, documents: Iterable[Any], y: Any = None) -> float:
+        """Mean log-likelihood in nats per token; higher is better.
+
+        Parameters
+        ----------
+        documents : iterable of str, or of sequences of int
+            Documents as in `fit`.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+        """
+        return self.evaluate(documents)["score"]
+
+    def perplexity(self, documents: Iterable[Any]) -> float:
+        """Perplexity per token, ``exp(-score)``; lower is better.
+
+        Parameters
+        ----------
+        documents : iterable of str, or of sequences of int
+            Documents as in `fit`.
+
+        Returns
+        -------
+        perplexity : float
+        """
+        return self.evaluate(documents)["perplexity"]
+
+    def bits_per_byte(self, documents: Iterable[str]) -> float:
+        """Negative log-likelihood in bits per byte of UTF-8; lower is better.
+
+        Unlike perplexity, it compares models with different vocabularies.
+
+        Parameters
+        ----------
+        documents : iterable of str
+            Documents as in `fit`.
+
+        Returns
+        -------
+        bits : float
+
+        Raises
+        ------
+        ValueError
+            If the model was fitted on token ids, which have no bytes.
+        """
+        check_is_fitted(self)
+        if self._encoder.ids.tokenizer is None:
+            raise ValueError(
+                "bits_per_byte needs a model of strings, and this one was fitted on "
+                "token ids"
+            )
+        return self.evaluate(documents)["bits_per_byte"]
+
+    def log_proba(self, document: str | Sequence[int]) -> NDArray[np.float64]:
+        """Log-probability of each token of one document, given those before it.
+
+        Parameters
+        ----------
+        document : str or sequence of int
+            One document; may be empty.
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_tokens,)
+            In nats. The sum is the log-likelihood of the document; of a minimal pair of
+            sentences, the one with the higher sum is preferred.
+
+        Examples
+        --------
+        >>> from explicit_softmax import ExplicitLanguageModel
+        >>> model = ExplicitLanguageModel(context_size=1, vocabulary_size=4)
+        >>> model = model.fit([[0, 1, 0, 1, 0, 1]] * 50)
+        >>> bool(model.log_proba([0, 1, 0]).sum() > model.log_proba([0, 0, 1]).sum())
+        True
+        """
+        check_is_fitted(self)
+        if not self._encoder.ids.encode([document])[0].size:
+            return np.zeros(0)
+        rows = self._encoder.windows([document])
+        parts = token_log_likelihood(self._decoder, rows, rows.stream.targets)
+        return np.concatenate(list(parts))
+
+    def predict_proba(self, prefixes: Iterable[Any]) -> NDArray[np.float32]:
+        """Probabilities of the token that follows each prefix.
+
+        Parameters
+        ----------
+        prefixes : iterable of str, or of sequences of int
+            Beginnings of documents; an empty one asks for the first token.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_prefixes, vocabulary_size_ - 1)
+            Column i is the probability of id i; padding has no column.
+        """
+        check_is_fitted(self)
+        encoded = self._encoder.ids.encode(document_list(prefixes))
+        scores = self._decoder.scores(self._encoder.next_rows(encoded))
+        return np.asarray(softmax(scores, axis=1))
+
+    def generate(
+        self,
+        prompt: str | Sequence[int] = "",
+        n_tokens: int = 50,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        random_state: Any = None,
+    ) -> str | NDArray[np.int32]:
+        """Draw a continuation, token by token.
+
+        Parameters
+        ----------
+        prompt : str or sequence of int, default=""
+            Beginning of the document, which is continued; may be empty.
+        n_tokens : int, default=50
+            Number of tokens to draw.
+        temperature : float, default=1.0
+            Divides the scores; 0 takes the most probable token.
+        top_k : int, default=None
+            Draw from this many most probable tokens only; from all by default.
+        random_state : int, RandomState instance, or None, default=None
+            Source of randomness.
+
+        Returns
+        -------
+        continuation : str or ndarray of int
+            Without the prompt; a string if the model is of strings. Tokens out of
+            vocabulary are never drawn.
+
+        Raises
+        ------
+        ValueError
+            If a number is out of range.
+        """
+        check_is_fitted(self)
+        _check_at_least("n_tokens", n_tokens, 0)
+        if top_k is not None:
+            _check_at_least("top_k", top_k, 1)
+        if not (isinstance(temperature, Real) and 0 <= float(temperature) < math.inf):
+            raise ValueError(
+                "temperature must be a non-negative and finite number, not "
+                f"{temperature!r}"
+            )
+        rng = check_random_state(random_state)
+        ids, size = self._encoder.ids, self._encoder.context_size
+        history = np.zeros(0, dtype=np.int32)
+        if not (isinstance(prompt, str) and not prompt):
+            history = ids.encode([prompt])[0][-size:]
+        drawn = np.empty(n_tokens, dtype=np.int32)
+        for place in range(n_tokens):
+            rows = self._encoder.next_rows([history])
+            scores = self._decoder.scores(rows)[0].astype(np.float64)
+            scores[ids.oov] = -np.inf
+            drawn[place] = _draw(scores, float(temperature), top_k, rng)
+            history = np.append(history, drawn[place])[-size:]
+        return drawn if ids.tokenizer is None else ids.decode(drawn)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to a file, without pickle.
+
+        The file is an .npz archive of arrays and one JSON text, whatever its name. An
+        existing file is replaced only when the new one is complete.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to write.
+
+        See Also
+        --------
+        ExplicitLanguageModel.load : Reads the file.
+        """
+        check_is_fitted(self)
+        encoder, model = self._encoder, self._model
+        counts, sample, refined = model.counts, model.sample, model.refined
+        tokenizer, settings = encoder.ids.tokenizer, model.settings
+        header: dict[str, Any] = {
+            "params": {
+                name: _plain(value)
+                for name, value in self.get_params(deep=False).items()
+            },
+            "vocabulary_size": encoder.ids.size,
+            "tokenizer": None if tokenizer is None else tokenizer.to_str(),
+            "context_size": encoder.context_size,
+            "aggregation": encoder.aggregation,
+            "solved_with": {
+                name: _plain(getattr(settings, name))
+                for name in ("smoothing", "smoothing_strength", "inverse_temperature")
+            },
+            "n_nonzero": counts.n_nonzero,
+            "threshold": int(sample.threshold),
+            "choice": None,
+            "refined": None,
+        }
+        arrays = {
+            "counts": counts.cooccurrence,
+            "class_count": counts.class_count,
+            "sample": sample.X,
+            "sample_targets": sample.y,
+            "sample_weights": sample.weights,
+            "sample_keys": sample.keys,
+        }
+        choice = model.choice
+        if "solution" in vars(model):  # computed already
+            choice = model.solution.choice
+        if choice is not None:
+            # Choosing again would take longer than reading all the rest.
+            header["choice"] = {
+                "beta": choice.calibration.beta.tolist(),
+                "smoothing_strength": choice.smoothing_strength,
+                "log_loss": choice.log_loss,
+            }
+        if refined is not None:
+            arrays["refined_weights"] = refined.decoders[0].weights
+            arrays["refined_intercept"] = refined.decoders[0].intercept
+            header["refined"] = {
+                "loss_curve": refined.loss_curve,
+                "validation_scores": refined.validation_scores,
+                "n_iter": refined.n_iter,
+            }
+        write_arrays(path, header, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a model that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to read. Nothing in it is executed.
+
+        Returns
+        -------
+        model : ExplicitLanguageModel
+            With the same parameters, counts, and probabilities. A `random_state` that
+            is no integer becomes None.
+
+        Raises
+        ------
+        ValueError
+            If the file is truncated or damaged, or holds no such model.
+        """
+        header, arrays = read_arrays(path)
+        with complaint_about(path):
+            return cls._from_record(header, arrays)
+
+    @classmethod
+    def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Self:
+        params, size = header["params"], header["vocabulary_size"]
+        ids = TokenIds(size)
+        if header["tokenizer"] is not None:
+            ids = TokenIds.from_text(header["tokenizer"])
+        if params["tokenizer"] is not None:
+            same = params["tokenizer"] == header["tokenizer"]
+            given = ids if same else TokenIds.from_text(params["tokenizer"])
+            params["tokenizer"] = given.tokenizer
+        if params["refinement"] is not None:
+            params["refinement"] = Refinement(**params["refinement"])
+        estimator = cls(**params)
+        encoder = WindowEncoder(ids, header["context_size"], header["aggregation"])
+        settings = _settings(encoder, **header["solved_with"])
+        shape = (encoder.n_blocks * size, size - 1)
+        counts = CooccurrenceCounts(
+            arrays["counts"], arrays["class_count"], header["n_nonzero"]
+        )
+        sample = RowSample(
+            arrays["sample"],
+            arrays["sample_targets"],
+            arrays["sample_weights"],
+            arrays["sample_keys"],
+            np.uint64(header["threshold"]),
+            settings.sample_limit(*shape),
+        )
+        n_sampled = sample.X.shape[0]
+        agree = [
+            ids.size == size,
+            counts.cooccurrence.shape == shape,
+            counts.class_count.shape == shape[1:],
+            sample.X.shape[1] == shape[0],
+            sample.y.shape == sample.weights.shape == sample.keys.shape == (n_sampled,),
+            0 <= sample.y.min(initial=0) <= sample.y.max(initial=0) < size - 1,
+        ]
+        choice = refined = None
+        if header["choice"] is not None:
+            beta = np.array(header["choice"].pop("beta"), dtype=float)
+            calibration = Calibration(beta, settings.priming_number)
+            choice = Choice(calibration, **header["choice"])
+            agree.append(beta.shape == (encoder.n_blocks,))
+        if header["refined"] is not None:
+            weights, intercept = arrays["refined_weights"], arrays["refined_intercept"]
+            agree.append(weights.shape == shape and intercept.shape == shape[1:])
+            decoder = Decoder.from_dense(weights, intercept)
+            refined = Refined((decoder,), **header["refined"])
+        if not all(agree):
+            raise ValueError("its parts do not fit together")
+        estimator._encoder = encoder
+        estimator._model = ExplicitModel(
+            counts, sample, settings, np.float32, choice=choice, refined=refined
+        )
+        return estimator
+
+    @property
+    def vocabulary_size_(self) -> int:
+        self._require("vocabulary_size_")
+        return self._encoder.ids.size
+
+    @property
+    def tokenizer_(self) -> Any:
+        self._require("tokenizer_")
+        return self._encoder.ids.tokenizer
+
+    @property
+    def class_count_(self) -> NDArray[np.float64]:
+        self._require("class_count_")
+        return self._model.counts.class_count
+
+    @property
+    def n_tokens_(self) -> int:
+        self._require("n_tokens_")
+        return int(self.class_count_.sum())
+
+    @property
+    def n_oov_(self) -> int:
+        self._require("n_oov_")
+        return int(self.class_count_[self._encoder.ids.oov])
+
+    @property
+    def inverse_temperature_(self) -> NDArray[np.float64]:
+        self._require("inverse_temperature_")
+        return self._model.solution.choice.calibration.beta
+
+    @property
+    def smoothing_strength_(self) -> float:
+        self._require("smoothing_strength_")
+        return self._model.solution.choice.smoothing_strength
+
+    @property
+    def leave_one_out_log_loss_(self) -> float:
+        self._require("leave_one_out_log_loss_")
+        return self._model.solution.choice.log_loss
+
+    @property
+    def n_iter_(self) -> int:
+        self._require("n_iter_")
+        return 1 if self._model.refined is None else self._model.refined.n_iter
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        return self._refined("loss_curve_").loss_curve
+
+    @property
+    def validation_scores_(self) -> list[float] | None:
+        return self._refined("validation_scores_").validation_scores
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_model")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.target_tags.required = False
+        return tags
+
+    def _require(self, attribute: str) -> None:
+        """AttributeError before fit, not NotFittedError: hasattr is to be false."""
+        if not hasattr(self, "_model"):
+            raise AttributeError(
+                f"this {type(self).__name__} is not fitted yet and has no {attribute}"
+            )
+
+    def _refined(self, attribute: str) -> Refined:
+        self._require(attribute)
+        if self._model.refined is None:
+            raise AttributeError(
+                f"this {type(self).__name__} was not refined and has no {attribute}"
+            )
+        return self._model.refined
+
+    @property
+    def _decoder(self) -> Decoder:
+        return self._model.decoders[0]
+
+    def _new_encoder(
+        self, documents: list[Any], ids: TokenIds | None = None
+    ) -> WindowEncoder:
+        if ids is None:
+            size = None if self.vocabulary_size is None else int(self.vocabulary_size)
+            ids = TokenIds.for_documents(documents, self.tokenizer, size)
+        aggregation: Any = self.aggregation
+        return WindowEncoder(ids, int(self.context_size), aggregation)
+
+    def _settings(self, encoder: WindowEncoder) -> Settings:
+        return _settings(
+            encoder, self.smoothing, self.smoothing_strength, self.inverse_temperature
+        )
+
+
+def _settings(
+    encoder: WindowEncoder,
+    smoothing: Any,
+    smoothing_strength: Any,
+    inverse_temperature: Any,
+) -> Settings:
+    norm = float(encoder.context_size)
+    return Settings(
+        priming_number=norm,
+        inverse_temperature=inverse_temperature,
+        smoothing=smoothing,
+        smoothing_strength=smoothing_strength,
+        norm_exponent=0.0,
+        translation="column",
+        n_blocks=encoder.n_blocks,
+        row_norm=norm,
+    )
+
+
+def _set_aside(
+    documents: list[Any], refinement: Refinement
+) -> tuple[list[Any], list[Any]]:
+    """Documents to count and refine on, and a share of them to stop by."""
+    if len(documents) < 2:
+        raise ValueError(
+            "early_stopping=True sets documents aside and needs at least two: give "
+            "documents_val, or split the document"
+        )
+    splitter = ShuffleSplit(
+        n_splits=1,
+        test_size=refinement.validation_fraction,
+        random_state=refinement.random_state,
+    )
+    train, held_out = next(splitter.split(documents))
+    return [documents[i] for i in np.sort(train)], [documents[i] for i in held_out]
+
+
+def _draw(
+    scores: NDArray[np.float64], temperature: float, top_k: int | None, rng: Any
+) -> int:
+    if temperature == 0:
+        return int(scores.argmax())
+    if top_k is not None:
+        # The first of equal ones is kept, as by argmax.
+        scores[np.argsort(-scores, kind="stable")[top_k:]] = -np.inf
+    # Differences first: the highest stays zero whatever the temperature.
+    with np.errstate(over="ignore"):
+        scores = (scores - scores.max()) / temperature
+    return int(rng.choice(scores.size, p=softmax(scores)))
+
+
+def _check_at_least(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(
+            f"{name} must be an integer of at least {least}, not {value!r}"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as JSON has it."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Refinement):
+        return {name: _plain(v) for name, v in value.get_params(deep=False).items()}
+    if isinstance(value, np.random.RandomState):
+        return None
+    if hasattr(value, "to_str"):  # a tokenizer
+        return value.to_str()
+    return np.asarray(value).tolist()

@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
-from typing import Any, NoReturn, Self
+import warnings
+from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
 
-from explicit_softmax._base import SHARED_CONSTRAINTS
-from explicit_softmax._hidden_targets import hidden_codes
-from explicit_softmax._network_fit import (
-    check_features,
-    check_parameters,
-    forget_optional_attributes,
-    solve_network,
-    train_network,
+from explicit_softmax._base import (
+    CONSTRAINTS,
+    ExplicitSoftmaxBase,
+    FromModel,
+    checked_scores,
 )
-from explicit_softmax._predictions import ScoringClassifier
-from explicit_softmax._refinement import split_validation
+from explicit_softmax._refinement import (
+    Refinement,
+    checked_refinement,
+    refine_model,
+    split_validation,
+)
 from explicit_softmax._sklearn import (
     FitReport,
     Interval,
-    StrOptions,
     _fit_context,
     restored_on_error,
+    single_thread,
 )
-from explicit_softmax.calibration.layers import network_scores, softmax_in_place
+from explicit_softmax.calibration.layers import ExplicitNetwork, solve_layers
+from explicit_softmax.calibration.model import given_temperatures
 from explicit_softmax.solution.counts import raise_bad_value
-from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.solution.loss import softmax_in_place
+
+# Rows of a class that centres of clusters are drawn from; more for very many clusters.
+_CLUSTERED_ROWS = 4000
+_ROWS_PER_CLUSTER = 10
 
 
-class ExplicitSoftmaxNetworkClassifier(ScoringClassifier):
+class ExplicitSoftmaxNetworkClassifier(ExplicitSoftmaxBase):
     """Layers of softmax, each written down from co-occurrence counts.
 
     The first layer is the explicit solution of `ExplicitSoftmaxClassifier`. Its softmax
@@ -62,57 +72,28 @@ class ExplicitSoftmaxNetworkClassifier(ScoringClassifier):
     inverse_temperature : "auto", float, or array-like of shape (n_layers,), \
 default="auto"
         beta, what the evidence of the inputs is multiplied by, for all layers or each.
-        "auto" minimises the exact leave-one-out log-loss of each layer on at most 4,096
-        rows, fewer where they would hold more than 8 MiB (their scores: 16 MiB), always
-        the same ones.
+        "auto" minimises the exact leave-one-out log-loss of each layer over at most
+        4,096 rows, fewer if these would store more than 2**20 features or 2**21 scores.
     smoothing : {"prior", "uniform", "noise"} or None, default="prior"
         As in `ExplicitSoftmaxClassifier`; "noise" is for the first layer, and later
         ones then have "prior".
-    smoothing_strength : float, default=0.1
-        Strength of "prior" and "uniform" in units of the mean non-zero feature, and, in
-        later layers, of the mean input weighted by itself.
+    smoothing_strength : "auto" or float, default="auto"
+        Strength of "prior" and "uniform" in units of the mean non-zero feature and, in
+        later layers, of the mean input weighted by itself. "auto" is chosen for each
+        layer by its leave-one-out log-loss.
     norm_exponent : float, default=0.5
         Rows are divided by ``norm ** norm_exponent`` before they are counted and
         scored: 0 is the paper. Inputs of later layers have norm 1.
     warm_start : bool, default=False
         Whether `fit` trains all layers jointly, from the explicit solution. Elsewhere
         in scikit-learn the name means to start from the previous call to `fit`; here
-        nothing is taken over from earlier calls.
-    init : {"explicit", "random"}, default="explicit"
-        Where joint training starts: from the explicit solution, or from normal weights
-        that give the scores of each layer about unit variance, the cold start that the
-        paper compares with. The latter needs ``warm_start=True``; its hidden layers are
-        as wide as those of the explicit solution, and free to predict anything.
-    solver : {"adagrad", "lbfgs"}, default="adagrad"
-        Joint training: mini-batch Adagrad, whose result after each epoch is the mean of
-        the weights over it, or L-BFGS on all rows.
-    learning_rate_init : float, default=0.01
-        Step of Adagrad, for each layer in units of one over the root mean square of its
-        inputs (centred features where dense, non-zero ones where sparse). Hidden layers
-        of softmax need smaller steps than a single layer.
-    batch_size : int, default=256
-        Rows of a mini-batch.
-    max_iter : int, default=20
-        Largest number of epochs, or of iterations of L-BFGS.
-    alpha : float, default=0.0
-        Strength of the L2 penalty ``alpha / 2 * ||W - W_start||**2`` on the mean
-        log-loss, over the weights of all layers: it shrinks towards the start.
-    tol : float, default=1e-4
-        Training stops when the loss has not improved by `tol` nats for
-        `n_iter_no_change` epochs; for L-BFGS, when no entry of the gradient exceeds it.
-    early_stopping : bool, default=False
-        Whether to set rows aside, from the explicit solution also, stop when their
-        log-loss no longer improves, and keep the weights that did best on them. Of no
-        effect without `warm_start`.
-    validation_fraction : float, default=0.1
-        Share of the rows set aside by `early_stopping`.
-    n_iter_no_change : int, default=5
-        Epochs or iterations without improvement before training stops.
-    shuffle : bool, default=True
-        Whether each epoch has an order of its own.
+        nothing is carried over from earlier calls.
+    refinement : Refinement, default=None
+        Solver, steps, and stopping rules of the joint training; ``Refinement()`` by
+        default. Without effect if `warm_start` is False.
     random_state : int, RandomState instance, or None, default=None
-        Clusters, random starts, order of rows, and choice of the validation rows. With
-        ``hidden_targets="classes"`` the explicit solution does not depend on it.
+        Clusters of the rows. With ``hidden_targets="classes"`` nothing is random in the
+        explicit solution.
 
     Attributes
     ----------
@@ -127,10 +108,12 @@ default="auto"
         The class label within which each output of a hidden layer stands for a cluster;
         `classes_` where hidden layers predict the classes.
     inverse_temperature_ : ndarray of shape (n_layers,)
-        beta of each layer of the explicit solution; not with ``init="random"``.
+        Inverse temperature of each layer of the explicit solution.
+    smoothing_strength_ : ndarray of shape (n_layers,)
+        Strength of the smoothing of each layer.
     priming_number_ : float
-        K of the first layer, the mean norm of its rows; that of later layers is 1. Not
-        with ``init="random"``.
+        Priming number K of the first layer, the mean norm of its rows; that of later
+        layers is 1.
     loss_curve_ : list of float
         Objective in nats by epoch or iteration; only after joint training.
     n_iter_ : int
@@ -181,31 +164,16 @@ default="auto"
 
     _parameter_constraints: dict[str, list[Any]] = {
         **{
-            name: SHARED_CONSTRAINTS[name]
-            for name in (
-                "inverse_temperature",
-                "smoothing",
-                "warm_start",
-                "learning_rate_init",
-                "batch_size",
-                "max_iter",
-                "alpha",
-                "tol",
-                "early_stopping",
-                "validation_fraction",
-                "n_iter_no_change",
-                "shuffle",
-                "random_state",
-            )
+            name: constraint
+            for name, constraint in CONSTRAINTS.items()
+            if name not in ("translation", "n_blocks")
         },
         "n_layers": [Interval(Integral, 1, None, closed="left")],
-        "smoothing_strength": [Interval(Real, 0, None, closed="neither")],
-        "norm_exponent": [Interval(Real, 0, None, closed="left")],
-        "init": [StrOptions({"explicit", "random"})],
-        "solver": [StrOptions({"adagrad", "lbfgs"})],
+        "hidden_targets": "no_validation",  # type: ignore[dict-item]
+        "random_state": ["random_state"],
     }
 
-    _decoders: tuple[Decoder, ...]
+    _model: ExplicitNetwork
 
     def __init__(
         self,
@@ -214,20 +182,10 @@ default="auto"
         hidden_targets: Any = "classes",
         inverse_temperature: float | ArrayLike | str = "auto",
         smoothing: str | None = "prior",
-        smoothing_strength: float = 0.1,
+        smoothing_strength: float | str = "auto",
         norm_exponent: float = 0.5,
         warm_start: bool = False,
-        init: str = "explicit",
-        solver: str = "adagrad",
-        learning_rate_init: float = 0.01,
-        batch_size: int = 256,
-        max_iter: int = 20,
-        alpha: float = 0.0,
-        tol: float = 1e-4,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 5,
-        shuffle: bool = True,
+        refinement: Refinement | None = None,
         random_state: Any = None,
     ) -> None:
         self.n_layers = n_layers
@@ -237,17 +195,7 @@ default="auto"
         self.smoothing_strength = smoothing_strength
         self.norm_exponent = norm_exponent
         self.warm_start = warm_start
-        self.init = init
-        self.solver = solver
-        self.learning_rate_init = learning_rate_init
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.alpha = alpha
-        self.tol = tol
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.shuffle = shuffle
+        self.refinement = refinement
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -262,9 +210,8 @@ default="auto"
             Class labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights. With ``hidden_targets="classes"`` and without joint
-            training an integer weight equals so many copies of the row, as far as all
-            rows take part in the choice of temperatures. Clusterers other than the
-            built-in one do not see weights.
+            training an integer weight equals so many copies of the row. Clusterers
+            other than the built-in one do not see weights.
 
         Returns
         -------
@@ -273,26 +220,52 @@ default="auto"
         Raises
         ------
         ValueError
-            If a feature is negative or not finite, if all weights are zero, or if
-            ``init="random"`` without ``warm_start=True``. An estimator that was fitted
-            before stays as it was.
+            If a feature is negative or not finite, or if all weights are zero. An
+            estimator that was fitted before stays as it was.
         """
-        iterations = self.max_iter if self.warm_start else 0
-        report = FitReport(self, X, y, sample_weight, iterations)
+        _check_hidden_targets(self.hidden_targets)
+        betas = given_temperatures(self.inverse_temperature, self.n_layers, "layers")
+        refinement = checked_refinement(self.refinement)
+        report = FitReport(
+            self, X, y, sample_weight, refinement.max_iter if self.warm_start else 0
+        )
         with restored_on_error(self):
-            self._fit(X, y, sample_weight, report)
+            rows, labels, weights = self._check_training_data(
+                X, y, sample_weight, reset=True
+            )
+            _check_countable(rows)
+            self.classes_, codes = np.unique(labels, return_inverse=True)
+            train, validation = (rows, codes, weights), None
+            if self.warm_start:
+                train, validation = split_validation(refinement, *train)
+            rows, codes, weights = _of_positive_weight(*train)
+            n_classes, n_hidden_layers = len(self.classes_), self.n_layers - 1
+            hidden, hidden_owner = codes, np.arange(n_classes)
+            if n_hidden_layers:
+                rng = check_random_state(self.random_state)
+                hidden, hidden_owner = _hidden_codes(
+                    self.hidden_targets, rows, codes, n_classes, weights, rng
+                )
+            self.hidden_classes_ = self.classes_[hidden_owner]
+            strength = self.smoothing_strength
+            smoothing: Any = self.smoothing
+            model = solve_layers(
+                rows,
+                [hidden] * n_hidden_layers + [codes],
+                [len(hidden_owner)] * n_hidden_layers + [n_classes],
+                sample_weight=weights,
+                betas=None if betas is None else betas.tolist(),
+                smoothing=smoothing,
+                strength=None if isinstance(strength, str) else float(strength),
+                norm_exponent=self.norm_exponent,
+            )
+            if self.warm_start:
+                model = refine_model(
+                    refinement, model, rows, codes, weights, validation, report
+                )
+            self._model = model
         report.end()
         return self
-
-    @property
-    def partial_fit(self) -> NoReturn:
-        """Not there: accessing it says why."""
-        # An AttributeError, so that hasattr answers no.
-        raise AttributeError(
-            f"{type(self).__name__} has no partial_fit: its later layers are solved on "
-            "the outputs of earlier ones, which change with every batch. Call fit with "
-            "all rows, or stream into ExplicitSoftmaxClassifier."
-        )
 
     def hidden_outputs(self, X: Any) -> NDArray[Any]:
         """Outputs of the last hidden layer.
@@ -313,77 +286,171 @@ default="auto"
         ValueError
             If there is one layer only.
         """
-        rows = self._check_rows(X)
-        if len(self._decoders) == 1:
+        rows = self._check_features(X)
+        decoders = self._decoders(rows.dtype)
+        if len(decoders) == 1:
             raise ValueError("hidden_outputs needs n_layers=2 or more")
-        with np.errstate(invalid="ignore", over="ignore"):
-            outputs = softmax_in_place(network_scores(self._typed(rows)[:-1], rows))
-        if not np.isfinite(outputs).all():
-            raise_bad_value(rows, 0)
-        return outputs
+        return softmax_in_place(checked_scores(decoders[:-1], rows))
 
-    @property
-    def coefs_(self) -> list[NDArray[Any]]:
-        self._require("coefs_")
-        return [decoder.dense_weights() for decoder in self._decoders]
-
-    @property
-    def intercepts_(self) -> list[NDArray[Any]]:
-        self._require("intercepts_")
-        return [decoder.intercept for decoder in self._decoders]
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_decoders")
-
-    def _require(self, name: str) -> None:
-        # An AttributeError, so that hasattr works on an unfitted estimator.
-        if not hasattr(self, "_decoders"):
-            raise AttributeError(
-                f"{type(self).__name__} has no {name} before it is fitted"
-            )
-
-    def _raw_scores(self, rows: Any) -> NDArray[Any]:
-        return network_scores(self._typed(rows), rows)
-
-    def _typed(self, rows: Any) -> tuple[Decoder, ...]:
-        """Decoders in the type of the rows."""
-        return tuple(decoder.astype(rows.dtype) for decoder in self._decoders)
-
-    def _fit(self, X: Any, y: Any, sample_weight: Any, report: FitReport) -> None:
-        betas = check_parameters(self)
-        rows, labels, weights = self._check_rows_and_labels(
-            X, y, sample_weight, reset=True
+    coefs_ = FromModel(
+        lambda model: [decoder.dense_weights() for decoder in model.decoders]
+    )
+    intercepts_ = FromModel(
+        lambda model: [decoder.intercept for decoder in model.decoders]
+    )
+    inverse_temperature_ = FromModel(
+        lambda model: np.array(
+            [layer.solution.choice.calibration.beta[0] for layer in model.layers]
         )
-        check_classification_targets(labels)
-        check_features(rows)
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        n_classes = len(self.classes_)
-        validation = None
-        if self.warm_start and self.early_stopping:
-            (rows, codes, weights), validation = split_validation(
-                self, rows, codes, weights
-            )
-        if weights is not None and not weights.all():
-            positive = np.flatnonzero(weights)
-            rows, codes, weights = rows[positive], codes[positive], weights[positive]
-        rng = check_random_state(self.random_state)
-        depth = self.n_layers - 1
-        hidden, owners = codes, np.arange(n_classes)
-        if depth:
-            hidden, owners = hidden_codes(
-                self.hidden_targets, rows, codes, n_classes, weights, rng
-            )
-        self.hidden_classes_ = self.classes_[owners]
-        sizes = [len(owners)] * depth + [n_classes]
-        forget_optional_attributes(self)
-        self.n_iter_ = 1
-        if self.init == "explicit":
-            targets = [hidden] * depth + [codes]
-            layers = solve_network(self, rows, targets, sizes, weights, betas)
-            self._decoders = tuple(layer.decoder for layer in layers)
-            self.inverse_temperature_ = np.array(
-                [layer.calibration.beta[0] for layer in layers]
-            )
-            self.priming_number_ = layers[0].priming_number
-        if self.warm_start:
-            train_network(self, rows, codes, weights, validation, sizes, rng, report)
+    )
+    smoothing_strength_ = FromModel(
+        lambda model: np.array(
+            [layer.solution.choice.smoothing_strength for layer in model.layers]
+        )
+    )
+    priming_number_ = FromModel(
+        lambda model: model.layers[0].solution.choice.calibration.priming_number
+    )
+    n_iter_ = FromModel(
+        lambda model: 1 if model.refined is None else model.refined.n_iter
+    )
+    loss_curve_ = FromModel(lambda model: model.refined.loss_curve, only_refined=True)
+    validation_scores_ = FromModel(
+        lambda model: model.refined.validation_scores, only_refined=True
+    )
+
+
+def _check_countable(rows: Any) -> None:
+    """ValueError that names the first row with a feature that cannot be counted.
+
+    Clusterers see the features before they are counted, and their message would not.
+    """
+    values = rows.data if sp.issparse(rows) else rows
+    if not (values.min(initial=0.0) >= 0 and np.isfinite(values.max(initial=0.0))):
+        raise_bad_value(rows, 0)
+
+
+def _of_positive_weight(rows: Any, codes: Any, weights: Any) -> tuple[Any, Any, Any]:
+    if weights is None or weights.all():
+        return rows, codes, weights
+    positive = np.flatnonzero(weights)
+    return rows[positive], codes[positive], weights[positive]
+
+
+def _check_hidden_targets(hidden_targets: Any) -> None:
+    """ValueError unless "classes", a positive integer, or an object to cluster with."""
+    if isinstance(hidden_targets, str):
+        valid = hidden_targets == "classes"
+    elif isinstance(hidden_targets, bool):
+        valid = False
+    elif isinstance(hidden_targets, Integral):
+        valid = int(hidden_targets) >= 1
+    else:
+        is_class = isinstance(hidden_targets, type)
+        valid = hasattr(hidden_targets, "fit_predict") and not is_class
+    if valid:
+        return
+    raise ValueError(
+        "hidden_targets must be 'classes', a positive integer (clusters in each "
+        "class), or a clusterer (an object with fit_predict), not "
+        f"{hidden_targets!r}"
+    )
+
+
+def _hidden_codes(
+    hidden_targets: Any,
+    rows: Any,
+    codes: NDArray[np.intp],
+    n_classes: int,
+    sample_weight: NDArray[np.float64] | None,
+    rng: Any,
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Target of each row, and the class of each target.
+
+    Parameters
+    ----------
+    hidden_targets : "classes", int, or clusterer
+        As in `ExplicitSoftmaxNetworkClassifier`.
+    rows : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
+        Finite features of positive weight.
+    codes : ndarray of int, shape (n_rows,)
+        Class of each row.
+    n_classes : int
+        Number of classes.
+    sample_weight : ndarray of shape (n_rows,) or None
+        Positive weights.
+    rng : numpy.random.RandomState
+        Draws the rows that are clustered, and seeds their clustering.
+
+    Returns
+    -------
+    targets : ndarray of int, shape (n_rows,)
+        Targets are in the order of their classes; each has a row, but for "classes".
+    owners : ndarray of int, shape (n_targets,)
+        Class of each target.
+    """
+    # One cluster is the class, and needs no look at the rows.
+    one = isinstance(hidden_targets, Integral) and hidden_targets == 1
+    if one or isinstance(hidden_targets, str):
+        return codes, np.arange(n_classes)
+    targets = np.empty(len(codes), dtype=np.intp)
+    owners: list[int] = []
+    for label in range(n_classes):
+        members = np.flatnonzero(codes == label)
+        if not members.size:
+            continue
+        weight = None if sample_weight is None else sample_weight[members]
+        part = _int32_indices(rows[members])
+        if isinstance(hidden_targets, Integral):
+            found = _clusters(part, int(hidden_targets), weight, rng)
+        else:
+            found = np.asarray(clone(hidden_targets).fit_predict(part))
+            if found.shape != (members.size,):
+                raise ValueError(
+                    f"hidden_targets: fit_predict of {hidden_targets!r} must give one "
+                    f"label for each of {members.size} rows, and gave an array of "
+                    f"shape {found.shape}"
+                )
+        # Clusters without rows leave no gaps.
+        present, places = np.unique(found, return_inverse=True)
+        targets[members] = len(owners) + places
+        owners.extend([label] * len(present))
+    return targets, np.array(owners, dtype=np.intp)
+
+
+def _clusters(
+    rows: Any, n_clusters: int, weight: NDArray[np.float64] | None, rng: Any
+) -> NDArray[np.intp]:
+    """Clusters of the rows of one class, their centres found on some of them."""
+    # Square roots of counts have about the same variance, whatever their means.
+    rows = np.sqrt(rows)
+    limit = max(_CLUSTERED_ROWS, _ROWS_PER_CLUSTER * n_clusters)
+    sample, sample_weight = rows, weight
+    if rows.shape[0] > limit:
+        drawn = np.sort(rng.permutation(rows.shape[0])[:limit])
+        sample = rows[drawn]
+        sample_weight = None if weight is None else weight[drawn]
+    means = MiniBatchKMeans(
+        n_clusters=min(n_clusters, sample.shape[0]),
+        # Rows drawn at random are centres as good as those of k-means++, in a fraction
+        # of its time.
+        init="random",
+        n_init=1,
+        batch_size=256,
+        max_no_improvement=30,
+        random_state=rng.randint(np.iinfo(np.int32).max),
+    )
+    # Threads would wait for each other at every small batch, and for other processes.
+    with warnings.catch_warnings(), single_thread():
+        # Equal rows make fewer clusters, which is as it should be.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        means.fit(sample, sample_weight=sample_weight)
+    return np.asarray(means.predict(rows))
+
+
+def _int32_indices(rows: Any) -> Any:
+    """Sparse rows in the only type of index that scikit-learn's clusterers take."""
+    if not sp.issparse(rows) or rows.indices.dtype == np.int32:
+        return rows
+    indices, indptr = rows.indices.astype(np.int32), rows.indptr.astype(np.int32)
+    return type(rows)((rows.data, indices, indptr), shape=rows.shape)

@@ -1,4 +1,4 @@
-"""PositiveFeatures: non-negative features, invertibly, from any finite ones."""
+"""PositiveFeatures: non-negative features from any finite ones, invertibly."""
 
 from __future__ import annotations
 
@@ -11,14 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from explicit_softmax._doc_link import DocumentationLinkMixin
-from explicit_softmax._positive import (
-    feature_limits,
-    quantile_knots,
-    signed_parts,
-    soft_bins,
-)
 from explicit_softmax._sklearn import (
+    DocumentationLinkMixin,
     Interval,
     StrOptions,
     _fit_context,
@@ -27,80 +21,70 @@ from explicit_softmax._sklearn import (
 from explicit_softmax.solution.counts import raise_bad_value
 
 _DTYPES = [np.float64, np.float32]
+# Quantiles with a smaller relative difference differ by rounding only.
+_ROUNDING = 16 * np.finfo(np.float64).eps
 
 
 class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
-    """Makes features non-negative, as the explicit solution needs them, invertibly.
+    """Map features to non-negative ones, invertibly.
 
-    The theorem takes logarithms of sums of features, so that it has no meaning for
-    negative ones. Each method here writes a feature as one or more non-negative ones,
-    from which it can be computed again.
+    The explicit solution takes logarithms of sums of features and is undefined for
+    negative ones. Both methods replace each feature by several non-negative ones.
 
     Parameters
     ----------
-    method : {"bins", "split", "shift"}, default="bins"
-        What becomes of a feature x:
+    method : {"bins", "split"}, default="bins"
+        How a feature x is replaced:
 
-        - "bins": `n_bins` soft bins. Quantiles of the fitted feature are the knots; a
-          value at a knot has weight 1 in the bin of that knot, and one between two
-          knots is shared by their bins linearly. The bins of a feature sum to one, so
-          that every row has the norm n_features, as the theorem wants. Values beyond
-          the outermost knots count as those.
-        - "split": [x+, x-] with x+ = max(x, 0) and x- = max(-x, 0). Zeros stay zeros,
-          and sparse rows stay sparse.
-        - "shift": x - min, with the smallest fitted value. Smaller ones become 0.
+        - "bins": by `n_bins` soft bins with quantiles of the fitted feature as knots.
+          A value at a knot has weight 1 in its bin; a value between two knots is shared
+          linearly. The bins of a feature sum to one, so every row has the same norm, as
+          the theorem assumes. Values beyond the outermost knots are clipped to them.
+        - "split": by max(x, 0) and max(-x, 0). Sparse rows stay sparse.
     n_bins : int, default=10
-        Knots of a feature for "bins", the smallest and the largest value among them. A
-        feature has fewer where quantiles coincide, and a constant one has one. With 2
-        bins, a feature becomes its distances from both ends, as parts of its range.
+        Number of knots of a feature for "bins", including its smallest and largest
+        value. Quantiles that coincide count once; a constant feature has one bin.
     scale : bool, default=True
-        Whether "split" divides each feature by its largest absolute fitted value and
-        "shift" by its fitted range, so that features count alike whatever their units.
-        Of no effect for "bins", which no increasing linear map of a feature changes.
+        Whether "split" divides each feature by its largest absolute fitted value, to
+        be independent of units. "bins" always is.
     sparse_output : bool or "auto", default="auto"
-        Whether to return rows in CSR. "auto" does where the rows given are sparse. True
-        saves memory for "bins", of which at most two a feature are not zero.
+        Whether to return rows in CSR; with "auto", if the given rows are sparse. True
+        saves memory for "bins": at most two bins of a feature are non-zero.
 
     Attributes
     ----------
     knots_ : list of ndarray of shape (n_bins_[feature],)
-        Increasing knots of each feature, in its units. For "bins" only.
+        Increasing knots of each feature, in its units ("bins" only).
     n_bins_ : ndarray of shape (n_features_in_,)
-        Number of bins of each feature. For "bins" only.
-    data_min_ : ndarray of shape (n_features_in_,)
-        What is subtracted, in the units of the features. For "shift" only.
+        Number of bins of each feature ("bins" only).
     scale_ : ndarray of shape (n_features_in_,)
-        What features are divided by, in their units; 1 where that would be 0. For
-        "shift" and "split" only.
+        Divisor of each feature, in its units; 1 for features of zeros ("split" only).
     n_features_in_ : int
         Number of features of the fitted rows.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, where all are strings.
+        Their names, if all are strings.
 
     See Also
     --------
-    sklearn.preprocessing.SplineTransformer : With degree 1, the same soft bins where no
+    sklearn.preprocessing.SplineTransformer : With degree 1, the same bins if no
         quantiles coincide.
-    sklearn.preprocessing.KBinsDiscretizer : Hard bins.
 
     Notes
     -----
-    "split" returns all x+ before all x-, and "bins" all bins of the first feature
-    before those of the second, so that ``n_blocks=2`` and
-    ``n_blocks=transformer.n_bins_`` give an inverse temperature to each sign or feature
-    in `ExplicitSoftmaxClassifierCV`. One for each feature helps where rows are many;
-    where they are few, or classes can be separated, it may be much worse: compare.
+    "bins" are ordered by feature and "split" by sign: ``n_blocks=transformer.n_bins_``
+    or ``n_blocks=2`` give each feature or sign its own inverse temperature in
+    `ExplicitSoftmaxClassifierCV`. One for each feature helps with many rows; with few
+    rows or separable classes it may be much worse, so compare.
 
-    The defaults are those measured best on the whole. Mean log-loss and accuracy of
-    five folds, of this transformer and `ExplicitSoftmaxClassifierCV` with defaults, all
-    after a StandardScaler (``python benchmarks/positive_features.py``):
+    Mean log-loss in nats and accuracy in percent over five folds, with
+    `ExplicitSoftmaxClassifierCV` and for two other models, all with defaults and after
+    a StandardScaler (``python benchmarks/positive_features.py``):
 
     ==================  ==========  ==========  =============  ==========  ============
     model               iris        wine        breast cancer  digits      covtype-like
     ==================  ==========  ==========  =============  ==========  ============
     "bins"              0.138 95.3  0.061 97.7  0.136 94.4     0.266 91.7  0.692 76.9
     "split"             0.199 92.0  0.074 97.2  0.125 94.6     0.271 91.4  0.689 76.0
-    "shift"             0.238 94.0  0.138 93.8  0.199 92.8     0.324 90.0  0.765 73.2
     GaussianNB          0.128 96.0  0.102 97.2  0.614 93.0     3.817 78.6  0.733 76.6
     LogisticRegression  0.155 96.0  0.063 98.3  0.074 97.9     0.108 96.9  0.685 76.1
     ==================  ==========  ==========  =============  ==========  ============
@@ -131,7 +115,7 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
-        "method": [StrOptions({"bins", "split", "shift"})],
+        "method": [StrOptions({"bins", "split"})],
         "n_bins": [Interval(Integral, 2, None, closed="left")],
         "scale": ["boolean"],
         "sparse_output": ["boolean", StrOptions({"auto"})],
@@ -139,7 +123,7 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        method: Literal["bins", "split", "shift"] = "bins",
+        method: Literal["bins", "split"] = "bins",
         *,
         n_bins: int = 10,
         scale: bool = True,
@@ -152,7 +136,7 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn the knots, the largest values, or the ranges of the features.
+        """Learn the knots or the largest absolute values of the features.
 
         Parameters
         ----------
@@ -168,29 +152,27 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a feature is not finite, or spans more than float64 can hold.
+            If a feature is not finite, or its range overflows float64 ("bins" only).
         TypeError
-            If rows are sparse, and the method would not leave their zeros zero.
+            If rows are sparse and the method is "bins".
         """
         with restored_on_error(self):
-            rows = self._check_rows(X, reset=True)
-            low, high = feature_limits(rows)
-            learnt: dict[str, Any]
-            if self.method == "split":
-                learnt = {"scale_": self._divisor(np.maximum(high, -low))}
-            elif self.method == "shift":
-                learnt = {"data_min_": low, "scale_": self._divisor(high - low)}
-            else:
-                knots = [quantile_knots(column, self.n_bins) for column in rows.T]
-                learnt = {"knots_": knots, "n_bins_": np.array([*map(len, knots)])}
-            for name in ("data_min_", "scale_", "knots_", "n_bins_"):
+            rows = self._check_rows(X, bins=self.method == "bins", reset=True)
+            for name in ("knots_", "n_bins_", "scale_"):
                 self.__dict__.pop(name, None)
-            self.__dict__.update(learnt)
-            self._fitted_method = self.method
+            if self.method == "bins":
+                self.knots_ = _quantile_knots(rows, self.n_bins)
+                self.n_bins_ = np.array([len(knots) for knots in self.knots_])
+            else:
+                largest = abs(rows).max(axis=0)
+                if sp.issparse(largest):
+                    largest = largest.toarray().ravel()
+                divided = (largest > 0) & self.scale
+                self.scale_ = np.where(divided, largest, 1.0).astype(np.float64)
         return self
 
     def transform(self, X: Any) -> Any:
-        """Non-negative features.
+        """Compute the non-negative features.
 
         Parameters
         ----------
@@ -200,50 +182,39 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         rows : {ndarray, csr_array} of shape (n_samples, n_features_out)
-            In float32 where `X` is. There are n_features for "shift", 2 n_features for
-            "split", and ``n_bins_.sum()`` for "bins".
+            ``n_bins_.sum()`` features for "bins" and 2 n_features for "split"; float32
+            if `X` is.
 
         Raises
         ------
         ValueError
-            If a feature is not finite, or not after scaling.
+            If a feature is not finite, or overflows when it is scaled.
         """
         check_is_fitted(self)
-        rows = self._check_rows(X, reset=False)
-        sparse = self.sparse_output
-        if sparse == "auto":
-            sparse = sp.issparse(rows)
-        if self._fitted_method == "bins":
-            return soft_bins(rows, self.knots_, sparse=bool(sparse))
-        with np.errstate(over="ignore"):
-            if self._fitted_method == "split":
-                positive = signed_parts(rows, self.scale_)
-            else:
-                positive = np.maximum((rows - self.data_min_) / self.scale_, 0.0)
-            positive = positive.astype(rows.dtype, copy=False)
-        if not np.isfinite(positive.data if sp.issparse(positive) else positive).all():
-            raise ValueError(
-                "a feature divided by its fitted scale is too large for "
-                f"{rows.dtype}: clip the rows to the range of the fitted ones"
-            )
-        if sparse:
+        bins = hasattr(self, "knots_")
+        rows = self._check_rows(X, bins=bins, reset=False)
+        if bins:
+            positive = _soft_bins(rows, self.knots_)
+        else:
+            positive = _signed_parts(rows, self.scale_)
+        auto = self.sparse_output == "auto"
+        if sp.issparse(rows) if auto else self.sparse_output:
             return sp.csr_array(positive)
         return positive.toarray() if sp.issparse(positive) else positive
 
     def inverse_transform(self, X: Any) -> Any:
-        """Features from non-negative ones.
+        """Compute the features that were transformed.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features_out)
-            What `transform` returned.
+            Result of `transform`.
 
         Returns
         -------
         rows : {ndarray, csr_array} of shape (n_samples, n_features)
-            What was transformed, but for rounding, and for values below the smallest
-            ("shift") or beyond the outermost ("bins") fitted one, which return as that.
-            Sparse for "split" where `X` is.
+            Features up to rounding; sparse for "split" if `X` is. For "bins", values
+            outside the fitted range come back as its nearest end.
 
         Raises
         ------
@@ -252,23 +223,18 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         rows = check_array(X, accept_sparse="csr", dtype=_DTYPES, input_name="X")
-        if self._fitted_method == "bins":
+        bins = hasattr(self, "knots_")
+        if bins:
             back = sp.block_diag([knots[:, None] for knots in self.knots_])
         else:
-            back = sp.diags_array(self.scale_)
-            if self._fitted_method == "split":
-                back = sp.vstack([back, -back])
+            back = sp.vstack([sp.diags(self.scale_), sp.diags(-self.scale_)])
         if rows.shape[1] != back.shape[0]:
             raise ValueError(
                 f"X has {rows.shape[1]} features, and transform of this "
-                f"PositiveFeatures returns {back.shape[0]}: pass what it returned"
+                f"PositiveFeatures returns {back.shape[0]}: pass its result"
             )
-        features = rows @ sp.csr_array(back)
-        if sp.issparse(features) and self._fitted_method != "split":
-            features = features.toarray()
-        if self._fitted_method == "shift":
-            features = features + self.data_min_
-        return features.astype(rows.dtype, copy=False)
+        features = (rows @ sp.csr_array(back)).astype(rows.dtype, copy=False)
+        return features.toarray() if bins and sp.issparse(features) else features
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -278,29 +244,20 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the features given; by default those seen in `fit`, or x0, x1, ...
+            Names of the given features; by default those seen in `fit`, or x0, x1, ...
 
         Returns
         -------
         names : ndarray of str
-            For a feature x0: x0 ("shift"), x0+ and x0- ("split"), or x0[0], x0[1] and
-            so on ("bins"). Different features have different names.
+            For a feature x0: x0[0], x0[1], ... ("bins"), or x0+ and x0- ("split").
         """
         check_is_fitted(self)
         given = OneToOneFeatureMixin.get_feature_names_out(self, input_features)
-        names: list[str] = list(given)
-        if self._fitted_method == "split":
-            names = [f"{name}{sign}" for sign in "+-" for name in given]
-        elif self._fitted_method == "bins":
-            names = [
-                f"{name}[{i}]"
-                for name, n_bins in zip(given, self.n_bins_, strict=True)
-                for i in range(n_bins)
-            ]
+        names = [f"{name}{sign}" for sign in "+-" for name in given]
+        if hasattr(self, "knots_"):
+            counts = zip(given, self.n_bins_, strict=True)
+            names = [f"{name}[{i}]" for name, count in counts for i in range(count)]
         return np.array(names, dtype=object)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_fitted_method")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -308,24 +265,75 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _check_rows(self, X: Any, *, reset: bool) -> Any:
-        method = self.method if reset else self._fitted_method
-        if sp.issparse(X) and method != "split":
+    def _check_rows(self, X: Any, *, bins: bool, reset: bool) -> Any:
+        if bins and sp.issparse(X):
             raise TypeError(
-                f"Sparse data was passed for X, and method={method!r} does not leave "
-                'zeros zero: use method="split", or pass X.toarray()'
+                "Sparse data was passed for X, and bins of zeros are not zero: use "
+                'method="split", or pass X.toarray()'
             )
-        rows = validate_data(
-            self,
-            X,
-            reset=reset,
-            accept_sparse="csr",
-            dtype=_DTYPES,
-            ensure_all_finite=False,
-        )
+        options = {"accept_sparse": "csr", "dtype": _DTYPES, "ensure_all_finite": False}
+        rows = validate_data(self, X, reset=reset, **options)
         if not np.isfinite(rows.data if sp.issparse(rows) else rows).all():
             raise_bad_value(abs(rows), 0)
         return rows
 
-    def _divisor(self, size: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.where(size > 0, size, 1.0) if self.scale else np.ones_like(size)
+
+def _quantile_knots(rows: NDArray[Any], n_knots: int) -> list[NDArray[np.float64]]:
+    """Quantiles of each feature that differ by more than rounding, increasing."""
+    shares = np.linspace(0.0, 1.0, n_knots)
+    all_knots = []
+    for feature in range(rows.shape[1]):
+        column = rows[:, feature].astype(np.float64)
+        with np.errstate(over="ignore"):
+            overflows = np.isinf(np.ptp(column))
+        if overflows:
+            raise ValueError(
+                f"the range of feature {feature} overflows float64: divide the feature "
+                "by a constant"
+            )
+        knots = np.quantile(column, shares)
+        least = np.maximum(_ROUNDING * np.abs(knots[1:]), np.finfo(np.float64).tiny)
+        all_knots.append(knots[np.append(True, np.diff(knots) > least)])
+    return all_knots
+
+
+def _soft_bins(rows: NDArray[Any], all_knots: list[NDArray[np.float64]]) -> Any:
+    """Hat functions of the knots (B-splines of degree one), in CSR."""
+    n_rows, n_features = rows.shape
+    bins = np.empty((n_rows, n_features, 2), dtype=np.int32)
+    weights = np.empty(bins.shape, dtype=rows.dtype)
+    n_bins = 0
+    for feature, knots in enumerate(all_knots):
+        last = len(knots) - 1
+        position = np.interp(rows[:, feature], knots, np.arange(len(knots)))
+        lower = np.minimum(position.astype(np.int32), max(last - 1, 0))
+        share = np.minimum(position - lower, 1.0)  # rounding may exceed 1
+        bins[:, feature, 0] = lower + n_bins
+        bins[:, feature, 1] = lower + (n_bins + (last > 0))
+        weights[:, feature, 0] = 1.0 - share
+        weights[:, feature, 1] = share
+        n_bins += len(knots)
+    starts = 2 * n_features * np.arange(n_rows + 1)
+    hats = sp.csr_array((weights.ravel(), bins.ravel(), starts), shape=(n_rows, n_bins))
+    hats.eliminate_zeros()
+    return hats
+
+
+def _signed_parts(rows: Any, scale: NDArray[np.float64]) -> Any:
+    """Features x / scale as [max(x, 0), max(-x, 0)]; CSR without zeros if `rows` is."""
+    with np.errstate(over="ignore"):
+        if sp.issparse(rows):
+            scaled = sp.csr_array(rows, dtype=np.float64, copy=True)
+            scaled.data /= scale[scaled.indices]
+            parts = sp.hstack([scaled.maximum(0.0), (-scaled).maximum(0.0)], "csr")
+            parts.eliminate_zeros()  # older releases of SciPy store them
+        else:
+            scaled = rows / scale
+            parts = np.hstack([np.maximum(scaled, 0.0), np.maximum(-scaled, 0.0)])
+        parts = parts.astype(rows.dtype, copy=False)
+    if not np.isfinite(parts.data if sp.issparse(parts) else parts).all():
+        raise ValueError(
+            f"a feature divided by its fitted scale overflows {rows.dtype}: clip the "
+            "rows to the range of the fitted ones"
+        )
+    return parts

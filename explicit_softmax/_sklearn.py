@@ -28,8 +28,12 @@ except ImportError:  # scikit-learn < 1.9
         """Stands in where scikit-learn has no callbacks; offers no `set_callbacks`."""
 
 
+# The same as `Documentation` under [project.urls] in pyproject.toml.
+DOCUMENTATION = "https://explicit-softmax.readthedocs.io/en/stable/"
+
 __all__ = [
     "CallbackSupportMixin",
+    "DocumentationLinkMixin",
     "FitReport",
     "Interval",
     "MetadataRouter",
@@ -45,6 +49,19 @@ __all__ = [
     "routing_enabled",
     "single_thread",
 ]
+
+
+class DocumentationLinkMixin:
+    """Makes scikit-learn link an estimator and its parameters to our API pages.
+
+    To be inherited from before BaseEstimator, whose links lead to scikit-learn's pages.
+    Classes that others derive from these estimators get no link.
+    """
+
+    _doc_link_module = "explicit_softmax"
+    _doc_link_template = (
+        DOCUMENTATION + "generated/{estimator_module}.{estimator_name}.html"
+    )
 
 
 class FitReport:

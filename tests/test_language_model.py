@@ -1,23 +1,35 @@
-"""ExplicitLanguageModel on token ids: counts, likelihoods, text, and refinement."""
+"""ExplicitLanguageModel: counts, likelihoods, text, files, and refinement."""
+
+import inspect
+import os
+import pickle
+import re
+import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import estimator_checks
 
 from explicit_softmax import (
     ContextWindowTransformer,
     ExplicitLanguageModel,
     ExplicitSoftmaxClassifier,
+    Refinement,
     context_windows,
 )
-from explicit_softmax import _language_base as base
-from explicit_softmax import _language_model as module
+from explicit_softmax.calibration.sample import BUDGETS, Budget
 from tests.strategies import properties
+from tests.test_warm_start import HAS_CALLBACKS, Recorder
+from tests.text.test_model_file import rewritten
+from tests.text.test_tokens import E_ACUTE, I_DIAERESIS, TEXTS, words
 
 AGGREGATIONS = ["sum", "cat"]
 SIZE = 8  # ids: 0 to 5, then 6, out-of-vocabulary, and 7, padding
@@ -38,17 +50,27 @@ def corpus(n_documents=20, seed=0, highest=6):
 
 
 DOCUMENTS = corpus()
+HELD_OUT = corpus(8, seed=5)
 
 
 def make(**parameters):
-    return ExplicitLanguageModel(
-        **{
-            "context_size": 2,
-            "vocabulary_size": SIZE,
-            "smoothing_strength": 0.3,  # the search takes most of the time of a fit
-            **parameters,
-        }
-    )
+    options = {
+        "context_size": 2,
+        "vocabulary_size": 60 if "tokenizer" in parameters else SIZE,
+        "smoothing_strength": 0.3,  # the search takes most of the time of a fit
+    }
+    return ExplicitLanguageModel(**{**options, **parameters})
+
+
+def of_text(**parameters):
+    return make(**{"tokenizer": None, **parameters})
+
+
+def refined(early_stopping=False, **parameters):
+    """A model to be refined; parameters of its refinement."""
+    options = {"batch_size": 32, "max_iter": 6, "random_state": 0, **parameters}
+    refinement = Refinement(early_stopping=early_stopping, **options)
+    return make(warm_start=True, refinement=refinement)
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +78,26 @@ def model():
     return make().fit(DOCUMENTS)
 
 
-def assert_same_counts(first, second):
+@pytest.fixture(scope="module")
+def text_model():
+    return of_text().fit(TEXTS)
+
+
+def assert_same_model(first, second):
+    """Equal counts, windows kept, choices, and probabilities, to the last bit."""
     for name in ("data", "indices", "indptr"):
-        assert_array_equal(
-            getattr(first._counts.cooccurrence, name),
-            getattr(second._counts.cooccurrence, name),
-        )
-    assert_array_equal(first.class_count_, second.class_count_)
-    assert first._counts.n_nonzero == second._counts.n_nonzero
-    assert first.n_tokens_ == second.n_tokens_
+        for part in ("counts.cooccurrence", "sample.X"):
+            arrays = [m._model for m in (first, second)]
+            for step in (*part.split("."), name):
+                arrays = [getattr(owner, step) for owner in arrays]
+            assert_array_equal(*arrays)
+    names = ["class_count_", "n_tokens_", "n_oov_", "vocabulary_size_", "n_iter_"]
+    names += ["inverse_temperature_", "smoothing_strength_", "leave_one_out_log_loss_"]
+    for name in [*names, "loss_curve_", "validation_scores_"]:
+        assert_array_equal(getattr(first, name, ()), getattr(second, name, ()))
+    assert first._model.counts.n_nonzero == second._model.counts.n_nonzero
+    prefixes = [[], [0, 1]] if first.tokenizer_ is None else ["", "the cat"]
+    assert_array_equal(first.predict_proba(prefixes), second.predict_proba(prefixes))
 
 
 def assert_same_state(model, before):
@@ -87,65 +120,47 @@ def test_probabilities_are_those_of_the_pipeline(aggregation, smoothing):
             smoothing=smoothing,
             smoothing_strength=model.smoothing_strength_,
             inverse_temperature=model.inverse_temperature_,
+            norm_exponent=0.0,
+            translation="column",
         ),
     ).fit(X, y)
     prefixes = [[], [3], [1, 2], [6, 6, 5], [4, 0, 1]]
     windows = [[-1, -1], [3, -1], [2, 1], [5, 6], [1, 0]]
-    expected = pipeline.predict_proba(windows)
-    assert_allclose(model.predict_proba(prefixes), expected, rtol=2e-6)
+    proba = model.predict_proba(prefixes)
+    assert proba.dtype == np.float32
+    assert_allclose(proba, pipeline.predict_proba(windows), rtol=2e-6)
     own = pipeline.predict_log_proba(X)[np.arange(len(y)), y]
     assert model.score(DOCUMENTS) == pytest.approx(own.mean(), rel=1e-6)
 
 
+@pytest.mark.parametrize("most_windows", [2048, 9])
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
-def test_shards_in_a_row_or_merged_are_one_fit(aggregation):
+def test_any_order_stream_or_tree_of_merges_is_one_fit(
+    aggregation, most_windows, monkeypatch
+):
+    few = Budget(most_windows, 2**62, 2**24, least_rows=1)
+    monkeypatch.setitem(BUDGETS, "windows", few)
     document = st.lists(st.integers(0, SIZE - 2), min_size=1, max_size=5)
     shard = st.lists(st.one_of(document, st.just([])), max_size=3)
     shards = st.lists(st.tuples(document, shard), min_size=2, max_size=3)
 
     @settings(properties, max_examples=12)
-    @given(shards)
-    def check(shards):
+    @given(shards, st.randoms(use_true_random=False))
+    def check(shards, random):
         shards = [[first, *rest] for first, rest in shards]
-        options = {"aggregation": aggregation}
-        whole = make(**options).fit([d for shard in shards for d in shard])
-        chained = make(**options)
+        documents = [document for shard in shards for document in shard]
+        random.shuffle(documents)
+        whole = make(aggregation=aggregation).fit(documents)
+        assert len(whole._model.sample.y) <= most_windows
+        chained = make(aggregation=aggregation)
         for shard in shards:
             assert chained.partial_fit(shard) is chained
-        first, *others = [make(**options).partial_fit(shard) for shard in shards]
+        first, *others = [make(aggregation=aggregation).fit(part) for part in shards]
         assert first.merge(*others) is first
-        for streamed in (chained, first):
-            assert_same_counts(streamed, whole)
-            # All windows were kept, in the same order.
-            assert_array_equal(
-                streamed.inverse_temperature_, whole.inverse_temperature_
-            )
-            assert_array_equal(
-                streamed.predict_proba([[0]]), whole.predict_proba([[0]])
-            )
+        assert_same_model(chained, whole)
+        assert_same_model(first, whole)
 
     check()
-
-
-def test_betas_of_streams_are_those_of_the_windows_that_are_kept(monkeypatch):
-    for place in (base, module):
-        monkeypatch.setattr(place, "window_limit", lambda n_classes, n_blocks: 30)
-    shards = DOCUMENTS[:10], DOCUMENTS[10:]
-    whole = make().fit(DOCUMENTS)
-    first, second = (make().partial_fit(shard) for shard in shards)
-    chained = make().partial_fit(shards[0]).partial_fit(shards[1])
-    # After partial_fit they are the latest, after merge of both.
-    latest = second._retained
-    assert_array_equal(chained._retained.X.toarray(), latest.X.toarray())
-    merged = first.merge(second)
-    assert_same_counts(merged, whole)
-    assert_same_counts(chained, whole)
-    for model in (whole, chained, merged):
-        assert len(model._retained.y) == 30
-        assert np.isfinite(model.leave_one_out_log_loss_)
-    assert not np.array_equal(chained.inverse_temperature_, whole.inverse_temperature_)
-    again = make().partial_fit(shards[0]).partial_fit(shards[1])
-    assert_array_equal(again.inverse_temperature_, chained.inverse_temperature_)
 
 
 def test_merge_takes_any_number_and_leaves_the_others_alone(model):
@@ -153,10 +168,9 @@ def test_merge_takes_any_number_and_leaves_the_others_alone(model):
     states = [vars(other).copy() for other in others]
     merged = make().fit(DOCUMENTS)
     assert merged.merge() is merged
-    assert_same_counts(merged, model)
+    assert_same_model(merged, model)
     merged.merge(*others)
-    whole = make().fit(DOCUMENTS + corpus(seed=1) + corpus(seed=2))
-    assert_same_counts(merged, whole)
+    assert_same_model(merged, make().fit(DOCUMENTS + corpus(seed=1) + corpus(seed=2)))
     for other, state in zip(others, states, strict=True):
         assert_same_state(other, state)
 
@@ -165,9 +179,8 @@ def test_likelihoods_agree(model):
     held_out = corpus(5, seed=9)
     report = model.evaluate(iter(held_out))
     assert report["score"] == model.score(held_out)
-    assert (
-        report["perplexity"] == model.perplexity(held_out) == np.exp(-report["score"])
-    )
+    assert report["perplexity"] == model.perplexity(held_out)
+    assert report["perplexity"] == np.exp(-report["score"])
     assert report["n_tokens"] == sum(map(len, held_out))
     assert {"n_bytes", "bits_per_byte"}.isdisjoint(report)
     logs = [model.log_proba(document) for document in held_out]
@@ -181,29 +194,15 @@ def test_likelihoods_agree(model):
 
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
-@pytest.mark.parametrize("smoothing", ["prior", "noise"])
-def test_probabilities_sum_to_one_without_the_padding(aggregation, smoothing):
-    model = make(aggregation=aggregation, smoothing=smoothing).fit(DOCUMENTS)
-    proba = model.predict_proba([[], [0], [5, 5, 5], list(range(7))])
-    assert proba.shape == (4, SIZE - 1)
-    assert proba.dtype == np.float32
-    assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
-    # No more than the last two count.
-    assert_array_equal(model.predict_proba([[5, 6]])[0], proba[3])
-
-
-@pytest.mark.parametrize("aggregation", AGGREGATIONS)
 def test_short_and_empty_documents(aggregation):
     model = make(context_size=5, aggregation=aggregation)
     model.fit([[0], [], [1, 2], np.zeros(0, dtype=np.int64), [0]])
     assert_array_equal(model.class_count_, [2, 1, 1, 0, 0, 0, 0])
     assert model.n_tokens_ == 4
-    pads = model._counts.cooccurrence[[SIZE - 1]].sum()
-    assert pads == (5 + 5 + 5 + 4 if aggregation == "sum" else 3)
     report = model.evaluate([[], [0], []])
     assert report["n_tokens"] == 1
     assert report["score"] == pytest.approx(model.log_proba([0])[0], rel=1e-6)
-    assert model.evaluate([[0]])["perplexity"] < model.evaluate([[1]])["perplexity"]
+    assert model.perplexity([[0]]) < model.perplexity([[1]])
 
 
 def test_vocabulary_of_one_token():
@@ -212,6 +211,14 @@ def test_vocabulary_of_one_token():
     assert model.predict_proba([[]]).shape == (1, 2)
     assert_array_equal(model.generate([], 3, random_state=0), [0, 0, 0])
     assert np.isfinite(model.perplexity([[1, 1, 0]]))
+
+
+def test_vocabulary_of_the_largest_id():
+    model = make(vocabulary_size=None).fit([[0, 4], [2]])
+    assert model.vocabulary_size_ == 7
+    assert model.partial_fit([[5]]).n_oov_ == 1
+    with pytest.raises(ValueError, match="document 1 has the token id 6"):
+        model.partial_fit([[0], [6]])
 
 
 def test_tokens_that_fit_never_saw_are_reported(model):
@@ -234,61 +241,13 @@ def test_a_likelihood_too_small_for_its_perplexity_is_no_error():
     assert np.isfinite(model.score([[0, 0, 0, 0]]))
 
 
-def test_vocabulary_of_the_largest_id():
-    model = make(vocabulary_size=None).fit([[0, 4], [2]])
-    assert model.vocabulary_size_ == 7
-    assert model.partial_fit([[5]]).n_oov_ == 1
-    with pytest.raises(ValueError, match="document 1 has the token id 6"):
-        model.partial_fit([[0], [6]])
-
-
-CONTAINERS = {
-    "iterator": iter,
-    "tuple": tuple,
-    "object array": lambda lists: np.array([*lists, None], dtype=object)[:-1],
-    "series": pd.Series,
-    "uint16": lambda lists: [np.array(ids, dtype=np.uint16) for ids in lists],
-    "read-only int64": lambda lists: [np.frombuffer(np.array(ids)) for ids in lists],
-    "series of ids": lambda lists: [pd.Series(ids, dtype="int8") for ids in lists],
-}
-CONTAINERS["read-only int64"] = lambda lists: [
-    np.frombuffer(np.array(ids, dtype=np.int64).tobytes(), dtype=np.int64)
-    for ids in lists
-]
-
-
-@pytest.mark.parametrize("container", CONTAINERS)
-def test_documents_in_any_container(model, container):
-    documents = CONTAINERS[container](DOCUMENTS)
-    assert_same_counts(make().fit(documents), model)
-
-
-def test_rows_of_an_array_are_documents():
-    array = np.arange(12).reshape(4, 3) % 5
-    assert_same_counts(make().fit(array), make().fit(array.tolist()))
-
-
 BAD = {
     "exhausted": (lambda: iter(()), ValueError, "generator.*read to its end"),
     "no tokens": (lambda: [[], []], ValueError, "hold no token"),
-    "one string": (lambda: "abc", TypeError, "not a single string"),
-    "none": (lambda: None, TypeError, "iterable of documents, not NoneType"),
-    "mapping": (lambda: {"a": [0]}, TypeError, "not dict: give its values"),
-    "table": (lambda: pd.DataFrame({0: [1]}), TypeError, "one of its columns"),
-    "one document": (lambda: [0, 1], TypeError, "document 0 .* not int; documents are"),
-    "ragged": (lambda: [[0], [0, [1]]], TypeError, "document 1 .*are sequences"),
-    "floats": (lambda: [[0], [0.5]], TypeError, "document 1 .*float64$"),
-    "words": (lambda: [["a", "b"]], TypeError, "join tokens that are strings"),
-    "mixed tokens": (lambda: [["a", 1]], TypeError, "document 0 must be token ids"),
-    "mixed documents": (lambda: [[0], "a"], TypeError, "document 1 is a string"),
-    "objects": (lambda: [[0, None]], TypeError, "document 0 .*object$"),
-    "negative": (
-        lambda: [*[[0]] * 2000, [3, -1]],
-        ValueError,
-        "document 2000 has the token id -1, .* from 0 to 6, .*7 is padding",
-    ),
+    "no list": (lambda: "abc", TypeError, "not a single string"),
+    "one document": (lambda: [0, 1], TypeError, "document 0 .* not int"),
+    "mixed": (lambda: [[0], "a"], TypeError, "document 1 is a string"),
     "padding": (lambda: [[0], [1, 7]], ValueError, "document 1 has the token id 7"),
-    "huge": (lambda: [np.array([2**63], "u8")], ValueError, "id 9223372036854775808"),
 }
 
 
@@ -313,6 +272,7 @@ def test_bad_documents_are_one_clear_error(method, case):
         ({"inverse_temperature": [1.0, 1.0, 1.0]}, "inverse_temperature.* 2 blocks"),
         ({"inverse_temperature": [1.0, -1.0]}, "inverse_temperature.*non-negative"),
         ({"inverse_temperature": np.inf}, "inverse_temperature"),
+        ({"refinement": "adagrad"}, "'refinement' parameter"),
     ],
 )
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
@@ -323,7 +283,7 @@ def test_bad_parameters_are_named(method, parameters, message):
     assert not hasattr(model, "n_tokens_")
 
 
-def test_fits_that_cannot_go_together():
+def test_models_that_cannot_be_merged():
     model = make().partial_fit(DOCUMENTS)
     before = vars(model).copy()
     cases = [
@@ -332,7 +292,7 @@ def test_fits_that_cannot_go_together():
         (make(aggregation="sum"), "different aggregation"),
         (make(smoothing="uniform"), "different smoothing "),
         (make(inverse_temperature=1.0), "different inverse_temperature"),
-        (make(warm_start=True, max_iter=1), "was refined"),
+        (refined(max_iter=1), "was refined"),
     ]
     for other, message in cases:
         other.fit(DOCUMENTS)
@@ -343,6 +303,503 @@ def test_fits_that_cannot_go_together():
         model.merge(ContextWindowTransformer())
     with pytest.raises(NotFittedError):
         model.merge(make())
-    with pytest.raises(ValueError, match="context_size=3 differs from 2"):
-        model.set_params(context_size=3).partial_fit(DOCUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"context_size": 3}, "context_size was changed from 2 to 3"),
+        ({"aggregation": "sum"}, "aggregation was changed from 'cat' to 'sum'"),
+        ({"smoothing_strength": 0.5}, "smoothing_strength was changed from 0.3 to 0.5"),
+    ],
+)
+def test_parameters_cannot_change_within_a_stream(change, message):
+    model = make().partial_fit(DOCUMENTS).set_params(**change)
+    before = vars(model).copy()
+    with pytest.raises(ValueError, match=message):
+        model.partial_fit(DOCUMENTS)
+    assert_same_state(model, before)
     assert model.score(DOCUMENTS) < 0
+
+
+class TestText:
+    def test_likelihood_by_token_and_by_byte(self, text_model):
+        report = text_model.evaluate(TEXTS)
+        assert report["n_bytes"] == sum(len(text.encode()) for text in TEXTS)
+        assert report["n_bytes"] > sum(map(len, TEXTS))
+        nats = -report["score"] * report["n_tokens"]
+        assert report["bits_per_byte"] == pytest.approx(
+            nats / np.log(2) / report["n_bytes"]
+        )
+        assert text_model.bits_per_byte(TEXTS) == report["bits_per_byte"]
+        whole = sum(text_model.log_proba(text).sum() for text in TEXTS)
+        assert whole == pytest.approx(-nats, rel=1e-9)
+        likely, unlikely = (
+            text_model.log_proba(t).sum() for t in ("the cat sat", "the cat mat")
+        )
+        assert likely > unlikely
+
+    def test_letters_that_fit_never_saw_are_reported(self, text_model):
+        unseen = "\N{CJK UNIFIED IDEOGRAPH-65E5}" * 3
+        report = text_model.evaluate([unseen, ""])
+        assert report["n_oov"] == report["n_tokens"] > 0
+        assert report["n_new"] == 0
+        assert report["n_bytes"] == 9
+        assert 1 < report["perplexity"] < np.inf
+
+    @properties
+    @given(st.lists(st.text(max_size=8), min_size=1, max_size=4))
+    def test_any_text_is_scored(self, text_model, texts):
+        if not any(texts):
+            with pytest.raises(ValueError, match="hold no token"):
+                text_model.score(texts)
+            return
+        report = text_model.evaluate(texts)
+        assert np.isfinite(report["perplexity"])
+        assert report["n_oov"] + report["n_new"] <= report["n_tokens"]
+
+    def test_split_characters_are_replaced_not_raised(self):
+        both = [E_ACUTE + I_DIAERESIS]
+        model = of_text(vocabulary_size=5).fit(both * 9)  # three bytes, no merge
+        first = model.generate("", 1, temperature=0)
+        assert first == "\N{REPLACEMENT CHARACTER}"
+        assert model.generate("", 4, temperature=0) == both[0]
+
+    def test_generated_text(self, text_model):
+        drawn = text_model.generate("the", 12, random_state=0)
+        assert drawn == text_model.generate("the", 12, random_state=0)
+        assert not drawn.startswith("the")
+        assert text_model.generate(n_tokens=0) == ""
+        greedy = text_model.generate("the", 5, temperature=0)
+        best = text_model.predict_proba(["the", ""])[0, :-1].argmax()
+        assert greedy.startswith(text_model._encoder.ids.decode(np.array([best])))
+        with pytest.raises(TypeError, match="not a string but list"):
+            text_model.generate([1, 2])
+
+    def test_shards_share_a_tokenizer(self, text_model):
+        tokenizer = text_model.tokenizer_
+        whole = of_text(tokenizer=tokenizer).fit(TEXTS)
+        assert whole.tokenizer_ is tokenizer
+        assert_same_model(whole, text_model)
+        parts = TEXTS[:9], TEXTS[9:]
+        shards = [of_text(tokenizer=tokenizer).fit(part) for part in parts]
+        shards[1] = pickle.loads(pickle.dumps(shards[1]))  # with an equal tokenizer
+        assert shards[1].tokenizer_ is not tokenizer
+        assert_same_model(shards[0].merge(shards[1]), whole)
+        learned = of_text().partial_fit(TEXTS)
+        before = vars(learned).copy()
+        for other in (of_text().fit(["quite another text"]), make().fit(DOCUMENTS)):
+            with pytest.raises(ValueError, match=r"different vocab.*same tokenizer"):
+                learned.merge(other)
+            assert_same_state(learned, before)
+
+    def test_bytes_need_strings(self, model):
+        with pytest.raises(ValueError, match="bits_per_byte needs a model of strings"):
+            model.bits_per_byte(DOCUMENTS)
+
+
+class TestGenerate:
+    def test_seed_and_length(self, model):
+        first, again, other = (
+            model.generate([0], 40, random_state=seed) for seed in (0, 0, 1)
+        )
+        assert_array_equal(first, again)
+        assert (first != other).any()
+        assert first.dtype == np.int32
+        assert len(first) == 40
+        assert model.generate([0], 0).shape == (0,)
+
+    def test_temperature_zero_is_greedy_and_so_is_one_candidate(self, model):
+        greedy = model.generate([0, 3], 12, temperature=0)
+        history = [0, 3]
+        for token in greedy:
+            assert token == model.predict_proba([history])[0, :-1].argmax()
+            history.append(int(token))
+        for how in ({"top_k": 1}, {"temperature": 1e-320}, {"top_k": np.int64(1)}):
+            drawn = model.generate([0, 3], 12, random_state=0, **how)
+            assert_array_equal(drawn, greedy)
+
+    def test_no_more_candidates_than_asked_for_even_if_many_are_equal(self):
+        even = make(inverse_temperature=0.0).fit([[0, 1, 2, 3, 4, 5]])
+        drawn = even.generate([], 200, top_k=2, random_state=0)
+        assert set(drawn.tolist()) == {0, 1}
+
+    def test_only_the_last_tokens_of_the_prompt_count(self, model):
+        long = model.generate([*DOCUMENTS[0], 1, 2], 9, random_state=0)
+        assert_array_equal(long, model.generate([1, 2], 9, random_state=0))
+        for empty in ("", [], np.zeros(0, dtype=int)):
+            assert_array_equal(
+                model.generate(empty, 9, random_state=0),
+                model.generate(n_tokens=9, random_state=0),
+            )
+
+    def test_never_out_of_vocabulary_and_as_often_as_probable(self):
+        model = make(context_size=1).fit([[6] * 9 + [0], [6, 1, 1]])
+        drawn = [model.generate([], 1, random_state=seed)[0] for seed in range(400)]
+        assert max(drawn) < 6
+        expected = model.predict_proba([[]])[0, :6]
+        observed = np.bincount(drawn, minlength=6) / 400
+        assert_allclose(observed, expected / expected.sum(), atol=0.08)
+        model = of_text(tokenizer=words("a"), context_size=1).fit(["? ? ? ? a"] * 9)
+        assert model.n_oov_ == 36
+        assert model.generate("?", 5, random_state=0) == "a a a a a"
+
+    @pytest.mark.parametrize(
+        "how",
+        [{"n_tokens": -1}, {"n_tokens": 2.5}, {"temperature": -1}, {"top_k": 0}]
+        + [{"temperature": value} for value in (np.nan, np.inf, "1")],
+    )
+    def test_bad_numbers_are_named(self, model, how):
+        (name,) = how
+        with pytest.raises(ValueError, match=f"^{name} must be"):
+            model.generate([0], **how)
+
+
+class TestFiles:
+    @pytest.mark.parametrize("start", [make(), refined(max_iter=2)])
+    @pytest.mark.parametrize("documents", [DOCUMENTS, TEXTS])
+    def test_round_trip(self, tmp_path, documents, start):
+        model = clone(start).set_params(vocabulary_size=60)
+        model.fit(documents, documents_val=documents[:3])
+        before = vars(model).copy()
+        model.save(tmp_path / "model")
+        assert_same_state(model, before)
+        back = ExplicitLanguageModel.load(tmp_path / "model")
+        assert repr(back) == repr(model)
+        assert_same_model(back, model)
+        if model.warm_start:
+            with pytest.raises(ValueError, match="was refined"):
+                back.partial_fit(documents)
+        else:
+            assert_same_model(back.partial_fit(documents), model.partial_fit(documents))
+
+    def test_parameters_come_back(self, tmp_path):
+        given_parameters = {
+            "context_size": np.int64(2),
+            "vocabulary_size": None,
+            "smoothing_strength": np.float32(0.5),
+            "inverse_temperature": np.array([0.5, 1.0]),
+            "warm_start": np.bool_(True),
+            "refinement": Refinement(random_state=np.random.RandomState(0), alpha=1),
+        }
+        model = make(**given_parameters).partial_fit(DOCUMENTS)
+        model.save(tmp_path / "model")
+        back = ExplicitLanguageModel.load(tmp_path / "model").get_params()
+        expected = model.get_params()
+        refinement = back.pop("refinement"), expected.pop("refinement")
+        assert type(refinement[0]) is type(refinement[1])
+        assert back == {
+            **expected,
+            "inverse_temperature": [0.5, 1.0],
+            "refinement__random_state": None,
+        }
+
+    def test_tokenizer_comes_back_as_parameter(self, tmp_path, text_model):
+        def reloaded(model):
+            model.save(tmp_path / "model")
+            return ExplicitLanguageModel.load(tmp_path / "model")
+
+        assert reloaded(text_model).tokenizer is None
+        given_one = of_text(tokenizer=text_model.tokenizer_).fit(TEXTS)
+        back = reloaded(given_one)
+        assert back.tokenizer is back.tokenizer_
+        assert_same_model(back.merge(text_model), given_one.merge(text_model))
+        other = of_text(vocabulary_size=40).fit(TEXTS).tokenizer_
+        back = reloaded(given_one.set_params(tokenizer=other))
+        assert back.tokenizer.to_str() == other.to_str()
+        assert back.vocabulary_size_ == text_model.vocabulary_size_
+
+    @pytest.mark.parametrize("solved", [True, False])
+    def test_what_was_chosen_is_not_chosen_again(self, tmp_path, monkeypatch, solved):
+        model = make(smoothing_strength="auto").partial_fit(DOCUMENTS)
+        expected = model.score(DOCUMENTS) if solved else None
+        model.set_params(smoothing="noise")  # for the next fit
+        model.save(tmp_path / "model")
+        back = ExplicitLanguageModel.load(tmp_path / "model")
+        assert back.smoothing == "noise"
+        if solved:
+            target = "explicit_softmax.calibration.model.leave_one_out"
+            monkeypatch.setattr(target, None)
+        assert back.score(DOCUMENTS) == (expected or model.score(DOCUMENTS))
+        assert back.leave_one_out_log_loss_ == model.leave_one_out_log_loss_
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"header": {"params": {}}},
+            {"header": {"params": {"tokenizer": None, "refinement": None, "color": 1}}},
+            {"header": {"vocabulary_size": 5}},
+            {"header": {"context_size": 2}},
+            {"header": {"tokenizer": "{}"}},
+            {"class.count": np.ones(2)},
+            {"sample.targets": np.array([0, 1, 3])},
+            {"sample.targets": np.array([0, 1, -1])},
+            {"sample.weights": np.ones(2)},
+        ],
+    )
+    def test_parts_that_do_not_fit_are_refused(self, tmp_path, changes):
+        path = tmp_path / "model"
+        model = make(vocabulary_size=4, context_size=1).fit([[0, 1, 0]])
+        model.save(path)
+        content = path.read_bytes()
+        rewritten(content, path)
+        assert_same_model(ExplicitLanguageModel.load(path), model)
+        rewritten(content, path, **changes)
+        with pytest.raises(ValueError, match="is not a complete language model"):
+            ExplicitLanguageModel.load(path)
+
+    def test_strings_need_the_library(self, tmp_path, text_model, monkeypatch):
+        text_model.save(tmp_path / "model")
+        monkeypatch.setitem(sys.modules, "tokenizers", None)
+        for needs in (
+            lambda: ExplicitLanguageModel.load(tmp_path / "model"),
+            lambda: of_text().fit(TEXTS),
+        ):
+            with pytest.raises(ImportError, match="need the tokenizers library"):
+                needs()
+        assert make().fit(DOCUMENTS).tokenizer_ is None
+
+    def test_a_save_that_fails_leaves_the_old_file(self, tmp_path, model):
+        model.save(tmp_path / "model")
+        other = make().fit(corpus(seed=1)).set_params(context_size={1})
+        with pytest.raises(TypeError, match="not JSON serializable"):
+            other.save(tmp_path / "model")
+        assert os.listdir(tmp_path) == ["model"]
+        assert_same_model(ExplicitLanguageModel.load(tmp_path / "model"), model)
+
+
+class TestRefinement:
+    @pytest.mark.parametrize("solver", ["adagrad", "sgd"])
+    @pytest.mark.parametrize("aggregation", AGGREGATIONS)
+    def test_refinement_lowers_the_training_loss(self, aggregation, solver):
+        explicit = make(aggregation=aggregation).fit(DOCUMENTS)
+        model = refined(solver=solver, max_iter=20)
+        model.set_params(aggregation=aggregation).fit(DOCUMENTS)
+        assert model.score(DOCUMENTS) > explicit.score(DOCUMENTS) + 0.02
+        assert model.loss_curve_[-1] < model.loss_curve_[0]
+        assert model.n_iter_ == len(model.loss_curve_) == 20
+        assert model.validation_scores_ is None
+        # What was chosen for the solution can still be read.
+        assert_array_equal(model.inverse_temperature_, explicit.inverse_temperature_)
+        assert model.smoothing_strength_ == explicit.smoothing_strength_
+        assert not hasattr(explicit, "loss_curve_")
+
+    @pytest.mark.parametrize("early_stopping", [True, False])
+    def test_held_out_documents_keep_the_best(self, early_stopping):
+        step = {"max_iter": 60, "learning_rate_init": 0.5, "n_iter_no_change": 3}
+        model = refined(early_stopping, **step)
+        model.fit(DOCUMENTS, documents_val=iter(HELD_OUT))
+        assert model.n_tokens_ == sum(map(len, DOCUMENTS))
+        scores = model.validation_scores_
+        assert model.n_iter_ == len(scores) < 60
+        best = int(np.argmax(scores))
+        assert best == len(scores) - 4  # three without gain after it
+        assert model.score(HELD_OUT) == pytest.approx(scores[best], rel=1e-6)
+        assert scores[-1] < scores[best]
+
+    def test_early_stopping_sets_documents_aside(self):
+        model = refined(True, validation_fraction=0.25, max_iter=3).fit(iter(DOCUMENTS))
+        assert len(model.validation_scores_) == 3
+        order = np.random.RandomState(0).permutation(20)
+        train = [DOCUMENTS[i] for i in order[5:]]
+        held_out = [DOCUMENTS[i] for i in order[:5]]
+        assert_array_equal(model.class_count_, make().fit(train).class_count_)
+        best = max(model.validation_scores_)
+        assert model.score(held_out) == pytest.approx(best, rel=1e-6)
+        with pytest.raises(ValueError, match=r"at least two: give documents_val"):
+            refined(True).fit(DOCUMENTS[:1])
+
+    def test_penalty_pulls_to_the_start(self):
+        start = make().fit(DOCUMENTS)._model.decoders[0].dense_weights()
+        moved = [
+            np.abs(model._model.decoders[0].weights - start).mean()
+            for model in (refined(alpha=a).fit(DOCUMENTS) for a in (0.0, 1.0, 30.0))
+        ]
+        assert moved[2] < 0.5 * moved[1] < 0.5 * moved[0]
+
+    def test_seed_decides_the_order(self):
+        runs = [
+            refined(random_state=seed, max_iter=2).fit(DOCUMENTS).predict_proba([[0]])
+            for seed in (0, 0, 1)
+        ]
+        assert_array_equal(runs[0], runs[1])
+        assert (runs[0] != runs[2]).any()
+
+    def test_default_batches_and_iterations(self):
+        documents = [np.arange(60_000) % 7]
+        default = make(warm_start=True, refinement=Refinement(random_state=0))
+        explicit = refined(batch_size=1024, samples_per_iter=100_000, max_iter=20)
+        for model in (default, explicit):
+            model.fit(documents)
+        assert_same_model(default, explicit)
+
+    @pytest.mark.parametrize("method", ["partial_fit", "merge"])
+    def test_counts_of_a_refined_model_are_left_alone(self, method):
+        model = refined(max_iter=1).fit(DOCUMENTS)
+        before = vars(model).copy()
+        more = make().fit(DOCUMENTS) if method == "merge" else DOCUMENTS
+        with pytest.raises(ValueError, match=r"was refined.*warm_start=False"):
+            getattr(model, method)(more)
+        assert_same_state(model, before)
+        model.set_params(warm_start=False).fit(DOCUMENTS)
+        assert not hasattr(model, "loss_curve_")
+        assert_same_model(model, make().fit(DOCUMENTS))
+
+    def test_partial_fit_streams_whatever_warm_start_says(self, model):
+        assert_same_model(refined().partial_fit(DOCUMENTS), model)
+
+    @pytest.mark.parametrize("earlier", [True, False])
+    def test_failed_refinement_leaves_the_model_as_it_was(self, earlier):
+        model = refined(learning_rate_init=1e308)
+        if earlier:
+            model.partial_fit(DOCUMENTS)
+        before = vars(model).copy()
+        with pytest.raises(FloatingPointError, match="learning_rate_init"):
+            model.fit(DOCUMENTS)
+        assert_same_state(model, before)
+        model.refinement.learning_rate_init = 0.1
+        for bad, message in ([[9]], "token id 9"), (iter(()), "read to its end"):
+            with pytest.raises(ValueError, match=message):
+                model.fit(DOCUMENTS, documents_val=bad)
+            assert_same_state(model, before)
+        model.refinement.solver = "lbfgs"
+        with pytest.raises(ValueError, match="lbfgs"):
+            model.fit(DOCUMENTS)
+        assert_same_state(model, before)
+
+
+@pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn < 1.9 has no callbacks")
+class TestCallbacks:
+    def test_every_iteration_begins_and_ends(self):
+        recorder = Recorder()
+        # Of an iterator, too: callbacks score the documents again.
+        model = refined(max_iter=4).set_callbacks(recorder).fit(iter(DOCUMENTS))
+        assert len(recorder.begun) == len(recorder.ended) == 5
+        assert recorder.scores[-1] == model.score(DOCUMENTS)
+        assert recorder.scores == sorted(recorder.scores)
+        assert not recorder.is_set_up
+
+    def test_a_callback_and_held_out_documents_can_stop(self):
+        recorder = Recorder(stop_at=2)
+        model = refined().set_callbacks(recorder).fit(DOCUMENTS)
+        assert model.n_iter_ == 2
+        assert len(recorder.begun) == len(recorder.ended)
+        recorder = Recorder()
+        model = refined(max_iter=60, learning_rate_init=0.5, n_iter_no_change=2)
+        model.set_callbacks(recorder).fit(DOCUMENTS, documents_val=HELD_OUT)
+        assert model.n_iter_ < 60
+        assert len(recorder.begun) == len(recorder.ended)
+
+    def test_explicit_fit_is_one_task_and_a_failed_one_tears_down(self):
+        recorder = Recorder()
+        model = make().set_callbacks(recorder).fit(DOCUMENTS)
+        assert recorder.begun == recorder.ended == ["fit"]
+        with pytest.raises(ValueError, match="token id 9"):
+            model.fit([[9]])
+        assert not recorder.is_set_up
+
+    def test_progress_bar_shows_and_scoring_monitor_logs(self, capsys):
+        from sklearn.callback import ProgressBar, ScoringMonitor
+
+        monitor = ScoringMonitor(scoring={"score": lambda model, X, y: model.score(X)})
+        model = refined(max_iter=3).set_callbacks(ProgressBar(), monitor)
+        model.fit(DOCUMENTS)
+        assert "ExplicitLanguageModel" in capsys.readouterr().out
+        log = monitor.get_logs().data_as_pandas
+        scores = log[log["task_name"] != "fit"]["score"].tolist()
+        assert len(scores) == 3
+        assert scores[-1] == pytest.approx(model.score(DOCUMENTS))
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        estimator_checks.check_parameters_default_constructible,
+        estimator_checks.check_no_attributes_set_in_init,
+        estimator_checks.check_do_not_raise_errors_in_init_or_set_params,
+        estimator_checks.check_get_params_invariance,
+        estimator_checks.check_set_params,
+        estimator_checks.check_estimator_cloneable,
+        estimator_checks.check_estimator_repr,
+        estimator_checks.check_valid_tag_types,
+        estimator_checks.check_mixin_order,
+        estimator_checks.check_param_validation,
+    ],
+    ids=lambda check: check.__name__,
+)
+def test_checks_of_scikit_learn_that_need_no_matrix(check):
+    check("ExplicitLanguageModel", ExplicitLanguageModel())
+
+
+def documented(owner, section):
+    """Names in a section of a numpydoc docstring."""
+    text = inspect.getdoc(owner)
+    found = re.search(
+        rf"^{section}\n-+\n(.*?)(?=\n\n\w[\w ]*\n--|\Z)", text, re.S | re.M
+    )
+    names = re.findall(r"^(\*?\w+) :", found[1], re.M) if found else []
+    return [name.lstrip("*") for name in names]
+
+
+def test_docstrings_name_parameters_and_attributes():
+    parameters = list(inspect.signature(ExplicitLanguageModel).parameters)
+    assert documented(ExplicitLanguageModel, "Parameters") == parameters
+    methods = inspect.getmembers(ExplicitLanguageModel, inspect.isfunction)
+    inherited = {"get_params", "set_params", "get_metadata_routing", "set_callbacks"}
+    inherited.add("set_fit_request")
+    for name, method in methods:
+        if not (name.startswith("_") or name in inherited):
+            names = [n for n in inspect.signature(method).parameters if n != "self"]
+            assert documented(method, "Parameters") == names, name
+    attributes = documented(ExplicitLanguageModel, "Attributes")
+    model = refined(max_iter=1)
+    assert not any(hasattr(model, name) for name in attributes)
+    model.fit(DOCUMENTS)
+    assert all(hasattr(model, name) for name in attributes)
+    public = {name for name in dir(model) if name.endswith("_") and name[0] != "_"}
+    assert public == set(attributes)
+
+
+def test_unfitted_models_say_so():
+    model = make()
+    calls = [
+        lambda: model.evaluate(DOCUMENTS),
+        lambda: model.log_proba([0]),
+        lambda: model.predict_proba([[0]]),
+        lambda: model.generate([0]),
+        lambda: model.save("unused"),
+        lambda: model.merge(),
+        lambda: model.bits_per_byte(["a"]),
+    ]
+    for call in calls:
+        with pytest.raises(NotFittedError):
+            call()
+
+
+def test_clones_pickles_and_searches():
+    model = refined(max_iter=1).set_params(inverse_temperature=np.array([1.0, 0.5]))
+    model.fit(DOCUMENTS)
+    assert_same_model(pickle.loads(pickle.dumps(model)), model)
+    fresh = clone(model)
+    assert not hasattr(fresh, "n_tokens_")
+    assert_array_equal(fresh.inverse_temperature, [1.0, 0.5])
+    search = GridSearchCV(make(), {"context_size": np.arange(1, 4)}, cv=3)
+    search.fit(DOCUMENTS)
+    assert search.best_params_["context_size"] == 2
+    assert_allclose(
+        search.cv_results_["mean_test_score"][1],
+        cross_val_score(make(), DOCUMENTS, cv=3).mean(),
+    )
+
+
+def test_documents_are_no_metadata():
+    with config_context(enable_metadata_routing=True):
+        assert make().get_metadata_routing().fit.requests == {"documents_val": None}
+        assert not make().get_metadata_routing().score.requests
+        search = GridSearchCV(
+            refined(max_iter=1).set_fit_request(documents_val=True),
+            {"refinement__alpha": [0.0, 1.0]},
+            cv=2,
+        )
+        search.fit(DOCUMENTS, documents_val=HELD_OUT)
+    assert len(search.best_estimator_.validation_scores_) == 1

@@ -1,9 +1,14 @@
-"""Inverse temperatures and intercepts of least leave-one-out log-loss."""
+"""Inverse temperatures, intercepts, and smoothing strength of least leave-one-out loss.
+
+The scores are linear in all numbers of a `Calibration` but the priming number, and the
+log-loss is convex in the scores.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import scipy.optimize
@@ -12,45 +17,30 @@ from numpy.typing import NDArray
 from explicit_softmax.calibration.leave_one_out import LeaveOneOut
 from explicit_softmax.solution.counts import FloatArray, row_blocks
 from explicit_softmax.solution.loss import cross_entropy_residual
-from explicit_softmax.solution.theorem import Translation
+from explicit_softmax.solution.theorem import Calibration, Translation
 
 # Weight of the prior of betas, in rows. Where rows are told apart without error the
 # loss alone would let beta grow without bound; elsewhere this is next to nothing.
 _BETA_PRIOR = 0.1
 
-# Evidence that spreads less, in nats per unit of norm, is alike for all classes but for
-# rounding.
+# Log-likelihoods that spread less, in nats per unit of norm, are alike for all classes
+# up to rounding.
 _ROUNDING = 1e-12
 
 # Scores of a chunk of rows, and what they are made of, stay in cache.
 _CHUNK_VALUES = 2**16
 
-Intercepts: TypeAlias = Literal["none", "each", "columns", "exponent"]
+# The search of a smoothing strength: where it starts, its factor, and how far it goes.
+FIRST_STRENGTH = 0.1
+_STRENGTH_FACTOR = 4.0
+_MOST_STEPS = 8
+# It goes on as long as the loss falls by this share.
+_LEAST_GAIN = 5e-4
 
+# Relative precision of a loss that is only compared with those of other candidates.
+COMPARISON_TOL = 1e-6
 
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """What has the least leave-one-out log-loss.
-
-    Parameters
-    ----------
-    beta : ndarray of shape (n_blocks,)
-        Inverse temperatures.
-    norm_weight : float
-        gamma, the weight of the mean norms of the classes.
-    intercept_shift : ndarray of shape (n_classes,)
-        What to add to the intercepts.
-    column_shift : ndarray of shape (n_classes,)
-        What to add to all weights of a class: the translation of its column.
-    log_loss : float
-        Leave-one-out log-loss in nats per unit of weight; NaN without rows.
-    """
-
-    beta: NDArray[np.float64]
-    norm_weight: float
-    intercept_shift: NDArray[np.float64]
-    column_shift: NDArray[np.float64]
-    log_loss: float
+Intercepts: TypeAlias = Literal["none", "columns", "exponent"]
 
 
 def calibrate(
@@ -62,8 +52,8 @@ def calibrate(
     norm_weight: float | None = None,
     intercepts: Intercepts = "none",
     start: FloatArray | None = None,
-    tol: float = 1e-13,
-) -> Calibration:
+    tol: float = 1e-8,
+) -> tuple[Calibration, float]:
     """Minimise the leave-one-out log-loss, a convex problem in few numbers.
 
     Parameters
@@ -78,76 +68,207 @@ def calibrate(
         Inverse temperatures to keep; chosen, non-negative, by default.
     norm_weight : float, default=None
         gamma to keep; chosen, between 0 and 1, by default.
-    intercepts : {"none", "each", "columns", "exponent"}, default="none"
-        What to fit besides: nothing; one intercept per class; the translations of the
-        columns too (the translating weights of Eq. 12, which matter where norms of
-        rows differ); or the exponent of the class frequency, ``shift = x log n``, where
-        the classes are too many for the rows.
+    intercepts : {"none", "columns", "exponent"}, default="none"
+        What to fit besides: nothing; an intercept and a translation of the column of
+        each class (the translating weights of Eq. 12, of which those of columns matter
+        where norms of rows differ); or the exponent of the class frequency, ``shift = x
+        log n``, where the classes are too many for the rows.
     start : ndarray of shape (n_blocks,), default=None
         Inverse temperatures to start from where they are chosen.
-    tol : float, default=1e-13
+    tol : float, default=1e-8
         Relative decrease of the loss at which to stop.
 
     Returns
     -------
     calibration : Calibration
+    log_loss : float
+        Leave-one-out log-loss in nats per unit of weight; NaN without rows.
 
     Notes
     -----
     Shifts have a normal prior of unit variance around zero, the weight of one row each;
     it decides only where a class has next to no rows. Inverse temperatures have one of
-    a tenth of that weight, in the unit that spreads the scores of a block by one nat:
-    it keeps them finite where all rows are told apart without error. Translations of
-    columns are fitted as multiples of the norm of a row over the mean norm, less one,
-    so that they are of no effect at the mean norm.
+    a tenth of that weight, in the unit that spreads the scores of a block by one nat.
+    Translations of columns are fitted as multiples of the norm of a row over the mean
+    norm, less one, and have no effect at the mean norm.
     """
-    n_blocks, n_rows, n_classes = held_out.evidence.shape
-    no_shift = np.zeros(n_classes)
+    n_blocks, n_rows, _ = held_out.log_likelihoods.shape
     if n_rows == 0:
         betas = np.full(n_blocks, 1.0 / priming_number) if beta is None else beta
         gamma = 1.0 if norm_weight is None else norm_weight
-        nan = float("nan")
-        return Calibration(np.asarray(betas, float), gamma, no_shift, no_shift, nan)
-    # Scores are fixed + sum_j point_j * directions_j (+ a shift for each class).
-    fixed = np.zeros((n_rows, n_classes))
-    factor = held_out.prior_factor(priming_number, translation)
-    fixed += factor * held_out.log_count
+        return Calibration(betas, priming_number, translation, gamma), float("nan")
+    given = Calibration(
+        np.zeros(n_blocks) if beta is None else np.asarray(beta, dtype=float),
+        priming_number,
+        translation,
+        0.0 if norm_weight is None else norm_weight,
+    )
+    form = _linear_form(
+        held_out, given, beta is None, norm_weight is None, intercepts, start
+    )
+    values, loss = _minimised(form, held_out, tol)
+    if beta is None:
+        given = replace(given, beta=values[:n_blocks])
+    if norm_weight is None:
+        given = replace(given, norm_weight=float(values[form.n_betas]))
+    if intercepts == "columns":
+        shift, slope = values[form.n_directions :].reshape(2, -1)
+        given = replace(
+            given,
+            intercept_shift=shift - slope,
+            column_shift=slope / held_out.mean_norm,
+        )
+    elif intercepts == "exponent":
+        exponent = values[form.n_directions - 1]
+        given = replace(given, intercept_shift=exponent * held_out.class_log_count)
+    return given, loss
+
+
+def best_strength(held_out_at: Callable[[float], LeaveOneOut], **choices: Any) -> float:
+    """Smoothing strength of least leave-one-out log-loss.
+
+    Parameters
+    ----------
+    held_out_at : callable
+        Gives the `LeaveOneOut` of a strength.
+    **choices : dict
+        Passed to `calibrate`, which is called for each strength.
+
+    Returns
+    -------
+    strength : float
+
+    Notes
+    -----
+    From 0.1 up or down by factors of 4 as long as the loss falls noticeably, then the
+    vertex of the parabola through the last three losses, over the log of the strength.
+    """
+    start: FloatArray | None = None
+
+    def loss(n_steps: int) -> float:
+        nonlocal start
+        found, value = calibrate(
+            held_out_at(FIRST_STRENGTH * _STRENGTH_FACTOR**n_steps),
+            start=start,
+            tol=COMPARISON_TOL,
+            **choices,
+        )
+        # From zero, where a gradient may vanish, no beta would ever rise again.
+        start = found.beta if (found.beta > 0).all() else None
+        return value
+
+    losses = {0: loss(0), 1: loss(1)}
+    direction, at = (1, 1) if losses[1] < losses[0] else (-1, 0)
+    while True:
+        if at + direction not in losses:
+            losses[at + direction] = loss(at + direction)
+        if not losses[at + direction] < (1.0 - _LEAST_GAIN) * losses[at]:
+            break
+        at += direction
+        if abs(at) == _MOST_STEPS:
+            return float(FIRST_STRENGTH * _STRENGTH_FACTOR**at)
+    before, here, after = (losses[at + offset] for offset in (-1, 0, 1))
+    curvature = before - 2 * here + after
+    shift = 0.5 * (before - after) / curvature if curvature > 0 else 0.0
+    return float(FIRST_STRENGTH * _STRENGTH_FACTOR ** (at + np.clip(shift, -1, 1)))
+
+
+@dataclass(frozen=True, eq=False)
+class _LinearForm:
+    """Scores as ``fixed + sum_j values_j directions_j`` plus shifts of the classes.
+
+    Shifts are ``class_factors[k] * values`` with one value for each class. The first
+    `n_betas` directions belong to inverse temperatures; `has_prior` marks the values
+    with a prior of unit variance; `units` scale the values for the optimiser.
+    """
+
+    fixed: FloatArray
+    directions: list[FloatArray]
+    class_factors: list[FloatArray]
+    n_betas: int
+    first: NDArray[np.float64]
+    bounds: list[tuple[float | None, float | None]]
+    units: NDArray[np.float64]
+    has_prior: NDArray[np.bool_]
+
+    @property
+    def n_directions(self) -> int:
+        """Number of values that are not shifts of single classes."""
+        return len(self.directions)
+
+
+def _linear_form(
+    held_out: LeaveOneOut,
+    given: Calibration,
+    choose_beta: bool,
+    choose_norm_weight: bool,
+    intercepts: Intercepts,
+    start: FloatArray | None,
+) -> _LinearForm:
+    """Scores at `given`, where what is chosen is zero, and their derivatives."""
+    n_blocks, n_rows, n_classes = held_out.log_likelihoods.shape
     directions: list[FloatArray] = []
     first: list[float] = []
     bounds: list[tuple[float | None, float | None]] = []
-    if beta is None:
-        directions.extend(held_out.evidence)
+    if choose_beta:
+        directions.extend(held_out.log_likelihoods)
         even = np.full(n_blocks, 1.0 / held_out.mean_norm)
         first.extend(even if start is None else start)
         bounds.extend([(0.0, None)] * n_blocks)
+        fixed = _prior_scores(held_out, given, held_out.log_count)
     else:
-        fixed += np.tensordot(np.asarray(beta, float), held_out.evidence, axes=1)
-    if norm_weight is None:
-        directions.append(factor * held_out.log_norm)
+        fixed = held_out.scores(given)
+    if choose_norm_weight:
+        of_norms = replace(given, norm_weight=1.0)
+        nothing = np.zeros_like(held_out.log_count)
+        directions.append(_prior_scores(held_out, of_norms, nothing))
         first.append(1.0)
         bounds.append((0.0, 1.0))
-    else:
-        fixed += norm_weight * factor * held_out.log_norm
+    n_shifts = 0
+    class_factors: list[FloatArray] = []
     if intercepts == "exponent":
         directions.append(held_out.log_count)
-        first.append(0.0)
-        bounds.append((None, None))
-    n_directions = len(directions)
-    # What the numbers of each class are multiplied by in each row.
-    norms = (held_out.norms / held_out.mean_norm - 1.0)[:, None]
-    class_factors = {
-        "each": [np.ones_like(norms)],
-        "columns": [np.ones_like(norms), norms],
-    }.get(intercepts, [])
-    first.extend([0.0] * (n_classes * len(class_factors)))
-    bounds.extend([(None, None)] * (n_classes * len(class_factors)))
-    n_betas = n_blocks if beta is None else 0
-    units = np.ones(len(first))
-    if beta is None:
-        units[:n_blocks] = _curvature_units(held_out)
-    # Which numbers are shifts or stand for them, and so have a prior.
-    shifted = np.arange(len(first)) >= n_directions - (intercepts == "exponent")
+        n_shifts = 1
+    elif intercepts == "columns":
+        relative = (held_out.norms / held_out.mean_norm - 1.0)[:, None]
+        class_factors = [np.ones((n_rows, 1)), relative]
+        n_shifts = 2 * n_classes
+    bounds.extend([(None, None)] * n_shifts)
+    units = np.ones(len(first) + n_shifts)
+    if choose_beta:
+        units[:n_blocks] = _beta_units(held_out)
+    return _LinearForm(
+        fixed,
+        directions,
+        class_factors,
+        n_blocks if choose_beta else 0,
+        np.concatenate([first, np.zeros(n_shifts)]),
+        bounds,
+        units,
+        np.arange(len(units)) >= len(first),
+    )
+
+
+def _prior_scores(
+    held_out: LeaveOneOut, calibration: Calibration, log_count: FloatArray
+) -> FloatArray:
+    """The formula without any block of features."""
+    prior = replace(calibration, beta=np.zeros(0))
+    return prior.scores([], held_out.norms[:, None], log_count, held_out.log_norm)
+
+
+def _minimised(
+    form: _LinearForm, held_out: LeaveOneOut, tol: float
+) -> tuple[NDArray[np.float64], float]:
+    """Values of least loss with their priors, and the loss alone."""
+    (n_rows, n_classes), n_directions = form.fixed.shape, form.n_directions
     weights, total_weight = held_out.weights, float(held_out.weights.sum())
+    units, n_betas = form.units, form.n_betas
+
+    def prior(values: FloatArray) -> float:
+        spread = float(((values / units)[:n_betas] ** 2).sum())
+        shifts = float((values[form.has_prior] ** 2).sum())
+        return 0.5 * (shifts + _BETA_PRIOR * spread)
 
     def objective(point: FloatArray) -> tuple[float, FloatArray]:
         values = point * units
@@ -157,32 +278,28 @@ def calibrate(
         sums = np.zeros_like(shifts)
         # Chunks of rows stay in cache from the scores to the last product with them.
         for chunk in row_blocks(n_rows, n_classes, _CHUNK_VALUES):
-            scores = fixed[chunk].copy()
-            for value, direction in zip(values, directions, strict=False):
+            scores = form.fixed[chunk].copy()
+            for value, direction in zip(values, form.directions, strict=False):
                 scores += float(value) * direction[chunk]
-            for shift, factor in zip(shifts, class_factors, strict=True):
+            for shift, factor in zip(shifts, form.class_factors, strict=True):
                 scores += shift * factor[chunk]
             losses, residual = cross_entropy_residual(scores, held_out.y[chunk])
             residual *= weights[chunk, None]
             # A BLAS dot product would wake its threads for a few thousand numbers.
-            slopes += [np.einsum("ij,ij", residual, d[chunk]) for d in directions]
-            for total, factor in zip(sums, class_factors, strict=True):
+            slopes += [np.einsum("ij,ij", residual, d[chunk]) for d in form.directions]
+            for total, factor in zip(sums, form.class_factors, strict=True):
                 total += (residual * factor[chunk]).sum(axis=0)
             loss += float((losses * weights[chunk]).sum())
         gradient = np.concatenate([slopes, sums.ravel()]) * units
-        gradient[shifted] += values[shifted]
+        gradient[form.has_prior] += values[form.has_prior]
         gradient[:n_betas] += _BETA_PRIOR * point[:n_betas]
         return (loss + prior(values)) / total_weight, gradient / total_weight
 
-    def prior(values: FloatArray) -> float:
-        spread = float(((values / units)[:n_betas] ** 2).sum())
-        return 0.5 * (float((values[shifted] ** 2).sum()) + _BETA_PRIOR * spread)
-
-    values = np.array(first)
+    values = form.first
     if values.size:
         bounds = [
             (low, None if high is None else high / unit)
-            for (low, high), unit in zip(bounds, units, strict=True)
+            for (low, high), unit in zip(form.bounds, units, strict=True)
         ]
         values = units * np.asarray(
             scipy.optimize.minimize(
@@ -194,28 +311,13 @@ def calibrate(
                 options={"maxiter": 500, "ftol": tol, "gtol": 1e-8},
             ).x
         )
-    loss = objective(values / units)[0] - prior(values) / total_weight
-    shift = column_shift = no_shift
-    if class_factors:
-        shift = values[n_directions : n_directions + n_classes]
-    if intercepts == "columns":
-        slope = values[n_directions + n_classes :]
-        shift, column_shift = shift - slope, slope / held_out.mean_norm
-    elif intercepts == "exponent":
-        shift = values[-1] * held_out.class_log_count
-    return Calibration(
-        values[:n_blocks] if beta is None else np.asarray(beta, float),
-        float(values[n_betas]) if norm_weight is None else norm_weight,
-        shift,
-        column_shift,
-        loss,
-    )
+    return values, objective(values / units)[0] - prior(values) / total_weight
 
 
-def _curvature_units(held_out: LeaveOneOut) -> NDArray[np.float64]:
-    """Steps of beta that change scores by about one: L-BFGS starts well scaled."""
-    units = np.full(len(held_out.evidence), 1.0 / held_out.mean_norm)
-    for b, block in enumerate(held_out.evidence):
+def _beta_units(held_out: LeaveOneOut) -> NDArray[np.float64]:
+    """Changes of beta that change scores by about one: L-BFGS starts well scaled."""
+    units = np.full(len(held_out.log_likelihoods), 1.0 / held_out.mean_norm)
+    for b, block in enumerate(held_out.log_likelihoods):
         typical = float(np.average(block.std(axis=1), weights=held_out.weights))
         if typical > _ROUNDING * held_out.mean_norm:
             units[b] = 1.0 / typical

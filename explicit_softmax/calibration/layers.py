@@ -25,14 +25,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from explicit_softmax.calibration.calibrate import Calibration, calibrate
-from explicit_softmax.calibration.leave_one_out import leave_one_out
-from explicit_softmax.calibration.sample import MOST_SCORES, RetainedRows, row_limit
+from explicit_softmax.calibration.model import ExplicitModel, Settings
+from explicit_softmax.calibration.sample import BUDGETS, NO_ROWS, RowSample
 from explicit_softmax.solution.counts import (
     CooccurrenceCounts,
     FloatArray,
@@ -42,72 +39,38 @@ from explicit_softmax.solution.counts import (
     row_norms,
 )
 from explicit_softmax.solution.decoder import Decoder
-from explicit_softmax.solution.smoothing import Smoothing, smooth_counts
-from explicit_softmax.solution.theorem import Evidence, solve
+from explicit_softmax.solution.loss import network_scores, softmax_in_place
+from explicit_softmax.solution.smoothing import Smoothing
+from explicit_softmax.training.problem import Refined
 
 # Hidden outputs held at a time.
 _CHUNK_VALUES = 2**20
 
-# Leave-one-out scores held (16 MiB in float64) where there are hidden layers, whose
-# targets are many.
-_MOST_SCORES = 2**21
-
 
 @dataclass(frozen=True, eq=False)
-class Layer:
-    """A solved layer.
+class ExplicitNetwork:
+    """Layers, and the decoders that a refinement made of them.
 
     Parameters
     ----------
-    decoder : Decoder
-        Scores of its targets from the outputs of the layer before.
-    priming_number : float
-        K, the mean norm of its inputs; one for all layers but the first.
-    calibration : Calibration
-        What was chosen by leave-one-out.
+    layers : tuple of ExplicitModel
+        Each predicts its targets from the outputs of the layer before.
+    refined : Refined, default=None
     """
 
-    decoder: Decoder
-    priming_number: float
-    calibration: Calibration
+    layers: tuple[ExplicitModel, ...]
+    refined: Refined | None = None
 
+    @property
+    def decoders(self) -> tuple[Decoder, ...]:
+        """What predicts: the refined decoders, or those of the layers."""
+        if self.refined is not None:
+            return self.refined.decoders
+        return tuple(layer.solution.decoder for layer in self.layers)
 
-def softmax_in_place(scores: FloatArray) -> FloatArray:
-    """Softmax of each row, written over the scores."""
-    scores -= scores.max(axis=1, keepdims=True)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(axis=1, keepdims=True)
-    return scores
-
-
-def network_scores(decoders: Sequence[Decoder], X: Rows) -> FloatArray:
-    """Scores of the last decoder, all earlier ones followed by a softmax.
-
-    Parameters
-    ----------
-    decoders : sequence of Decoder
-        One per layer, each with as many features as the one before has classes.
-    X : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
-        Non-negative features.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_rows, n_classes)
-        In the wider type of rows and decoders. Hidden outputs are held for some rows
-        at a time.
-    """
-    if len(decoders) == 1:
-        return decoders[0].scores(X)
-    width = max(decoder.n_classes for decoder in decoders)
-    n_rows, n_classes = X.shape[0], decoders[-1].n_classes
-    dtype = np.result_type(X.dtype, *(d.intercept.dtype for d in decoders))
-    scores = np.empty((n_rows, n_classes), dtype=dtype)
-    for block in row_blocks(n_rows, width, _CHUNK_VALUES):
-        outputs = X[block]
-        for decoder in decoders[:-1]:
-            outputs = softmax_in_place(decoder.scores(outputs))
-        scores[block] = decoders[-1].scores(outputs)
-    return scores
+    def with_refinement(self, refined: Refined) -> ExplicitNetwork:
+        """The network refined; its explicit layers stay as they are."""
+        return replace(self, refined=refined)
 
 
 def solve_layers(
@@ -118,10 +81,9 @@ def solve_layers(
     sample_weight: FloatArray | None = None,
     betas: Sequence[float | None] | None = None,
     smoothing: Smoothing = "prior",
-    strength: float = 0.1,
+    strength: float | None = None,
     norm_exponent: float = 0.0,
-    norm_weight: float | None = None,
-) -> tuple[Layer, ...]:
+) -> ExplicitNetwork:
     """Solve layers one after the other, each on the outputs of those before it.
 
     Parameters
@@ -140,96 +102,86 @@ def solve_layers(
         As in `smooth_counts`, for the first layer. Later layers have positive inputs
         and counts, which "noise", made for one-hot features, would distort: for them
         it is "prior".
-    strength : float, default=0.1
-        As in `smooth_counts`.
+    strength : float, default=None
+        As in `smooth_counts`, in units of the inputs of each layer; None where it is
+        chosen for each layer by leave-one-out.
     norm_exponent : float, default=0.0
         For the first layer; outputs of layers have norm one.
-    norm_weight : float, default=None
-        gamma of the first layer; chosen together with its beta, or 1 where that is
-        given, by default.
 
     Returns
     -------
-    layers : tuple of Layer
-        Decoders in the type of the rows.
+    network : ExplicitNetwork
+        With decoders in the type of the rows.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from explicit_softmax.calibration.layers import network_scores, solve_layers
-    >>> rows = np.array([[4.0, 0.0], [0.0, 4.0], [2.0, 2.0], [2.0, 2.0]])
+    >>> from explicit_softmax.calibration.layers import solve_layers
+    >>> from explicit_softmax.solution.loss import network_scores
+    >>> X = np.array([[4.0, 0.0], [0.0, 4.0], [2.0, 2.0], [2.0, 2.0]])
     >>> parts, classes = np.array([0, 1, 2, 2]), np.array([0, 0, 1, 1])
-    >>> layers = solve_layers(rows, [parts, classes], [3, 2], betas=[1.0, 1.0])
-    >>> network_scores([layer.decoder for layer in layers], rows).argmax(axis=1)
+    >>> network = solve_layers(X, [parts, classes], [3, 2], betas=[1.0, 1.0])
+    >>> network_scores(network.decoders, X).argmax(axis=1)
     array([0, 0, 1, 1])
     """
     if betas is None:
         betas = [None] * len(targets)
-    dtype: Any = np.float32 if X.dtype == np.float32 else np.float64
-    held = _hold(X, sample_weight, max(n_targets), betas)
-    members, outputs = held.y, held.X
-    layers: list[Layer] = []
-    for depth, (y, size, beta) in enumerate(
-        zip(targets, n_targets, betas, strict=True)
-    ):
-        decoders = [layer.decoder for layer in layers]
-        exponent, gamma, kind, scale = norm_exponent, norm_weight, smoothing, 1.0
-        if depth == 0:
+    chosen = strength is None or None in betas
+    sample = _sampled(X, targets[-1], sample_weight, max(n_targets) if chosen else 0)
+    layers: list[ExplicitModel] = []
+    for labels, size, beta in zip(targets, n_targets, betas, strict=True):
+        settings = Settings(
+            priming_number="mean_norm",
+            inverse_temperature="auto" if beta is None else beta,
+            smoothing=smoothing,
+            smoothing_strength="auto" if strength is None else strength,
+            norm_exponent=norm_exponent,
+            translation="column",
+            n_blocks=1,
+        )
+        if not layers:
             counts = CooccurrenceCounts.from_rows(
                 X,
-                y,
+                labels,
                 size,
                 sample_weight=sample_weight,
                 norm_exponent=norm_exponent,
             )
-            priming_number = counts.mean_norm or 1.0
         else:
-            counts, unit = _count_outputs(decoders, X, y, size, sample_weight)
-            priming_number, exponent, gamma = 1.0, 0.0, 1.0
+            counts = _count_outputs(layers, X, labels, size, sample_weight)
             kind = "prior" if smoothing == "noise" else smoothing
-            scale = unit / counts.mean_nonzero
-        evidence = solve(smooth_counts(counts, kind, strength * scale))
-        layer, outputs = _calibrated(
-            evidence,
-            priming_number,
-            beta,
-            gamma,
-            exponent,
-            outputs,
-            y[members],
-            held.weights,
-        )
-        layers.append(replace(layer, decoder=layer.decoder.astype(dtype)))
-    return tuple(layers)
+            settings = replace(
+                settings, smoothing=kind, norm_exponent=0.0, row_norm=1.0
+            )
+        sample = replace(sample, y=labels[sample.members])
+        dtype = np.float32 if X.dtype == np.float32 else np.float64
+        layer = ExplicitModel(counts, sample, settings, dtype)
+        sample = replace(sample, X=softmax_in_place(layer.held_out_scores()))
+        layers.append(layer.without_sample())
+    return ExplicitNetwork(tuple(layers))
 
 
-def _hold(
-    X: Rows,
-    sample_weight: FloatArray | None,
-    most_targets: int,
-    betas: Sequence[float | None],
-) -> RetainedRows:
-    """Rows that temperatures are chosen on; their numbers stand in place of codes."""
-    limit = 0
-    if any(beta is None for beta in betas):
-        most_scores = MOST_SCORES if len(betas) == 1 else _MOST_SCORES
-        limit = row_limit(X, most_targets, 1, most_scores=most_scores)
-    held = RetainedRows.draw(X, np.arange(X.shape[0]), sample_weight, limit)
+def _sampled(
+    X: Rows, y: IntArray, sample_weight: FloatArray | None, most_targets: int
+) -> RowSample:
+    """Rows with features that choices are made on; none if nothing is chosen."""
+    limit = BUDGETS["layers"].limit(most_targets) if most_targets else NO_ROWS
+    sample = RowSample.from_rows(X, y, sample_weight, limit)
     # Leave-one-out has no use for rows without any feature.
-    filled = np.flatnonzero(row_norms(held.X) > 0)
-    return RetainedRows(held.X[filled], held.y[filled], held.weights[filled])
+    return sample.part(np.flatnonzero(row_norms(sample.X) > 0))
 
 
 def _count_outputs(
-    decoders: Sequence[Decoder],
+    layers: Sequence[ExplicitModel],
     X: Rows,
     y: IntArray,
     n_targets: int,
     sample_weight: FloatArray | None,
-) -> tuple[CooccurrenceCounts, float]:
-    """Counts of the outputs of the layers so far, and the unit of these outputs."""
+) -> CooccurrenceCounts:
+    """Counts of the outputs of the layers so far, in the unit of these outputs."""
+    decoders = [layer.solution.decoder for layer in layers]
     parts: list[CooccurrenceCounts] = []
-    squares = total = 0.0
+    squares = 0.0
     width = max(decoder.n_classes for decoder in decoders)
     for block in row_blocks(X.shape[0], width, _CHUNK_VALUES):
         outputs = softmax_in_place(network_scores(decoders, X[block]))
@@ -240,37 +192,6 @@ def _count_outputs(
         parts = [parts[0] + counts] if parts else [counts]
         square = np.einsum("ij,ij->i", outputs, outputs)
         squares += float(square.sum() if weight is None else square @ weight)
-        total += float(square.size if weight is None else weight.sum())
-    return parts[0], squares / total
-
-
-def _calibrated(
-    evidence: Evidence,
-    priming_number: float,
-    beta: float | None,
-    norm_weight: float | None,
-    norm_exponent: float,
-    held_rows: Rows,
-    y: IntArray,
-    weights: NDArray[np.float64],
-) -> tuple[Layer, FloatArray]:
-    """The layer at its best temperature, and leave-one-out outputs of held rows."""
-    held_out = leave_one_out(
-        evidence, held_rows, y, sample_weight=weights, norm_exponent=norm_exponent
-    )
-    if norm_weight is None and beta is not None:
-        norm_weight = 1.0
-    found = calibrate(
-        held_out,
-        priming_number,
-        beta=None if beta is None else np.array([beta]),
-        norm_weight=norm_weight,
-    )
-    decoder = evidence.decoder(
-        found.beta,
-        priming_number,
-        norm_weight=found.norm_weight,
-        norm_exponent=norm_exponent,
-    )
-    scores = held_out.scores(found.beta, priming_number, norm_weight=found.norm_weight)
-    return Layer(decoder, priming_number, found), softmax_in_place(scores)
+    # The sum of the outputs over their mean, weighted by themselves.
+    mass = float(parts[0].class_mass.sum())
+    return replace(parts[0], n_nonzero=mass**2 / squares)

@@ -45,7 +45,11 @@ from explicit_softmax.solution.counts import (
     values_at,
 )
 from explicit_softmax.solution.smoothing import SmoothedCounts, log_class_frequency
-from explicit_softmax.solution.theorem import Evidence, Translation
+from explicit_softmax.solution.theorem import (
+    Calibration,
+    Layout,
+    block_log_likelihood,
+)
 
 # Logarithms of a chunk of this many values stay in cache.
 _CHUNK_VALUES = 2**17
@@ -56,12 +60,12 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class LeaveOneOut:
-    """Scores of rows by the model that never saw them, before temperature and prior.
+    """Scores of rows by the model that never saw them, before calibration.
 
     Parameters
     ----------
-    evidence : ndarray of shape (n_blocks, n_rows, n_classes)
-        h.(log F~ - log S~) of each block at beta = 1.
+    log_likelihoods : ndarray of shape (n_blocks, n_rows, n_classes)
+        h.(log F~ - log S~) of each block.
     log_count, log_norm : ndarray of shape (n_rows, n_classes)
         Log frequency and log mean norm of each class, the row taken out of its own.
     class_log_count : ndarray of shape (n_classes,)
@@ -74,7 +78,7 @@ class LeaveOneOut:
         Weight of the loss of each row.
     """
 
-    evidence: NDArray[np.float64]
+    log_likelihoods: NDArray[np.float64]
     log_count: NDArray[np.float64]
     log_norm: NDArray[np.float64]
     class_log_count: NDArray[np.float64]
@@ -87,47 +91,28 @@ class LeaveOneOut:
         """Weighted mean norm of these rows."""
         return float(np.average(self.norms, weights=self.weights))
 
-    def prior_factor(
-        self, priming_number: float, translation: Translation
-    ) -> NDArray[np.float64]:
-        """What the class prior is multiplied by in each row, (n_rows, 1)."""
-        if translation == "column":
-            return np.asarray(self.norms / priming_number)[:, None]
-        return np.ones((len(self.norms), 1))
-
-    def scores(
-        self,
-        beta: FloatArray | float,
-        priming_number: float,
-        translation: Translation = "column",
-        norm_weight: float = 1.0,
-        intercept_shift: FloatArray | float = 0.0,
-        column_shift: FloatArray | float = 0.0,
-    ) -> NDArray[np.float64]:
-        """Scores (n_rows, n_classes), up to a constant, as `Evidence.decoder` gives."""
-        betas = np.broadcast_to(np.asarray(beta, float), (len(self.evidence),))
-        scores = self.log_count + norm_weight * self.log_norm
-        scores *= self.prior_factor(priming_number, translation)
-        scores += intercept_shift + column_shift * self.norms[:, None]
-        for value, block in zip(betas, self.evidence, strict=True):
-            scores += value * block
-        return np.asarray(scores)
+    def scores(self, calibration: Calibration) -> NDArray[np.float64]:
+        """Scores (n_rows, n_classes), up to a constant, as the decoder gives them."""
+        return calibration.scores(
+            self.log_likelihoods, self.norms[:, None], self.log_count, self.log_norm
+        )
 
 
 def leave_one_out(
-    evidence: Evidence,
+    smoothed: SmoothedCounts,
     X: Rows,
     y: IntArray,
     *,
     sample_weight: FloatArray | None = None,
     norm_exponent: float = 0.0,
+    layout: Layout = "auto",
 ) -> LeaveOneOut:
     """Exact leave-one-out scores of rows that are in the counts.
 
     Parameters
     ----------
-    evidence : Evidence
-        Solution of all rows.
+    smoothed : SmoothedCounts
+        Counts of all rows.
     X : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
         Rows that were counted, all or some. Rows without any feature have no part in
         the choice of a temperature and are left out of the result.
@@ -137,6 +122,8 @@ def leave_one_out(
         Positive weights with which they were counted.
     norm_exponent : float, default=0.0
         Norm exponent with which they were counted.
+    layout : {"auto", "dense", "sparse"}, default="auto"
+        As in `explicit_decoder`.
 
     Returns
     -------
@@ -147,23 +134,23 @@ def leave_one_out(
     ValueError
         If a co-occurrence vanishes with a row and there is no smoothing.
     """
-    smoothed = evidence.smoothed
     norms = row_norms(X)
     filled = np.flatnonzero(norms > 0)
     weights = np.ones(norms.size) if sample_weight is None else sample_weight
     if filled.size < norms.size:
-        X, y, weights = X[filled], y[filled], weights[filled]
-        norms = norms[filled]
-    scale = row_scale(norms, norm_exponent)
+        X, y, weights, norms = X[filled], y[filled], weights[filled], norms[filled]
+    if sp.issparse(X) and smoothed.counts.is_sparse and not smoothed.is_noise:
+        # Logarithms of the counts of other features would not be used.
+        X, smoothed = _touched_features(X, smoothed)
+    scale = row_scale(X, norm_exponent)
     unit = np.minimum(weights, 1.0)
     n_rows, n_classes = X.shape[0], smoothed.counts.n_classes
     at = np.arange(n_rows)
     out = np.empty((len(smoothed.blocks), n_rows, n_classes))
     own_mass = np.zeros(n_rows)
     for b, block in enumerate(smoothed.blocks):
-        whole = block == slice(0, smoothed.counts.n_features)
-        part = X if whole else X[:, block]
-        out[b] = evidence.decoders[b].scores(part)
+        part = X if len(smoothed.blocks) == 1 else X[:, block]
+        out[b] = block_log_likelihood(smoothed, b, layout).scores(part)
         out[b] *= scale[:, None]
         own, mass = _own_class(smoothed, b, part, y, scale, unit)
         out[b][at, y] = own
@@ -186,6 +173,17 @@ def leave_one_out(
     )
 
 
+def _touched_features(
+    X: sp.csr_array, smoothed: SmoothedCounts
+) -> tuple[sp.csr_array, SmoothedCounts]:
+    """Rows and counts over the features that these rows have."""
+    features = np.unique(X.indices)
+    places = np.searchsorted(features, X.indices).astype(X.indices.dtype)
+    shape = (X.shape[0], features.size)
+    narrow = sp.csr_array((X.data, places, X.indptr), shape=shape)
+    return narrow, smoothed.restricted(features)
+
+
 def _own_class(
     smoothed: SmoothedCounts,
     b: int,
@@ -197,17 +195,16 @@ def _own_class(
     """Evidence of block b for the own class without the row, and the mass left."""
     block = smoothed.blocks[b]
     norms = row_norms(X) * scale
-    counted = smoothed.counts.block_mass(block)[y]
     mass = smoothed.block_mass[y, b] - unit * norms
     class_offset = smoothed.class_offset[y, b]
-    # Classes of which nothing is left in this block.
-    unseen = counted - unit * norms <= _ROUNDING * counted
+    noise_mass = np.zeros_like(mass)
     if smoothed.is_noise:
         noise_mass = np.asarray(X @ (1.0 - smoothed.scale[block])) * scale
+        counted = smoothed.counts.block_mass(block)[y]
+        # Classes that have nothing left in this block.
+        unseen = counted - unit * norms <= _ROUNDING * counted
         class_offset = np.where(unseen, smoothed.unit, class_offset - unit * noise_mass)
         mass = np.where(unseen, smoothed.unit, mass)
-    else:
-        noise_mass = np.zeros_like(mass)
     sum_logs = _sparse_own_class if sp.issparse(X) else _dense_own_class
     own = sum_logs(smoothed, b, X, y, scale, unit, class_offset, noise_mass)
     if not np.isfinite(own).all():

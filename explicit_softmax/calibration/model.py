@@ -1,167 +1,350 @@
-"""The explicit part of a fitted classifier: counts, kept rows, and their solution."""
+"""ExplicitModel: counts, a sample of the counted rows, and how they are solved.
+
+What `fit`, `partial_fit`, `merge`, and `forget` of the estimators do is arithmetic of
+these models. They never change: each operation makes a new one, and a solution belongs
+to the model from which it was made.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explicit_softmax.calibration.calibrate import Calibration, Intercepts, calibrate
-from explicit_softmax.calibration.leave_one_out import leave_one_out
-from explicit_softmax.calibration.sample import MOST_VALUES, RetainedRows, row_limit
-from explicit_softmax.solution.counts import CooccurrenceCounts
+from explicit_softmax.calibration.calibrate import (
+    FIRST_STRENGTH,
+    Intercepts,
+    best_strength,
+    calibrate,
+)
+from explicit_softmax.calibration.leave_one_out import LeaveOneOut, leave_one_out
+from explicit_softmax.calibration.sample import BUDGETS, NO_ROWS, Limit, RowSample
+from explicit_softmax.solution.counts import (
+    CooccurrenceCounts,
+    FloatArray,
+    IntArray,
+    Rows,
+)
 from explicit_softmax.solution.decoder import Decoder
-from explicit_softmax.solution.smoothing import feature_blocks, smooth_counts
-from explicit_softmax.solution.theorem import Evidence, Layout, Translation, solve
+from explicit_softmax.solution.smoothing import (
+    SmoothedCounts,
+    feature_blocks,
+    smooth_counts,
+)
+from explicit_softmax.solution.theorem import (
+    Calibration,
+    Layout,
+    Translation,
+    explicit_decoder,
+)
+from explicit_softmax.training.problem import Refined
 
 # With more classes than this, rows do not suffice for an intercept each.
 _MOST_INTERCEPTS = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Setting:
-    """Parameters of a classifier that its explicit solution depends on."""
+class Settings:
+    """Parameters of an estimator on which counts and solution depend.
 
-    priming_number: float | str
+    Parameters
+    ----------
+    priming_number : float or "mean_norm"
+    inverse_temperature : float, array-like of shape (n_blocks,), or "auto"
+    smoothing : {"prior", "uniform", "noise"} or None
+    smoothing_strength : float or "auto"
+    norm_exponent : float
+    translation : {"column", "intercept", "exact"}
+        As in `ExplicitSoftmaxClassifier`.
+    n_blocks : int or array-like of int
+        As in `feature_blocks`.
+    row_norm : float, default=None
+        Norm of all rows where they have the same norm, in equal parts in all blocks.
+    """
+
+    priming_number: Any
     inverse_temperature: Any
     smoothing: Any
-    smoothing_strength: float
+    smoothing_strength: Any
     norm_exponent: float
-    norm_weight: float | str
     translation: str
     n_blocks: Any
+    row_norm: float | None = None
+
+    @property
+    def calibrated_translation(self) -> Translation:
+        """Where the class prior stands: fitted translations include an intercept."""
+        return "column" if self.translation == "column" else "intercept"
+
+    @property
+    def given_strength(self) -> float | None:
+        """Smoothing strength, None if it is to be chosen."""
+        if self.smoothing not in ("prior", "uniform"):
+            return FIRST_STRENGTH  # has no effect
+        strength = self.smoothing_strength
+        return None if isinstance(strength, str) else float(strength)
+
+    def blocks(self, n_features: int) -> tuple[slice, ...]:
+        """Blocks of so many features; ValueError if `n_blocks` does not fit them."""
+        return feature_blocks(n_features, self.n_blocks)
+
+    def given_numbers(
+        self, n_blocks: int
+    ) -> tuple[NDArray[np.float64] | None, float | None]:
+        """Inverse temperatures and norm weight, None for what is to be chosen."""
+        beta = given_temperatures(
+            self.inverse_temperature, n_blocks, "blocks of features"
+        )
+        if self.translation == "exact":
+            return beta, 0.0  # the fitted intercepts take its place
+        if beta is not None or self.row_norm is not None:
+            return beta, 1.0
+        return beta, None
+
+    def sample_limit(self, n_features: int, n_classes: int) -> Limit:
+        """How many rows the choices need."""
+        n_blocks = len(self.blocks(n_features))
+        fits_intercepts = self.translation == "exact"
+        beta, _ = self.given_numbers(n_blocks)
+        if not (fits_intercepts or beta is None or self.given_strength is None):
+            return NO_ROWS
+        name = "intercepts" if fits_intercepts else "temperature"
+        budget = BUDGETS[name if self.row_norm is None else "windows"]
+        return budget.limit(n_classes * n_blocks)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What leave-one-out chose, or what was given.
+
+    Parameters
+    ----------
+    calibration : Calibration
+    smoothing_strength : float
+    log_loss : float
+        Leave-one-out log-loss in nats; NaN if nothing was chosen.
+    """
+
+    calibration: Calibration
+    smoothing_strength: float
+    log_loss: float
 
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """A decoder and the numbers that were chosen for it."""
+    """The decoder of a model, and what was chosen for it."""
 
     decoder: Decoder
-    priming_number: float
-    calibration: Calibration
+    choice: Choice
 
 
-def count_and_keep(
-    setting: Setting,
-    X: Any,
-    y: Any,
-    n_classes: int,
-    sample_weight: Any,
-    limit: int | None = None,
-) -> tuple[CooccurrenceCounts, RetainedRows]:
-    """Count rows, and keep some where leave-one-out needs them, at most `limit`."""
-    feature_blocks(X.shape[1], setting.n_blocks)  # raises before anything is done
-    counts = CooccurrenceCounts.from_rows(
-        X,
-        y,
-        n_classes,
-        sample_weight=sample_weight,
-        norm_exponent=setting.norm_exponent,
-    )
-    if not needs_rows(setting):
-        limit = 0
-    elif limit is None:
-        limit = keep_limit(setting, X, n_classes)
-    return counts, RetainedRows.draw(X, y, sample_weight, limit)
+@dataclass(frozen=True, eq=False)
+class ExplicitModel:
+    """What a fitted estimator has.
 
+    Parameters
+    ----------
+    counts : CooccurrenceCounts
+        Counts of all rows.
+    sample : RowSample
+        Some of these rows.
+    settings : Settings
+        With which the rows were counted and the model is solved.
+    dtype : dtype
+        Type of the decoder.
+    layout : {"auto", "dense", "sparse"}, default="auto"
+        As in `explicit_decoder`.
+    choice : Choice, default=None
+        Numbers of an earlier solution to keep; by default, they are chosen.
+    refined : Refined, default=None
+        Decoders that a refinement made of the solution.
+    """
 
-def needs_rows(setting: Setting) -> bool:
-    """Whether anything is chosen by leave-one-out."""
-    return _is_auto(setting) or setting.translation == "exact"
+    counts: CooccurrenceCounts
+    sample: RowSample
+    settings: Settings
+    dtype: Any
+    layout: Layout = "auto"
+    choice: Choice | None = None
+    refined: Refined | None = None
 
+    @classmethod
+    def from_rows(
+        cls,
+        X: Rows,
+        y: IntArray,
+        n_classes: int,
+        settings: Settings,
+        sample_weight: FloatArray | None = None,
+        limit: Limit | None = None,
+    ) -> ExplicitModel:
+        """Count rows and sample them.
 
-def keep_limit(setting: Setting, X: Any, n_classes: int) -> int:
-    """How many rows such choices use; intercepts take more than one temperature."""
-    n_blocks = len(feature_blocks(X.shape[1], setting.n_blocks))
-    factor = 4 if setting.translation == "exact" else 1
-    return row_limit(X, n_classes, n_blocks, most_values=factor * MOST_VALUES)
+        Parameters
+        ----------
+        X : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
+            Non-negative features.
+        y : ndarray of int, shape (n_rows,)
+            Class of each row.
+        n_classes : int
+        settings : Settings
+        sample_weight : ndarray of shape (n_rows,), default=None
+        limit : Limit, default=None
+            Size of the sample; what `settings` need by default.
 
+        Raises
+        ------
+        ValueError
+            If a feature is negative or not finite, or if the blocks or the inverse
+            temperatures of `settings` do not fit the features.
+        """
+        if limit is None:
+            limit = settings.sample_limit(X.shape[1], n_classes)
+        counts = CooccurrenceCounts.from_rows(
+            X,
+            y,
+            n_classes,
+            sample_weight=sample_weight,
+            norm_exponent=settings.norm_exponent,
+        )
+        sample = RowSample.from_rows(X, y, sample_weight, limit)
+        return cls(counts, sample, settings, X.dtype)
 
-def solve_counts(
-    setting: Setting,
-    counts: CooccurrenceCounts,
-    retained: RetainedRows,
-    layout: Layout = "auto",
-    chosen: Solution | None = None,
-) -> Solution:
-    """Solution of counts; with `chosen`, at its temperatures and intercepts again."""
-    blocks = feature_blocks(counts.n_features, setting.n_blocks)
-    smoothed = smooth_counts(
-        counts, setting.smoothing, setting.smoothing_strength, blocks
-    )
-    priming_number: Any = setting.priming_number
-    if priming_number == "mean_norm":
-        # Rows without any feature leave no norm to divide by.
-        priming_number = counts.mean_norm or 1.0
-    evidence = solve(smoothed, layout)
-    translation: Translation = (
-        "column" if setting.translation == "column" else "intercept"
-    )
-    if chosen is None:
-        found = _choose(setting, evidence, retained, priming_number, translation)
-    else:
-        found = chosen.calibration
-    decoder = evidence.decoder(
-        found.beta,
-        priming_number,
-        translation=translation,
-        norm_weight=found.norm_weight,
-        intercept_shift=found.intercept_shift,
-        column_shift=found.column_shift,
-        norm_exponent=setting.norm_exponent,
-    )
-    return Solution(decoder, float(priming_number), found)
+    def __add__(self, other: ExplicitModel) -> ExplicitModel:
+        """Model of the rows of both; ValueError says what keeps them apart."""
+        self.check_additive("merge")
+        other.check_additive("merge")
+        self.check_settings(
+            other.settings, "models with different {name} cannot be merged: {} and {}"
+        )
+        return replace(
+            self,
+            counts=self.counts + other.counts,
+            sample=self.sample + other.sample,
+            choice=None,
+        )
 
+    def __sub__(self, other: ExplicitModel) -> ExplicitModel:
+        """Model without the rows of `other`, whose sample must hold all of them."""
+        return replace(
+            self,
+            counts=self.counts - other.counts,
+            sample=self.sample - other.sample,
+            choice=None,
+        )
 
-def _choose(
-    setting: Setting,
-    evidence: Evidence,
-    retained: RetainedRows,
-    priming_number: float,
-    translation: Translation,
-) -> Calibration:
-    n_blocks, n_classes = len(evidence.decoders), evidence.smoothed.counts.n_classes
-    beta, gamma = given_numbers(setting, n_blocks)
-    exact = setting.translation == "exact"
-    if beta is not None and gamma is not None and not exact:
-        no_shift = np.zeros(n_classes)
-        return Calibration(beta, gamma, no_shift, no_shift, float("nan"))
-    held_out = leave_one_out(
-        evidence,
-        retained.X,
-        retained.y,
-        sample_weight=retained.weights,
-        norm_exponent=setting.norm_exponent,
-    )
-    each: Intercepts = "columns" if n_classes <= _MOST_INTERCEPTS else "exponent"
-    return calibrate(
-        held_out,
-        priming_number,
-        translation=translation,
-        beta=beta,
-        norm_weight=gamma,
-        intercepts=each if exact else "none",
-    )
+    def check_additive(self, method: str) -> None:
+        """ValueError if the model was refined."""
+        if self.refined is not None:
+            raise ValueError(
+                f"{method} changes counts, and this model was refined: it no longer "
+                "follows from its counts. Fit again with warm_start=False."
+            )
 
+    def check_settings(self, settings: Settings, message: str) -> None:
+        """ValueError if other settings differ; `message` has {name} and two values."""
+        for name, value in vars(self.settings).items():
+            other = getattr(settings, name)
+            if not np.array_equal(value, other):
+                raise ValueError(message.format(repr(value), repr(other), name=name))
 
-def given_numbers(
-    setting: Setting, n_blocks: int
-) -> tuple[NDArray[np.float64] | None, float | None]:
-    """Inverse temperatures and norm weight; None for what is to be chosen."""
-    beta = _given_beta(setting, n_blocks)
-    if not isinstance(setting.norm_weight, str):
-        return beta, float(setting.norm_weight)
-    if setting.translation == "exact":
-        return beta, 0.0  # the fitted intercepts take its place
-    return beta, None if beta is None else 1.0
+    @cached_property
+    def solution(self) -> Solution:
+        """The explicit solution, made when it is first read."""
+        settings = self.settings
+        choice = self._choose() if self.choice is None else self.choice
+        decoder = explicit_decoder(
+            self._smoothed(choice.smoothing_strength),
+            choice.calibration,
+            layout=self.layout,
+            norm_exponent=settings.norm_exponent,
+            row_norm=settings.row_norm,
+            dtype=self.dtype,
+        )
+        return Solution(decoder, choice)
 
+    @property
+    def decoders(self) -> tuple[Decoder, ...]:
+        """What predicts: the refined decoder, or that of the solution."""
+        if self.refined is not None:
+            return self.refined.decoders
+        return (self.solution.decoder,)
 
-def _given_beta(setting: Setting, n_blocks: int) -> NDArray[np.float64] | None:
-    return given_temperatures(
-        setting.inverse_temperature, n_blocks, "blocks of features"
-    )
+    def held_out_scores(self) -> NDArray[np.float64]:
+        """Leave-one-out scores (n_rows, n_classes) of the sampled rows."""
+        choice = self.solution.choice
+        held_out = self._held_out(choice.smoothing_strength, self.sample)
+        return held_out.scores(choice.calibration)
+
+    def with_layout(self, layout: Layout) -> ExplicitModel:
+        """The same solution with its weights stored in another way."""
+        return replace(self, layout=layout, choice=self.solution.choice)
+
+    def with_refinement(self, refined: Refined) -> ExplicitModel:
+        """The model refined; its counts and what was chosen stay as they are."""
+        return replace(self, choice=self.solution.choice, refined=refined)
+
+    def without_sample(self) -> ExplicitModel:
+        """The same solution without the rows from which it was chosen."""
+        sample = self.sample.head(NO_ROWS)
+        return replace(self, sample=sample, choice=self.solution.choice)
+
+    def _smoothed(self, strength: float) -> SmoothedCounts:
+        blocks = self.settings.blocks(self.counts.n_features)
+        return smooth_counts(self.counts, self.settings.smoothing, strength, blocks)
+
+    def _choose(self) -> Choice:
+        settings, n_classes = self.settings, self.counts.n_classes
+        n_blocks = len(settings.blocks(self.counts.n_features))
+        beta, norm_weight = settings.given_numbers(n_blocks)
+        choices = {
+            "priming_number": self._priming_number,
+            "translation": settings.calibrated_translation,
+            "beta": beta,
+            "norm_weight": norm_weight,
+        }
+        strength = settings.given_strength
+        if strength is None:
+            windows = settings.row_norm is not None
+            budget = BUDGETS["window_strength" if windows else "strength"]
+            few = self.sample.head(budget.limit(n_classes * n_blocks))
+            strength = best_strength(
+                lambda value: self._held_out(value, few), **choices
+            )
+        intercepts: Intercepts = "none"
+        if settings.translation == "exact":
+            intercepts = "columns" if n_classes <= _MOST_INTERCEPTS else "exponent"
+        elif beta is not None and norm_weight is not None:
+            given = Calibration(
+                beta,
+                choices["priming_number"],
+                choices["translation"],
+                norm_weight,
+            )
+            return Choice(given, strength, float("nan"))
+        calibration, log_loss = calibrate(
+            self._held_out(strength, self.sample), intercepts=intercepts, **choices
+        )
+        return Choice(calibration, strength, log_loss)
+
+    @property
+    def _priming_number(self) -> float:
+        if self.settings.priming_number == "mean_norm":
+            # Rows without any feature leave no norm to divide by.
+            return self.counts.mean_norm or 1.0
+        return float(self.settings.priming_number)
+
+    def _held_out(self, strength: float, sample: RowSample) -> LeaveOneOut:
+        return leave_one_out(
+            self._smoothed(strength),
+            sample.X,
+            sample.y,
+            sample_weight=sample.weights,
+            norm_exponent=self.settings.norm_exponent,
+        )
 
 
 def given_temperatures(
@@ -182,8 +365,3 @@ def given_temperatures(
             f"{inverse_temperature!r}"
         )
     return np.broadcast_to(given, (n_parts,)).copy()
-
-
-def _is_auto(setting: Setting) -> bool:
-    auto = setting.inverse_temperature
-    return isinstance(auto, str) and auto == "auto"

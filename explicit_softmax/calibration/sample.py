@@ -1,135 +1,292 @@
-"""A few counted rows, kept so that leave-one-out choices can be made again.
+"""A sample of the counted rows, from which leave-one-out chooses everything else.
 
 Counts alone give the decoder but not the inverse temperature, which takes rows that
-were counted. Streaming, merging, and forgetting change the counts; the rows kept here
-follow them.
+were counted. The sample kept here follows the counts when rows are added, merged, or
+taken out again.
+
+Notes
+-----
+Every row has a key, a hash of its class and its features, and the sample is the rows
+with the smallest keys, as many as the budget allows (bottom-k sampling). This is a
+function of the set of rows alone: one pass, any stream, and any tree of merges keep the
+same rows. Equal rows have equal keys and are stored once, with their summed weight,
+which leave-one-out treats as so many copies.
+
+A key is a projection of the features on fixed pseudo-random numbers, whose bits are
+then mixed. For dense rows it is a float32 sum, and a few rows of a large set may share
+a key; a second projection in float64, which is made for such rows only, tells them
+apart. Keys of dense and of sparse rows differ. A model of one kind to which rows of the
+other kind are added keeps a fair sample, though one that depends on the order.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from explicit_softmax.solution.counts import FloatArray, IntArray, Rows
+from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, row_blocks
 
-MOST_ROWS = 4096
-LEAST_ROWS = 256
-# Stored features of these rows (8 MiB in float64), and scores of them (8 MiB).
-MOST_VALUES = 2**20
-MOST_SCORES = 2**20
+# Rows whose projections are made at a time, in stored features.
+_BLOCK_VALUES = 2**18
+
+# What remains of a weight after subtraction is rounding below this share of it.
+_ROUNDING = 1e-9
+
+_LARGEST_KEY = np.uint64(2**64 - 1)
 
 
-def row_limit(
-    X: Rows,
-    n_classes: int,
-    n_blocks: int,
-    *,
-    most_rows: int | None = None,
-    most_values: int = MOST_VALUES,
-    most_scores: int = MOST_SCORES,
-) -> int:
-    """How many rows to keep.
+@dataclass(frozen=True)
+class Limit:
+    """Largest number of rows of a sample, and of stored features in these rows.
+
+    `least_rows` rows are kept however many features they store.
+    """
+
+    n_rows: int
+    n_values: int = 2**62
+    least_rows: int = 0
+
+    def n_rows_in(self, n_stored: IntArray) -> int:
+        """How many of the first rows may be kept, which store so many features each."""
+        n_rows = int(np.searchsorted(np.cumsum(n_stored), self.n_values, "right"))
+        return min(self.n_rows, max(n_rows, self.least_rows))
+
+    def n_rows_of_width(self, n_stored: float) -> int:
+        """How many rows may be kept that store so many features each."""
+        n_rows = int(self.n_values / max(n_stored, 1.0))
+        return min(self.n_rows, max(n_rows, self.least_rows) + 1)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many rows decide a choice.
 
     Parameters
     ----------
-    X : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
-        Rows like those to be kept.
-    n_classes, n_blocks : int
-        Scores of a row.
-    most_rows, most_values, most_scores : int
-        Limits of rows, of stored features, and of scores, classes times blocks of each
-        row.
+    n_rows : int
+        Largest number of distinct rows.
+    n_values : int
+        Largest number of stored features in all of them.
+    n_scores : int
+        Largest number of scores: rows times classes times blocks of features.
+    least_rows : int, default=256
+        Rows that are used however wide they are and however many the classes.
     """
-    width = X.nnz / max(X.shape[0], 1) if sp.issparse(X) else X.shape[1]
-    limit = min(
-        MOST_ROWS if most_rows is None else most_rows,
-        int(most_values / max(width, 1)),
-        most_scores // (n_classes * n_blocks),
-    )
-    return max(limit, LEAST_ROWS)
+
+    n_rows: int
+    n_values: int
+    n_scores: int
+    least_rows: int = 256
+
+    def limit(self, scores_per_row: int) -> Limit:
+        """The limit for rows with so many scores, classes times blocks."""
+        n_rows = max(min(self.n_rows, self.n_scores // scores_per_row), self.least_rows)
+        return Limit(n_rows, self.n_values, self.least_rows)
+
+
+# Every number of rows that leave-one-out uses anywhere.
+BUDGETS = {
+    # Inverse temperature and weight of the class norms.
+    "temperature": Budget(2**12, 2**20, 2**20),
+    # Intercepts and translations of columns besides (translation="exact").
+    "intercepts": Budget(2**12, 2**21, 2**20),
+    # Smoothing strengths, which are only compared with each other.
+    "strength": Budget(2**10, 2**18, 2**18),
+    # Candidates of ExplicitSoftmaxClassifierCV, likewise.
+    "candidates": Budget(2**11, 2**20, 2**18, least_rows=2**10),
+    # Temperatures and intercepts of the best of these candidates.
+    "best_candidate": Budget(2**14, 2**24, 2**19),
+    # Layers of a network, whose hidden targets are many.
+    "layers": Budget(2**12, 2**20, 2**21),
+    # Windows of a language model, and those on which strengths are compared.
+    "windows": Budget(2**11, 2**62, 2**24),
+    "window_strength": Budget(2**11, 2**62, 2**22),
+}
+
+NO_ROWS = Limit(0)
 
 
 @dataclass(frozen=True, eq=False)
-class RetainedRows:
-    """Rows, the classes they were counted with, and their weights.
+class RowSample:
+    """Distinct counted rows in the order of their keys.
 
     Parameters
     ----------
     X : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
+        Features, not yet scaled by ``norm ** norm_exponent``.
     y : ndarray of int, shape (n_rows,)
+        Classes with which they were counted.
     weights : ndarray of shape (n_rows,)
-        Positive.
+        Positive; summed over equal rows.
+    keys : ndarray of uint64, shape (n_rows,)
+        Increasing.
+    threshold : int
+        All counted rows with a key up to this one are in the sample.
+    limit : Limit
+        What it may hold.
+    members : ndarray of int, shape (n_rows,), default=None
+        Places among the rows from which `from_rows` made the sample.
     """
 
     X: Rows
     y: IntArray
     weights: NDArray[np.float64]
+    keys: NDArray[np.uint64]
+    threshold: Any
+    limit: Limit
+    members: IntArray | None = None
 
     @classmethod
-    def draw(
-        cls, X: Rows, y: IntArray, sample_weight: FloatArray | None, limit: int
-    ) -> RetainedRows:
-        """At most `limit` rows of positive weight, always the same ones."""
+    def from_rows(
+        cls,
+        X: Rows,
+        y: IntArray,
+        sample_weight: FloatArray | None,
+        limit: Limit,
+        keys: NDArray[np.uint64] | None = None,
+    ) -> RowSample:
+        """Sample of rows; their keys are made from their content by default."""
+        if limit.n_rows == 0:
+            weights, keys = np.zeros(0), np.zeros(0, dtype=np.uint64)
+            none = np.zeros(0, dtype=np.intp)
+            return cls(X[:0], y[:0], weights, keys, np.uint64(0), limit, none)
         weights = np.ones(len(y)) if sample_weight is None else sample_weight
-        members = np.flatnonzero(weights > 0)
-        if members.size > limit:
-            rng = np.random.default_rng(0)
-            members = np.sort(rng.choice(members, size=limit, replace=False))
-        return cls(X[members], y[members], weights[members])
+        keys = row_keys(X, y) if keys is None else keys
+        counted = np.flatnonzero(weights > 0)
+        n_wanted = limit.n_rows_of_width(_n_stored(X).sum() / max(len(y), 1))
+        while True:
+            members, threshold = counted, _LARGEST_KEY
+            if n_wanted < counted.size:
+                threshold = np.partition(keys[counted], n_wanted)[n_wanted]
+                members = counted[keys[counted] <= threshold]
+            members = members[np.argsort(keys[members], kind="stable")]
+            part_weights = np.asarray(weights[members], dtype=float)
+            rows = X[members], y[members], part_weights, keys[members]
+            sample = cls(*rows, threshold, limit, members)._grouped()
+            filled = len(sample.y) >= limit.n_rows_in(_n_stored(sample.X)) + 1
+            if members.size == counted.size or filled:
+                return sample.head(limit)
+            n_wanted *= 2  # these rows are narrow, or many of them are equal
 
-    def followed_by(self, later: RetainedRows, limit: int) -> RetainedRows:
-        """The last `limit` rows of both."""
-        first = max(0, len(self.y) + len(later.y) - limit)
-        kept = self._part(slice(min(first, len(self.y)), None))
-        later = later._part(slice(max(0, first - len(self.y)), None))
-        if sp.issparse(kept.X) or sp.issparse(later.X):
-            parts = [sp.csr_array(kept.X), sp.csr_array(later.X)]
-            X: Any = sp.csr_array(sp.vstack(parts, format="csr"))
-        else:
-            X = np.concatenate((kept.X, later.X))
-        return RetainedRows(
-            X,
-            np.concatenate((kept.y, later.y)),
-            np.concatenate((kept.weights, later.weights)),
+    def __add__(self, other: RowSample) -> RowSample:
+        """Sample of the rows of both."""
+        return self._pooled(other, 1.0, other.threshold)
+
+    def __sub__(self, other: RowSample) -> RowSample:
+        """Take the rows of `other`, which must be complete, out weight by weight."""
+        return self._pooled(other, -1.0, self.threshold)
+
+    def head(self, limit: Limit) -> RowSample:
+        """The rows with the smallest keys, as many as `limit` allows."""
+        n_rows = limit.n_rows_in(_n_stored(self.X))
+        if n_rows >= len(self.y):
+            return replace(self, limit=limit)
+        # Rows that share a key stay together.
+        n_rows = int(np.searchsorted(self.keys, self.keys[n_rows], "left"))
+        threshold = self.keys[n_rows] - np.uint64(1)
+        part = self.part(slice(n_rows))
+        return replace(part, threshold=min(threshold, self.threshold), limit=limit)
+
+    def _pooled(self, other: RowSample, sign: float, threshold: Any) -> RowSample:
+        X, keys = other.X, other.keys
+        if sp.issparse(X) != sp.issparse(self.X):
+            X = sp.csr_array(X) if sp.issparse(self.X) else X.toarray()
+            keys = row_keys(X, other.y)
+        threshold = min(self.threshold, threshold)
+        mine, theirs = self.keys <= threshold, keys <= threshold
+        pool = RowSample(
+            _stacked([self.X[mine], X[theirs]]),
+            np.concatenate((self.y[mine], other.y[theirs])),
+            np.concatenate((self.weights[mine], sign * other.weights[theirs])),
+            np.concatenate((self.keys[mine], keys[theirs])),
+            threshold,
+            self.limit,
+        )
+        return pool._grouped().head(self.limit)
+
+    def _grouped(self) -> RowSample:
+        """In the order of keys, equal rows once; without those of no weight left."""
+        order = np.argsort(self.keys, kind="stable")
+        keys = self.keys[order]
+        same = np.concatenate(([False], keys[1:] == keys[:-1]))
+        tied = same | np.concatenate((same[1:], [False]))
+        if tied.any():
+            second = np.zeros(len(order))
+            second[tied] = _projections(self.X[order[tied]], 1, np.float64)
+            again = np.lexsort((second, keys))
+            order, second = order[again], second[again]
+            same[1:] &= second[1:] == second[:-1]
+        first = np.flatnonzero(~same)
+        group = np.cumsum(~same) - 1
+        weights = np.bincount(group, self.weights[order])
+        kept = weights > _ROUNDING * np.bincount(group, np.abs(self.weights[order]))
+        members = order[first[kept]]
+        in_place = np.array_equal(members, np.arange(len(order)))
+        rows = self if in_place else self.part(members)
+        return replace(rows, weights=weights[kept])
+
+    def part(self, rows: Any) -> RowSample:
+        """Some of the rows, in their order."""
+        return replace(
+            self,
+            X=self.X[rows],
+            y=self.y[rows],
+            weights=self.weights[rows],
+            keys=self.keys[rows],
+            members=None if self.members is None else self.members[rows],
         )
 
-    def without(
-        self, X: Rows, y: IntArray, sample_weight: FloatArray | None
-    ) -> RetainedRows:
-        """Take equal rows of equal class out again, weight by weight."""
-        weights = np.ones(len(y)) if sample_weight is None else sample_weight
-        places = defaultdict(list)
-        for place, key in enumerate(_keys(self.X, self.y)):
-            places[key].append(place)
-        left = self.weights.copy()
-        for key, weight in zip(_keys(X, y), weights, strict=True):
-            for place in places.get(key, ()):
-                taken = min(weight, left[place])
-                left[place] -= taken
-                weight -= taken
-        members = np.flatnonzero(left > 1e-9 * self.weights)
-        return RetainedRows(self.X[members], self.y[members], left[members])
 
-    def _part(self, members: slice) -> RetainedRows:
-        return RetainedRows(self.X[members], self.y[members], self.weights[members])
+def row_keys(X: Rows, y: IntArray) -> NDArray[np.uint64]:
+    """Hash of the features and the class of each row."""
+    dtype: Any = np.float64 if sp.issparse(X) else np.float32
+    bits = _projections(X, 0, dtype).view(f"u{dtype().itemsize}").astype(np.uint64)
+    return mixed_bits(bits ^ mixed_bits(y.astype(np.uint64)))
 
 
-def _keys(X: Rows, y: IntArray) -> list[tuple[int, bytes, bytes]]:
-    """Hashable rows: places and values of their non-zero features."""
-    sparse = sp.csr_array(X, copy=True)
-    sparse.sum_duplicates()
-    sparse.eliminate_zeros()
-    places = sparse.indices.astype(np.int64)
-    # In the lower precision, so that a row is found again in another type.
-    values = sparse.data.astype(np.float32)
-    return [
-        (int(code), places[start:stop].tobytes(), values[start:stop].tobytes())
-        for code, start, stop in zip(
-            y, sparse.indptr[:-1], sparse.indptr[1:], strict=True
-        )
-    ]
+def mixed_bits(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Each integer hashed by the finaliser of SplitMix64, a bijection."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(values ^ (values >> np.uint64(31)))
+
+
+def _projections(X: Rows, seed: int, dtype: Any) -> FloatArray:
+    """Products of rows, in float32 precision, with fixed numbers."""
+    numbers = _fixed_numbers(X.shape[1], seed).astype(dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if sp.issparse(X):
+            data = X.data.astype(np.float32).astype(dtype)
+            single = sp.csr_array((data, X.indices, X.indptr), shape=X.shape)
+            return np.asarray(single @ numbers)
+        out = np.empty(X.shape[0], dtype=dtype)
+        for block in row_blocks(*X.shape, _BLOCK_VALUES):
+            # Not a BLAS product, whose sums depend on the number of rows.
+            part = np.ascontiguousarray(X[block], dtype=np.float32)
+            out[block] = np.einsum("ij,j->i", part.astype(dtype, copy=False), numbers)
+    return out
+
+
+@lru_cache(maxsize=8)
+def _fixed_numbers(n_features: int, seed: int) -> NDArray[np.float64]:
+    """Pseudo-random numbers between 1 and 2, always the same ones."""
+    places = np.arange(n_features, dtype=np.uint64) + np.uint64(seed << 40)
+    return 1.0 + mixed_bits(places).astype(np.float64) / 2.0**64
+
+
+def _n_stored(X: Rows) -> IntArray:
+    if sp.issparse(X):
+        return np.diff(X.indptr)
+    return np.full(X.shape[0], X.shape[1])
+
+
+def _stacked(parts: list[Rows]) -> Rows:
+    if sp.issparse(parts[0]):
+        return sp.csr_array(sp.vstack(parts, format="csr"))
+    return np.concatenate(parts)

@@ -1,166 +1,280 @@
-"""Hyper-parameters of the explicit solution by exact leave-one-out, without refits.
+"""Candidates of hyper-parameters by exact leave-one-out, or by folds.
 
-What candidates have in common is computed once: the counts of a norm exponent serve all
+Candidates share what they have in common: the counts of a norm exponent serve all
 smoothing strengths; the logarithms and the product H log F of a strength serve all
-priming numbers; and scores are evidence + (1/K) prior, so that a priming number costs
-one pass over n_rows x n_classes numbers where the inverse temperature is given, and a
-convex fit in a few numbers where it is chosen.
+priming numbers; and scores are A + B/K, which makes a priming number cost one pass over
+n_rows x n_classes numbers where everything else is given, and a convex fit in a few
+numbers where it is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from numbers import Real
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from explicit_softmax.calibration.calibrate import Calibration, Intercepts, calibrate
+from explicit_softmax.calibration.calibrate import COMPARISON_TOL, calibrate
 from explicit_softmax.calibration.leave_one_out import LeaveOneOut, leave_one_out
-from explicit_softmax.calibration.sample import RetainedRows
+from explicit_softmax.calibration.model import ExplicitModel, Settings
+from explicit_softmax.calibration.sample import RowSample
 from explicit_softmax.solution.counts import (
     CooccurrenceCounts,
     FloatArray,
+    IntArray,
+    Rows,
     row_blocks,
 )
-from explicit_softmax.solution.smoothing import Smoothing, smooth_counts
-from explicit_softmax.solution.theorem import Translation, solve
+from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.solution.smoothing import smooth_counts
+from explicit_softmax.solution.theorem import Calibration
 
 # Scores of a chunk of rows stay in cache while all priming numbers pass over them.
 _CHUNK_VALUES = 2**15
 
-# Relative precision of a loss that is only compared with those of other candidates.
-_COMPARISON_TOL = 1e-6
-
-# exp of this, summed over any number of classes, is finite in float32.
+# The sum of exp of this over any number of classes is finite in float32.
 _SAFE_EXPONENT = 60.0
 
 
 @dataclass(frozen=True)
-class Fixed:
-    """What all candidates share.
+class Grid:
+    """Candidates, and the settings that they share."""
 
-    Parameters
-    ----------
-    smoothing : {"prior", "uniform", "noise"} or None
-    blocks : tuple of slice
-    translation : {"column", "intercept"}
-    beta : ndarray of shape (n_blocks,) or None
-        Inverse temperatures; chosen for each candidate if None.
-    norm_weight : float or None
-        gamma; chosen for each candidate if None.
-    intercepts : {"none", "each", "columns", "exponent"}
-        As in `calibrate`.
-    """
+    settings: Settings
+    priming_numbers: list[Any]
+    smoothing_strengths: list[float]
+    norm_exponents: list[float]
 
-    smoothing: Smoothing
-    blocks: tuple[slice, ...]
-    translation: Translation
-    beta: NDArray[np.float64] | None
-    norm_weight: float | None
-    intercepts: Intercepts
+    @classmethod
+    def checked(
+        cls, settings: Settings, priming: Any, strengths: Any, exponents: Any
+    ) -> Grid:
+        """Grid of parameters as the user gave them; ValueError names what is wrong."""
+        values = {
+            "priming_numbers": _listed(priming),
+            "smoothing_strengths": _listed(strengths),
+            "norm_exponents": _listed(exponents),
+        }
+        for name, listed in values.items():
+            if not listed:
+                raise ValueError(f"{name} is empty: give at least one candidate")
+            for value in listed:
+                if name == "priming_numbers" and value == "mean_norm":
+                    continue
+                lowest_is_open = name != "norm_exponents"
+                good = isinstance(value, Real) and np.isfinite(float(value))
+                if not good or value < 0 or (value == 0 and lowest_is_open):
+                    raise ValueError(
+                        f"{name} must be {'positive' if lowest_is_open else '>= 0'} "
+                        f"and finite, and it has {value!r}"
+                    )
+        return cls(settings, *values.values())
+
+    def candidates(self) -> Iterator[dict[str, Any]]:
+        """Parameters of each candidate, norm exponents outermost."""
+        for exponent, strength, number in product(
+            self.norm_exponents, self.smoothing_strengths, self.priming_numbers
+        ):
+            yield {
+                "norm_exponent": exponent,
+                "smoothing_strength": strength,
+                "priming_number": number,
+            }
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A priming number of one strength, with its leave-one-out choice and loss.
+    """A candidate that was compared by leave-one-out.
 
     Parameters
     ----------
-    strength, priming_number : float
     calibration : Calibration
-        What was chosen for this candidate, and the log-loss in nats.
+        What was chosen for it.
+    log_loss : float
+        Leave-one-out log-loss in nats.
     held_out : LeaveOneOut
         Leave-one-out scores, shared by all priming numbers.
     """
 
-    strength: float
-    priming_number: float
     calibration: Calibration
+    log_loss: float
     held_out: LeaveOneOut
 
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """Leave-one-out scores (n_rows, n_classes), up to a constant per row."""
+        return self.held_out.scores(self.calibration)
 
-def score_candidates(
+
+def score_by_leave_one_out(
+    grid: Grid,
+    X: Rows,
+    y: IntArray,
+    n_classes: int,
+    sample_weight: FloatArray | None,
+    sample: RowSample,
+    score: Callable[[Scored], Any],
+    n_jobs: int | None = None,
+) -> list[Any]:
+    """What `score` says of each candidate, in the order of `Grid.candidates`.
+
+    Rows are counted once for each norm exponent, and candidates are compared on the
+    rows of `sample`, each left out in turn.
+    """
+
+    def score_exponent(exponent: float) -> list[Any]:
+        counts = CooccurrenceCounts.from_rows(
+            X, y, n_classes, sample_weight=sample_weight, norm_exponent=exponent
+        )
+        scored = _scored(
+            counts,
+            sample,
+            replace(grid.settings, norm_exponent=exponent),
+            grid.smoothing_strengths,
+            grid.priming_numbers,
+        )
+        return [score(candidate) for candidate in scored]
+
+    columns = Parallel(n_jobs=n_jobs, prefer="threads")(
+        delayed(score_exponent)(exponent) for exponent in grid.norm_exponents
+    )
+    return [result for column in columns for result in column]
+
+
+def score_by_folds(
+    grid: Grid,
+    X: Rows,
+    y: IntArray,
+    n_classes: int,
+    sample_weight: FloatArray | None,
+    folds: Sequence[tuple[IntArray, IntArray]],
+    score: Callable[[Decoder, Rows, IntArray, FloatArray | None], float],
+    n_jobs: int | None = None,
+) -> NDArray[np.float64]:
+    """Scores of each fold and candidate, with the counts of all less those of the fold.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_folds, n_candidates)
+        NaN for folds whose test rows have no weight.
+    """
+
+    def part(members: IntArray) -> tuple[Any, Any, Any]:
+        weight = None if sample_weight is None else sample_weight[members]
+        return X[members], y[members], weight
+
+    def count(members: IntArray, exponent: float) -> CooccurrenceCounts:
+        rows, labels, weight = part(members)
+        return CooccurrenceCounts.from_rows(
+            rows, labels, n_classes, sample_weight=weight, norm_exponent=exponent
+        )
+
+    def score_fold(
+        train: IntArray, test: IntArray, totals: list[CooccurrenceCounts]
+    ) -> list[float]:
+        test_rows, test_y, test_weight = part(test)
+        if test_weight is not None and not test_weight.any():
+            return [np.nan] * len(list(grid.candidates()))
+        rows, labels, weight = part(train)
+        largest = max(
+            (
+                replace(grid.settings, **candidate).sample_limit(X.shape[1], n_classes)
+                for candidate in grid.candidates()
+            ),
+            key=lambda limit: limit.n_rows,
+        )
+        sample = RowSample.from_rows(rows, labels, weight, largest)
+        # A splitter may leave rows out of both sides, or repeat them.
+        both = np.sort(np.concatenate((train, test)))
+        is_partition = np.array_equal(both, np.arange(len(y)))
+        scores = []
+        counts: CooccurrenceCounts | None = None
+        for n, candidate in enumerate(grid.candidates()):
+            if n % per_exponent == 0:
+                e, exponent = n // per_exponent, candidate["norm_exponent"]
+                counts = (
+                    totals[e] - count(test, exponent)
+                    if is_partition
+                    else count(train, exponent)
+                )
+            assert counts is not None
+            settings = replace(grid.settings, **candidate)
+            model = ExplicitModel(counts, sample, settings, X.dtype)
+            scores.append(score(model.decoders[0], test_rows, test_y, test_weight))
+        return scores
+
+    per_exponent = len(grid.smoothing_strengths) * len(grid.priming_numbers)
+    everything = np.arange(len(y))
+    totals = [count(everything, exponent) for exponent in grid.norm_exponents]
+    return np.array(
+        Parallel(n_jobs=n_jobs, prefer="threads")(
+            delayed(score_fold)(train, test, totals) for train, test in folds
+        )
+    )
+
+
+def _scored(
     counts: CooccurrenceCounts,
-    X: RetainedRows,
+    sample: RowSample,
+    settings: Settings,
     strengths: Sequence[float],
     priming_numbers: Sequence[float | str],
-    fixed: Fixed,
-    norm_exponent: float = 0.0,
 ) -> Iterator[Scored]:
-    """Leave-one-out log-loss of all strengths and priming numbers of one exponent.
+    """Candidates of one norm exponent, strength by strength, priming numbers within.
 
-    Parameters
-    ----------
-    counts : CooccurrenceCounts
-        Counts of all rows at `norm_exponent`.
-    X : RetainedRows
-        Counted rows, all or some, on which candidates are compared.
-    strengths : sequence of float
-        Smoothing strengths.
-    priming_numbers : sequence of float or "mean_norm"
-        K.
-    fixed : Fixed
-        What all candidates share.
-    norm_exponent : float, default=0.0
-
-    Yields
-    ------
-    scored : Scored
-        Strength by strength, priming numbers within.
+    Intercepts of single classes are left to the final choice.
     """
     numbers = [
         (counts.mean_norm or 1.0) if number == "mean_norm" else float(number)
         for number in priming_numbers
     ]
+    blocks = settings.blocks(counts.n_features)
+    beta, norm_weight = settings.given_numbers(len(blocks))
+    translation = settings.calibrated_translation
     for strength in strengths:
-        smoothed = smooth_counts(counts, fixed.smoothing, strength, fixed.blocks)
         held_out = leave_one_out(
-            solve(smoothed),
-            X.X,
-            X.y,
-            sample_weight=X.weights,
-            norm_exponent=norm_exponent,
+            smooth_counts(counts, settings.smoothing, strength, blocks),
+            sample.X,
+            sample.y,
+            sample_weight=sample.weights,
+            norm_exponent=settings.norm_exponent,
         )
-        settled = (
-            fixed.translation == "column"
-            and fixed.beta is not None
-            and fixed.norm_weight is not None
-            and fixed.intercepts == "none"
-        )
-        if settled and len(held_out.y):
-            assert fixed.beta is not None
-            assert fixed.norm_weight is not None
-            losses = priming_log_losses(
-                held_out, numbers, fixed.beta, fixed.norm_weight
-            )
-            no_shift = np.zeros(counts.n_classes)
+        if (
+            translation == "column"
+            and beta is not None
+            and norm_weight is not None
+            and len(held_out.y)
+        ):
+            given = Calibration(beta, 1.0, translation, norm_weight)
+            losses = priming_log_losses(held_out, numbers, given)
             for number, loss in zip(numbers, losses, strict=True):
-                found = Calibration(
-                    fixed.beta, fixed.norm_weight, no_shift, no_shift, float(loss)
-                )
-                yield Scored(strength, number, found, held_out)
+                found = replace(given, priming_number=number)
+                yield Scored(found, float(loss), held_out)
             continue
         for number in numbers:
-            found = calibrate(
+            found, loss = calibrate(
                 held_out,
                 number,
-                translation=fixed.translation,
-                beta=fixed.beta,
-                norm_weight=fixed.norm_weight,
-                intercepts=fixed.intercepts,
-                tol=_COMPARISON_TOL,
+                translation=translation,
+                beta=beta,
+                norm_weight=norm_weight,
+                tol=COMPARISON_TOL,
             )
-            yield Scored(strength, number, found, held_out)
+            yield Scored(found, loss, held_out)
 
 
 def priming_log_losses(
     held_out: LeaveOneOut,
     priming_numbers: Sequence[float],
-    beta: FloatArray | float,
-    norm_weight: float = 1.0,
+    calibration: Calibration,
 ) -> NDArray[np.float64]:
-    """Leave-one-out log-loss at many priming numbers, all else given.
+    """Leave-one-out log-loss at many priming numbers, everything else given.
 
     Parameters
     ----------
@@ -168,10 +282,8 @@ def priming_log_losses(
         Leave-one-out scores.
     priming_numbers : sequence of float
         K, positive.
-    beta : float or ndarray of shape (n_blocks,)
-        Inverse temperatures.
-    norm_weight : float, default=1.0
-        gamma.
+    calibration : Calibration
+        Everything else, with ``translation="column"``.
 
     Returns
     -------
@@ -180,24 +292,26 @@ def priming_log_losses(
 
     Notes
     -----
-    The scores are A + B/K under ``translation="column"``. With the own class taken off
-    both, the loss of a row is log sum_i exp(A_i + B_i/K). Classes lie along the first
-    axis, so that sums over them are sums of whole vectors. Exponentials are float32,
-    which is several times faster: the loss of a row is right to about 1e-6 of the
-    largest score that counts in it, and the mean over many rows to much less.
+    The scores are A + B/K: A are those at infinite K, and B those of the class prior at
+    K = 1. With the own class taken off both, the loss of a row is
+    log sum_i exp(A_i + B_i/K). Classes lie along the first axis, which makes sums over
+    them sums of whole vectors. Exponentials are float32, which is several times faster:
+    the loss of a row is right to about 1e-6 of the largest score that counts in it, and
+    the mean over many rows to much less.
     """
     inverse = 1.0 / np.asarray(priming_numbers, dtype=float)
     n_rows, n_classes = held_out.log_count.shape
-    betas = np.broadcast_to(np.asarray(beta, float), (len(held_out.evidence),))
+    without_prior = replace(calibration, priming_number=np.inf)
+    prior = replace(calibration, beta=np.zeros(0), priming_number=1.0)
     losses = np.zeros(len(inverse))
     for block in row_blocks(n_rows, n_classes, _CHUNK_VALUES):
-        at, own = np.arange(block.stop - block.start), held_out.y[block]
-        constant = np.tensordot(betas, held_out.evidence[:, block], axes=1)
-        slope = held_out.log_count[block] + norm_weight * held_out.log_norm[block]
-        slope *= held_out.norms[block, None]
-        constant = (constant - constant[at, own][:, None]).T.astype(np.float32, "C")
-        slope = (slope - slope[at, own][:, None]).T.astype(np.float32, "C")
-        weights = held_out.weights[block]
+        own = np.arange(block.stop - block.start), held_out.y[block]
+        norms, weights = held_out.norms[block, None], held_out.weights[block]
+        of_classes = norms, held_out.log_count[block], held_out.log_norm[block]
+        constant = without_prior.scores(held_out.log_likelihoods[:, block], *of_classes)
+        slope = prior.scores([], *of_classes)
+        constant = (constant - constant[own][:, None]).T.astype(np.float32, "C")
+        slope = (slope - slope[own][:, None]).T.astype(np.float32, "C")
         scores = np.empty_like(constant)
         # The own class has 0: below this bound no exponential overflows, and the
         # passes that find and take off the largest score can be saved.
@@ -213,3 +327,11 @@ def priming_log_losses(
             logs = np.log(scores.sum(axis=0)) + highest
             losses[j] += float((logs * weights).sum())
     return losses / float(held_out.weights.sum())
+
+
+def _listed(values: Any) -> list[Any]:
+    if isinstance(values, str):
+        return [values]
+    if sp.issparse(values) or np.ndim(np.asarray(values, dtype=object)) != 1:
+        raise ValueError(f"grids must be one-dimensional, not {values!r}")
+    return [v.item() if isinstance(v, np.generic) else v for v in values]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +27,9 @@ _FLOAT32_EXACT = 2.0**24
 # product with one-hot targets of all would cost more than the gathering.
 _MANY_CLASSES = 32
 
+# Significant bits of the factors that rows are scaled by.
+_SCALE_BITS = 16
+
 # Subtraction of counts that were summed in another order leaves residues of rounding
 # of at most this size, relative to the count.
 _ROUNDING = 1e-9
@@ -43,11 +47,33 @@ def row_norms(X: Rows) -> NDArray[np.float64]:
     return np.asarray(X.sum(axis=1, dtype=np.float64), dtype=np.float64).ravel()
 
 
-def row_scale(norms: NDArray[np.float64], norm_exponent: float) -> FloatArray:
-    """Factor ``norm ** -norm_exponent`` of each row; 1 for rows of zeros."""
+def row_scale(X: Rows, norm_exponent: float) -> FloatArray:
+    """Factor ``norm ** -norm_exponent`` of each row; 1 for rows of zeros.
+
+    Rounded to 16 significant bits, a relative error of at most 2**-17. Products of such
+    factors and small integers add up without rounding in float64, so that the counts of
+    integer features do not depend on the order of the rows, whatever the exponent.
+    """
+    if norm_exponent == 0.0:
+        return np.ones(X.shape[0])
+    # Sums of dense rows in their own type: float64 sums of float32 take twice as long.
+    norms = row_norms(X) if sp.issparse(X) else X.sum(axis=1).astype(np.float64)
+    if not np.isfinite(norms).all():
+        norms = row_norms(X)
     scale = np.ones_like(norms)
     np.power(norms, -norm_exponent, out=scale, where=norms > 0)
-    return scale
+    mantissa, exponent = np.frexp(scale)
+    return np.ldexp(np.rint(mantissa * 2.0**_SCALE_BITS), exponent - _SCALE_BITS)
+
+
+def scaled_rows(X: Rows, norm_exponent: float) -> Rows:
+    """Rows times `row_scale`, CSR where they are sparse."""
+    if norm_exponent == 0.0:
+        return sp.csr_array(X) if sp.issparse(X) else X
+    scale = row_scale(X, norm_exponent).astype(X.dtype)
+    if sp.issparse(X):
+        return sp.csr_array(sp.diags_array(scale) @ X)
+    return X * scale[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +81,8 @@ class CooccurrenceCounts:
     """Co-occurrences of features and classes, and what else is additive over rows.
 
     Two records of the same shape add and subtract. On integer features and weights
-    every number in it is exact, so that neither the order nor the grouping of rows
-    matters to the last bit (with ``norm_exponent=0``).
+    every number in it is exact, and neither the order nor the grouping of rows matters
+    to the last bit.
 
     Parameters
     ----------
@@ -194,14 +220,18 @@ class CooccurrenceCounts:
         """Whether only non-zero co-occurrences are stored."""
         return bool(sp.issparse(self.cooccurrence))
 
-    @property
+    @cached_property
     def class_mass(self) -> NDArray[np.float64]:
         """Column sums S of the co-occurrences, shape (n_classes,)."""
-        return self.block_mass(slice(None))
+        return self._column_sums(self.cooccurrence)
 
     def block_mass(self, block: slice) -> NDArray[np.float64]:
         """Column sums over a block of features, shape (n_classes,)."""
-        part = self.cooccurrence if block == slice(None) else self.cooccurrence[block]
+        if block == slice(0, self.n_features):
+            return self.class_mass
+        return self._column_sums(self.cooccurrence[block])
+
+    def _column_sums(self, part: Any) -> NDArray[np.float64]:
         if sp.issparse(part):
             mass = np.bincount(
                 part.indices, weights=part.data, minlength=self.n_classes
@@ -247,38 +277,41 @@ def _count_dense(
     n_rows, n_features = X.shape
     total = np.zeros((n_features, n_classes))
     n_nonzero = 0.0
-    unweighted = weight is None and norm_exponent == 0.0
     # The one-hot targets of a block must stay as small as the block itself.
     order, width = None, max(n_features, n_classes)
     if n_classes > _MANY_CLASSES:
         order = np.argsort(y, kind="stable")
         # Of rows in this order a block has no more classes than rows.
         width = max(n_features, min(n_classes, math.isqrt(_BLOCK_VALUES)))
+    single = X.dtype == np.float32 and weight is None and norm_exponent == 0.0
+    step = min(n_rows, max(1, _BLOCK_VALUES // max(1, width)))
+    buffer = np.empty((0 if single else step, n_features))
     with np.errstate(invalid="ignore", over="ignore"):
         for block in row_blocks(n_rows, width, _BLOCK_VALUES):
             members: IntArray | slice = block if order is None else order[block]
-            part, targets = X[members], y[members]
+            part, labels = X[members], y[members]
             present: IntArray | slice = slice(None)
             n_present = n_classes
             if order is not None:
-                present, targets = np.unique(targets, return_inverse=True)
+                present, labels = np.unique(labels, return_inverse=True)
                 n_present = present.size
             lowest = part.min() if part.size else 0
             if not lowest >= 0:
                 raise_bad_value(X, 0)
             factor: FloatArray | None = None if weight is None else weight[members]
             n_nonzero += _count_nonzero(part, lowest, factor)
-            if norm_exponent != 0.0:
-                scale = row_scale(row_norms(part), norm_exponent)
-                factor = scale if factor is None else factor * scale
-            if unweighted and part.dtype == np.float32:
-                sums = part.T @ _one_hot(targets, n_present, None, np.float32)
+            if single:
+                sums = part.T @ _one_hot(labels, n_present, None, np.float32)
                 if not sums.max(initial=0.0) < _FLOAT32_EXACT:
-                    one_hot = _one_hot(targets, n_present, None, np.float64)
+                    one_hot = _one_hot(labels, n_present, None, np.float64)
                     sums = part.astype(np.float64).T @ one_hot
             else:
-                one_hot = _one_hot(targets, n_present, factor, np.float64)
-                sums = part.astype(np.float64, copy=False).T @ one_hot
+                if norm_exponent != 0.0:
+                    scale = row_scale(part, norm_exponent)
+                    factor = scale if factor is None else factor * scale
+                double = buffer[: len(part)]
+                np.copyto(double, part)
+                sums = double.T @ _one_hot(labels, n_present, factor, np.float64)
             total[:, present] += sums
     if not np.isfinite(total).all():
         raise_bad_value(X, 0)
@@ -322,7 +355,7 @@ def _count_sparse(
     n_nonzero = float(stored @ ones)
     factor = ones
     if norm_exponent != 0.0:
-        factor = ones * row_scale(row_norms(X), norm_exponent)
+        factor = ones * row_scale(X, norm_exponent)
     # Y' in CSR, built without a sort by value; Y'H costs one visit of each non-zero,
     # and its transposition to features x classes leaves sorted indices.
     order = np.argsort(y, kind="stable")

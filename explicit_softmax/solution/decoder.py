@@ -33,7 +33,7 @@ class Decoder:
     ----------
     weights : ndarray or csr_array of shape (n_features, n_classes)
         U, or its sparse part.
-    left : ndarray of shape (n_features, rank)
+    left : ndarray or csr_array of shape (n_features, rank)
         Low-rank part, over features; no columns where `weights` is dense.
     right : ndarray of shape (n_classes, rank)
         Low-rank part, over classes.
@@ -46,7 +46,7 @@ class Decoder:
     """
 
     weights: Any
-    left: FloatArray
+    left: Any
     right: FloatArray
     intercept: FloatArray
     zero_row_scores: FloatArray | None = None
@@ -101,13 +101,10 @@ class Decoder:
 
     def densify(self) -> Decoder:
         """The same scores from dense weights."""
-        empty = slice(0, 0)
-        return replace(
-            self,
-            weights=self.dense_weights(),
-            left=np.ascontiguousarray(self.left[:, empty]),
-            right=np.ascontiguousarray(self.right[:, empty]),
-        )
+        weights = self.dense_weights()
+        left = np.zeros((weights.shape[0], 0), dtype=weights.dtype)
+        right = np.zeros((weights.shape[1], 0), dtype=weights.dtype)
+        return replace(self, weights=weights, left=left, right=right)
 
     def scores(self, X: Rows) -> FloatArray:
         """Log-odds of rows, up to a constant per row.
@@ -124,17 +121,14 @@ class Decoder:
         """
         scores = self._product(X)
         if self.norm_exponent != 0.0:
-            norms = row_norms(X)
-            scale = row_scale(norms, self.norm_exponent)
+            scale = row_scale(X, self.norm_exponent)
             scores *= scale.astype(scores.dtype)[:, None]
-            empty = np.flatnonzero(norms == 0)
-        elif self.zero_row_scores is not None:
-            empty = _zero_rows(X, scores)
-        else:
-            empty = np.zeros(0, dtype=np.intp)
+        if self.zero_row_scores is None:
+            scores += self.intercept
+            return scores
+        empty = _zero_rows(X, scores)
         scores += self.intercept
-        if empty.size and self.zero_row_scores is not None:
-            scores[empty] = self.zero_row_scores
+        scores[empty] = self.zero_row_scores
         return scores
 
     def _product(self, X: Rows) -> FloatArray:
@@ -145,7 +139,10 @@ class Decoder:
         else:
             scores = np.ascontiguousarray((self.weights.T @ X.T).T)
         if self.left.shape[1]:
-            scores += (X @ self.left) @ self.right.T
+            low_rank = X @ self.left
+            if sp.issparse(low_rank):
+                low_rank = low_rank.toarray()
+            scores += low_rank @ self.right.T
         return np.asarray(scores)
 
 

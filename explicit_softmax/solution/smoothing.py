@@ -21,13 +21,17 @@ nor HE is formed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explicit_softmax.solution.counts import CooccurrenceCounts, FloatArray
+from explicit_softmax.solution.counts import (
+    CooccurrenceCounts,
+    FloatArray,
+    IntArray,
+)
 
 Smoothing: TypeAlias = Literal["uniform", "prior", "noise"] | None
 
@@ -106,6 +110,19 @@ class SmoothedCounts:
     def class_mass(self) -> NDArray[np.float64]:
         """Column sums S~ of F~, shape (n_classes,)."""
         return np.asarray(self.block_mass.sum(axis=1))
+
+    def restricted(self, features: IntArray) -> SmoothedCounts:
+        """Some of the features, in order, with the column sums of all of them."""
+        stops = np.searchsorted(features, [block.stop for block in self.blocks])
+        starts = np.concatenate(([0], stops[:-1]))
+        counts = replace(self.counts, cooccurrence=self.counts.cooccurrence[features])
+        return replace(
+            self,
+            counts=counts,
+            blocks=tuple(map(slice, starts.tolist(), stops.tolist())),
+            scale=self.scale[features],
+            offset=self.offset[features],
+        )
 
     def ratio(self, block: slice) -> NDArray[np.float64]:
         """Quotient a / u over a block, so that F~ / u = ratio C + v; 1 where u is 0."""

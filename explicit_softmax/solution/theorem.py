@@ -6,35 +6,41 @@ Rows of norm K and F = H'Y solve softmax regression (Eq. 3, 5) by
 
     U = log F - (K - 1)/K log S,      S_i = sum_d F_di,
 
-so that a row scores h.U_i = h.(log F_i - log S_i) + (|h|/K) log S_i. (The theorem in
-the paper prints the second term of U with a plus sign; its Eq. 3, Eq. 5, and proof give
-minus.) Where every row has norm K this is multinomial naive Bayes with the class prior.
+which gives a row the scores h.U_i = h.(log F_i - log S_i) + (|h|/K) log S_i. (The
+theorem in the paper prints the second term of U with a plus sign; its Eq. 3, Eq. 5, and
+proof give minus.) Where every row has norm K this is multinomial naive Bayes with the
+class prior, and log F_i - log S_i are its log-probabilities of the features.
 
-Evidence is counted too often where features are correlated. One inverse temperature
-beta_b for each block b of features repairs it. In general S_i = n_i K_i, the number of
-rows of a class times their mean norm: n_i is the class prior, and K_i is a property of
-the rows that a weight gamma may leave out,
+Naive Bayes counts the evidence of correlated features too often. One inverse
+temperature beta_b for each block b of features corrects that. In general S_i = n_i K_i,
+the number of rows of a class times their mean norm: n_i is the class prior, and K_i is
+a property of the rows that a weight gamma may leave out,
 
-    score_i = sum_b beta_b h_b.(log F_bi - log S_bi) + (|h|/K) (log n_i + gamma log
-    K_i).
+    score_i(h) = sum_b beta_b h_b.(log F_bi - log S_bi)
+                 + (|h|/K) (log n_i + gamma log K_i).
 
 beta = gamma = 1 is the theorem. gamma = 1, or rows of equal norm, give U = beta log F -
 (beta - 1/K) log S for one block. As intercepts (the second implementation in the paper)
-log n_i and log K_i stand without |h|/K. Features in another unit give the same scores,
-with beta in the inverse of that unit.
+log n_i and log K_i stand without |h|/K. Shifts of the columns and of the intercepts,
+c_i |h| + d_i, are the fitted translations of Eq. 12. Features in another unit give the
+same scores, with beta in the inverse of that unit.
+
+The score is linear in the numbers of `Calibration` and in the row, so that the same
+expression gives scores of rows and, for rows with one feature of norm 1, the weights.
 
 Sparse form: with F = a C + u v (see `smoothing`),
 
     log F = log u + log v + log1p(a C / (u v)).
 
-log u is common to all classes and is left out of every decoder here, dense ones
-included; log v multiplies |h|; the last term is as sparse as C.
+log u is common to all classes and is left out of every decoder, dense ones included;
+log v multiplies |h|; the last term is as sparse as C.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -42,242 +48,284 @@ from numpy.typing import NDArray
 
 from explicit_softmax.solution.counts import CooccurrenceCounts, FloatArray
 from explicit_softmax.solution.decoder import Decoder
-from explicit_softmax.solution.smoothing import SmoothedCounts, Smoothing, smooth_counts
+from explicit_softmax.solution.smoothing import SmoothedCounts
 
 Layout: TypeAlias = Literal["auto", "dense", "sparse"]
 Translation: TypeAlias = Literal["column", "intercept"]
 
-# Weights of this many values are dense also where the counts are sparse: dense products
-# are faster, and 32 MiB is little.
-_SMALL = 2**22
+# Up to this many weights are stored densely even where the counts are sparse: dense
+# products are faster, and 32 MiB is little.
+_ALWAYS_DENSE = 2**22
 
 # Above this share of non-zero counts the sparse form takes as much memory as the dense.
 _DENSE_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
-    """Class-conditional log frequencies log F~ - log S~, block by block.
+class Calibration:
+    """The numbers of the solution besides the counts.
 
     Parameters
     ----------
-    smoothed : SmoothedCounts
-        What they were made of.
-    decoders : tuple of Decoder
-        For each block of features, the decoder of its evidence at beta = 1, without
-        intercept; its features are those of the block.
+    beta : ndarray of shape (n_blocks,)
+        Inverse temperature of each block of features.
+    priming_number : float
+        K.
+    translation : {"column", "intercept"}, default="column"
+        Whether the class prior is multiplied by ``|h|/K`` or stands as an intercept.
+    norm_weight : float, default=1.0
+        gamma, the weight of the mean norms of the classes.
+    intercept_shift, column_shift : float or ndarray of shape (n_classes,), default=0.0
+        Added to the intercepts, and to all weights of a class.
     """
 
-    smoothed: SmoothedCounts
-    decoders: tuple[Decoder, ...]
+    beta: NDArray[np.float64]
+    priming_number: float
+    translation: Translation = "column"
+    norm_weight: float = 1.0
+    intercept_shift: Any = 0.0
+    column_shift: Any = 0.0
 
-    def decoder(
+    def class_terms(
+        self, log_count: FloatArray, log_norm: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Score of each class per unit of norm, and per row: the class prior.
+
+        `log_count` and `log_norm` are log n_i and log K_i, one row for all rows of
+        features or one for each.
+        """
+        prior = log_count + self.norm_weight * log_norm
+        shift = np.zeros_like(prior) + self.column_shift
+        if self.translation == "column":
+            intercept = np.zeros_like(prior) + self.intercept_shift
+            return prior / self.priming_number + shift, intercept
+        return shift, prior + self.intercept_shift
+
+    def scores(
         self,
-        beta: FloatArray | float,
-        priming_number: float,
-        *,
-        translation: Translation = "column",
-        norm_weight: float = 1.0,
-        intercept_shift: FloatArray | None = None,
-        column_shift: FloatArray | None = None,
-        norm_exponent: float = 0.0,
-    ) -> Decoder:
-        """Decoder at given inverse temperatures.
+        log_likelihoods: Iterable[FloatArray],
+        norms: FloatArray | float,
+        log_count: FloatArray,
+        log_norm: FloatArray,
+    ) -> FloatArray:
+        """The formula at the top of this module.
 
         Parameters
         ----------
-        beta : float or ndarray of shape (n_blocks,)
-            Inverse temperature of each block.
-        priming_number : float
-            K; it weighs the class prior under ``translation="column"``.
-        translation : {"column", "intercept"}, default="column"
-            Whether the class prior and mean norms are multiplied by ``|h|/K``.
-        norm_weight : float, default=1.0
-            gamma, the weight of the mean norms of the classes.
-        intercept_shift : ndarray of shape (n_classes,), default=None
-            Added to the intercepts.
-        column_shift : ndarray of shape (n_classes,), default=None
-            Added to all weights of a class.
-        norm_exponent : float, default=0.0
-            As the rows were counted.
+        log_likelihoods : iterable of n_blocks ndarray of shape (n_rows, n_classes)
+            h_b.(log F_bi - log S_bi) of each block.
+        norms : ndarray of shape (n_rows, 1)
+            |h| of each row.
+        log_count, log_norm : ndarray of shape (n_classes,) or (n_rows, n_classes)
+            As in `class_terms`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_rows, n_classes)
+            Up to a constant per row.
         """
-        smoothed = self.smoothed
-        betas = np.broadcast_to(np.asarray(beta, float), (len(self.decoders),))
-        prior = smoothed.log_count + norm_weight * smoothed.log_norm
-        if translation == "column":
-            per_norm, intercept = prior / priming_number, np.zeros_like(prior)
-        else:
-            per_norm, intercept = np.zeros_like(prior), prior - prior.max()
-        if intercept_shift is not None:
-            intercept = intercept + intercept_shift
-        if column_shift is not None:
-            per_norm = per_norm + column_shift
-        parts = [
-            _scaled(decoder, value, per_norm)
-            for decoder, value in zip(self.decoders, betas, strict=True)
-        ]
-        return Decoder(
-            *_stack(parts),
-            intercept,
-            zero_row_scores=smoothed.log_count,
-            norm_exponent=norm_exponent,
-        )
+        per_norm, intercept = self.class_terms(log_count, log_norm)
+        scores = norms * per_norm + intercept
+        for beta, part in zip(self.beta, log_likelihoods, strict=True):
+            scores = scores + beta * part
+        return scores
 
 
-def solve(smoothed: SmoothedCounts, layout: Layout = "auto") -> Evidence:
-    """Logarithms of smoothed co-occurrences, once for all inverse temperatures.
+def explicit_decoder(
+    smoothed: SmoothedCounts,
+    calibration: Calibration,
+    *,
+    layout: Layout = "auto",
+    norm_exponent: float = 0.0,
+    row_norm: float | None = None,
+    dtype: Any = np.float64,
+) -> Decoder:
+    """The explicit solution, Eq. 3: the path that every estimator takes.
 
     Parameters
     ----------
     smoothed : SmoothedCounts
         F~ in the form of `smoothing`.
+    calibration : Calibration
+        With beta = 1 and the other defaults, the theorem as printed.
     layout : {"auto", "dense", "sparse"}, default="auto"
         Whether all weights are stored or those of non-zero counts only. "auto" is
         sparse where the counts are sparse and neither few nor mostly non-zero.
-
-    Returns
-    -------
-    evidence : Evidence
-    """
-    sparse = layout == "sparse"
-    if layout == "auto" and smoothed.counts.is_sparse:
-        cells = smoothed.counts.n_features * smoothed.counts.n_classes
-        share = smoothed.counts.cooccurrence.nnz / max(cells, 1)
-        sparse = cells > _SMALL and share < _DENSE_SHARE
-    make = sparse_evidence if sparse else _dense_evidence
-    return Evidence(
-        smoothed, tuple(make(smoothed, b) for b in range(len(smoothed.blocks)))
-    )
-
-
-def explicit_decoder(
-    counts: CooccurrenceCounts,
-    *,
-    priming_number: float | None = None,
-    beta: FloatArray | float = 1.0,
-    smoothing: Smoothing = None,
-    strength: float = 0.1,
-    blocks: tuple[slice, ...] | None = None,
-    translation: Translation = "column",
-    layout: Layout = "auto",
-) -> Decoder:
-    """The explicit solution of Eq. 3; with the defaults, the theorem as printed.
-
-    Parameters
-    ----------
-    counts : CooccurrenceCounts
-        F = H'Y.
-    priming_number : float, default=None
-        K; the mean norm of the rows by default.
-    beta : float or ndarray of shape (n_blocks,), default=1.0
-        Inverse temperatures.
-    smoothing : {"uniform", "prior", "noise"} or None, default=None
-        As in `smooth_counts`.
-    strength : float, default=0.1
-        As in `smooth_counts`.
-    blocks : tuple of slice, default=None
-        As in `smooth_counts`.
-    translation : {"column", "intercept"}, default="column"
-        As in `Evidence.decoder`.
-    layout : {"auto", "dense", "sparse"}, default="auto"
-        As in `solve`.
+    norm_exponent : float, default=0.0
+        As the rows were counted.
+    row_norm : float, default=None
+        Norm of all rows where they have the same norm, in equal parts in all blocks. In
+        the sparse form, terms of the norm then become intercepts.
+    dtype : dtype, default=float64
+        Type of the weights.
 
     Returns
     -------
     decoder : Decoder
+        Centred over classes: dense weights, low-rank terms, and intercepts have mean
+        zero over the classes, which no probability depends on and float32 needs.
 
     Examples
     --------
     >>> import numpy as np
     >>> from explicit_softmax.solution.counts import CooccurrenceCounts
-    >>> from explicit_softmax.solution.theorem import explicit_decoder
-    >>> rows = np.array([[2.0, 1.0], [1.0, 2.0], [1.0, 2.0]])
-    >>> counts = CooccurrenceCounts.from_rows(rows, np.array([0, 1, 1]), 2)
-    >>> explicit_decoder(counts).weights.round(3)
-    array([[-0.039, -0.501],
-           [-0.732,  0.192]])
+    >>> from explicit_softmax.solution.smoothing import smooth_counts
+    >>> from explicit_softmax.solution.theorem import Calibration, explicit_decoder
+    >>> X = np.array([[2.0, 1.0], [1.0, 2.0], [1.0, 2.0]])
+    >>> counts = CooccurrenceCounts.from_rows(X, np.array([0, 1, 1]), 2)
+    >>> theorem = Calibration(np.ones(1), counts.mean_norm)
+    >>> explicit_decoder(smooth_counts(counts, None), theorem).weights.round(3)
+    array([[ 0.231, -0.231],
+           [-0.462,  0.462]])
     """
-    evidence = solve(smooth_counts(counts, smoothing, strength, blocks), layout)
-    norm = (counts.mean_norm or 1.0) if priming_number is None else priming_number
-    return evidence.decoder(beta, norm, translation=translation)
+    prior = calibration.class_terms(smoothed.log_count, smoothed.log_norm)
+    if is_sparse_layout(smoothed.counts, layout):
+        weights, left, right = _sparse_weights(smoothed, calibration, prior[0], dtype)
+        intercept = prior[1]
+        if row_norm is not None:
+            n_blocks = len(smoothed.blocks)
+            intercept = intercept + row_norm / n_blocks * right[:, :n_blocks].sum(
+                axis=1
+            )
+            left, right = left[:, n_blocks:], right[:, n_blocks:]
+    else:
+        weights, intercept = _dense_weights(smoothed, calibration, *prior)
+        left, right = np.zeros((len(weights), 0)), np.zeros((weights.shape[1], 0))
+    return Decoder(
+        weights,
+        left,
+        _centred(right, 0),
+        _centred(intercept, 0),
+        zero_row_scores=smoothed.log_count,
+        norm_exponent=norm_exponent,
+    ).astype(dtype)
 
 
-def _dense_evidence(smoothed: SmoothedCounts, b: int) -> Decoder:
+def is_sparse_layout(counts: CooccurrenceCounts, layout: Layout) -> bool:
+    """Whether only weights of non-zero counts are stored."""
+    if layout != "auto" or not counts.is_sparse:
+        return layout == "sparse"
+    cells = counts.n_features * counts.n_classes
+    return cells > _ALWAYS_DENSE and counts.cooccurrence.nnz < _DENSE_SHARE * cells
+
+
+def block_log_likelihood(
+    smoothed: SmoothedCounts, b: int, layout: Layout = "auto"
+) -> Decoder:
+    """Log F~ - log S~ of the features of block b, the noise model folded in.
+
+    Its scores are the log-likelihoods h_b.(log F_b - log S_b) of rows of the block, up
+    to a constant per row.
+    """
+    block = smoothed.blocks[b]
+    no_intercept = np.zeros(smoothed.counts.n_classes)
+    if not is_sparse_layout(smoothed.counts, layout):
+        return Decoder.from_dense(_dense_log_prob(smoothed, b), no_intercept)
+    counts = sp.csr_array(smoothed.counts.cooccurrence)
+    part = counts if len(smoothed.blocks) == 1 else counts[block]
+    data, right, left = _sparse_log_prob(smoothed, b, part)
+    weights = sp.csr_array((data, part.indices, part.indptr), shape=part.shape)
+    left = np.hstack([np.ones((part.shape[0], 1)), left])
+    return Decoder(weights, left, right, no_intercept)
+
+
+def _dense_weights(
+    smoothed: SmoothedCounts,
+    calibration: Calibration,
+    per_norm: FloatArray,
+    intercept: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    counts = smoothed.counts
+    weights = np.empty((counts.n_features, counts.n_classes))
+    for b, block in enumerate(smoothed.blocks):
+        part = _dense_log_prob(smoothed, b)
+        part *= calibration.beta[b]
+        part += per_norm
+        weights[block] = _centred(part, 1)
+    return weights, intercept
+
+
+def _sparse_weights(
+    smoothed: SmoothedCounts,
+    calibration: Calibration,
+    per_norm: FloatArray,
+    dtype: Any,
+) -> tuple[sp.csr_array, Any, FloatArray]:
+    """Weights that share the indices of the counts, and the low-rank terms.
+
+    The first columns of the latter are those of the norm of each block, the others
+    those of the noise model.
+    """
+    counts = sp.csr_array(smoothed.counts.cooccurrence)
+    n_features, n_blocks = counts.shape[0], len(smoothed.blocks)
+    data = np.empty(counts.nnz, dtype=dtype)
+    right, noise_right, noise = [], [], []
+    for b, block in enumerate(smoothed.blocks):
+        part = counts if n_blocks == 1 else counts[block]
+        log_prob, class_terms, noise_left = _sparse_log_prob(smoothed, b, part)
+        stored = slice(counts.indptr[block.start], counts.indptr[block.stop])
+        data[stored] = calibration.beta[b] * log_prob
+        right.append(calibration.beta[b] * class_terms[:, 0] + per_norm)
+        noise.append(noise_left)
+        noise_right.append(calibration.beta[b] * class_terms[:, 1:])
+    sizes = [block.stop - block.start for block in smoothed.blocks]
+    left: Any = np.ones((n_features, 1))
+    if n_blocks > 1:
+        column = np.repeat(np.arange(n_blocks), sizes)
+        left = sp.csr_array((np.ones(n_features), column, np.arange(n_features + 1)))
+    if smoothed.is_noise:
+        parts = [left, sp.block_diag(noise)] if n_blocks > 1 else [left, noise[0]]
+        left = sp.csr_array(sp.hstack(parts)) if n_blocks > 1 else np.hstack(parts)
+    weights = sp.csr_array((data, counts.indices, counts.indptr), shape=counts.shape)
+    return weights, left, np.hstack([np.stack(right, axis=1), *noise_right])
+
+
+def _dense_log_prob(smoothed: SmoothedCounts, b: int) -> FloatArray:
     block = smoothed.blocks[b]
     part = smoothed.counts.cooccurrence[block]
-    weights = part.toarray() if sp.issparse(part) else part.copy()
+    log_prob = part.toarray() if sp.issparse(part) else part.copy()
     # log(F~/u) = log(a C / u + v): u is 1 or p, or 0 where nothing is added.
-    offset, class_offset = smoothed.offset[block], smoothed.class_offset[:, b]
-    ratio = smoothed.ratio(block)
-    weights *= ratio[:, None]
-    weights += class_offset
-    np.log(weights, out=weights)
-    weights -= np.log(smoothed.block_mass[:, b])
+    log_prob *= smoothed.ratio(block)[:, None]
+    log_prob += smoothed.class_offset[:, b]
+    np.log(log_prob, out=log_prob)
+    log_prob -= np.log(smoothed.block_mass[:, b])
     if smoothed.is_noise:
-        kept, noise = smoothed.scale[block], offset
-        through_noise = noise @ weights
-        weights *= kept[:, None]
-        weights += (1.0 - kept)[:, None] * through_noise
-    return Decoder.from_dense(weights, np.zeros(weights.shape[1]))
+        kept, noise = smoothed.scale[block], smoothed.offset[block]
+        through_noise = noise @ log_prob
+        log_prob *= kept[:, None]
+        log_prob += (1.0 - kept)[:, None] * through_noise
+    return np.asarray(log_prob)
 
 
-def sparse_evidence(smoothed: SmoothedCounts, b: int) -> Decoder:
-    """Evidence of block b at beta = 1, weights stored as the counts are.
+def _sparse_log_prob(
+    smoothed: SmoothedCounts, b: int, counts: sp.csr_array
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Values at the non-zero counts of a block, and the low-rank terms.
 
-    The first column of `left` is all ones.
+    Returns the values, the class terms (n_classes, 1 or 2), the first of which belongs
+    to the norm of the block, and what the second is multiplied by, (n_features, 0 or
+    1).
     """
-    block = smoothed.blocks[b]
-    counts = sp.csr_array(smoothed.counts.cooccurrence)
-    counts = counts if block == slice(0, counts.shape[0]) else counts[block]
-    n_features, n_classes = counts.shape
-    offset, class_offset = smoothed.offset[block], smoothed.class_offset[:, b]
-    log_mass = np.log(smoothed.block_mass[:, b])
-    ones = np.ones((n_features, 1))
+    block, class_offset = smoothed.blocks[b], smoothed.class_offset[:, b]
+    offset, log_mass = smoothed.offset[block], np.log(smoothed.block_mass[:, b])
+    no_noise = np.zeros((counts.shape[0], 0))
     if not offset.any():
-        # Without smoothing every count is positive: log C itself, all of it stored.
-        data, right = np.log(counts.data), -log_mass[:, None]
-    else:
-        ratio = np.repeat(smoothed.scale[block] / offset, np.diff(counts.indptr))
-        data = np.log1p(counts.data * ratio / class_offset[counts.indices])
-        right = (np.log(class_offset) - log_mass)[:, None]
-    left = ones
-    weights = sp.csr_array((data, counts.indices, counts.indptr), shape=counts.shape)
-    if smoothed.is_noise:
-        kept, noise = smoothed.scale[block], offset
-        through_noise = np.asarray(weights.T @ noise)
-        weights.data *= np.repeat(kept, np.diff(weights.indptr))
-        left = np.hstack([ones, (1.0 - kept)[:, None]])
-        right = np.hstack([right, through_noise[:, None]])
-    return Decoder(weights, left, right, np.zeros(n_classes))
+        # Without smoothing every count is positive, and all of log C is stored.
+        return np.log(counts.data), -log_mass[:, None], no_noise
+    stored = np.diff(counts.indptr)
+    ratio = np.repeat(smoothed.scale[block] / offset, stored)
+    data = np.log1p(counts.data * ratio / class_offset[counts.indices])
+    terms = (np.log(class_offset) - log_mass)[:, None]
+    if not smoothed.is_noise:
+        return data, terms, no_noise
+    through_noise = np.bincount(
+        counts.indices, data * np.repeat(offset, stored), minlength=counts.shape[1]
+    )
+    kept = smoothed.scale[block]
+    data *= np.repeat(kept, stored)
+    return data, np.hstack([terms, through_noise[:, None]]), (1.0 - kept)[:, None]
 
 
-def _scaled(
-    decoder: Decoder, beta: float, per_norm: NDArray[np.float64]
-) -> tuple[FloatArray | sp.csr_array, FloatArray, FloatArray]:
-    """Weights, left, and right of ``beta * evidence + |h| per_norm`` for one block."""
-    if not decoder.is_sparse:
-        weights = decoder.weights * beta
-        weights += per_norm
-        return weights, decoder.left, decoder.right
-    right = decoder.right * beta
-    right[:, 0] += per_norm  # the first column of `left` is all ones
-    return decoder.weights * beta, decoder.left, right
-
-
-def _stack(
-    parts: list[tuple[FloatArray | sp.csr_array, FloatArray, FloatArray]],
-) -> tuple[FloatArray | sp.csr_array, FloatArray, FloatArray]:
-    """Blocks of features one below the other; each keeps its own low-rank columns."""
-    if len(parts) == 1:
-        return parts[0]
-    right = np.hstack([part[2] for part in parts])
-    left = np.zeros((sum(part[1].shape[0] for part in parts), right.shape[1]))
-    row = column = 0
-    for _, block_left, _ in parts:
-        X, columns = block_left.shape
-        left[row : row + X, column : column + columns] = block_left
-        row, column = row + X, column + columns
-    weights = [part[0] for part in parts]
-    if sp.issparse(weights[0]):
-        return sp.csr_array(sp.vstack(weights, format="csr")), left, right
-    return np.vstack(weights), left, right
+def _centred(terms: FloatArray, axis: int) -> FloatArray:
+    """Terms less their mean over the classes."""
+    return np.asarray(terms - terms.mean(axis=axis, keepdims=True))

@@ -1,41 +1,163 @@
-"""Documents of a language model to token ids, and back: strings or ids as they are."""
+"""Documents as arrays of tokens, and the token ids of a language model."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Documents that are encoded at a time, and characters: encodings are much larger than
-# the ids that are kept of them.
+# Padding before the first token of a document, for ids and for strings.
+PAD_ID = -1
+PAD_STRING = ""
+
+NO_TOKEN = (
+    "documents hold no token. If they came from a generator, it may have been read to "
+    "its end before: make a new one, or pass a list."
+)
+
+_OOV = "<oov>"
+
+# Documents, and their characters, encoded per call: encodings take much more memory
+# than the ids that are kept of them.
 _BATCH_DOCUMENTS = 256
 _BATCH_CHARACTERS = 2**22
 
-# Documents of ids whose range is checked at a time.
+# Documents whose ids are checked together: one check each would take longer than
+# counting.
 _CHECKED_DOCUMENTS = 1024
 
-_OOV = "<oov>"
+
+def as_documents(documents: Iterable[Any]) -> Iterable[Any]:
+    """`documents` itself; TypeError unless it is an iterable of documents."""
+    if isinstance(documents, str | bytes):
+        raise TypeError(
+            "documents must be a list of documents, not a single string: put it in a "
+            "list"
+        )
+    # Iterating over a mapping or a table would give its keys or the names of columns.
+    keyed = isinstance(documents, Mapping) or hasattr(documents, "columns")
+    if keyed or not isinstance(documents, Iterable):
+        hint = ": give its values, or one of its columns" * keyed
+        raise TypeError(
+            "documents must be an iterable of documents, not "
+            f"{type(documents).__name__}{hint}"
+        )
+    return documents
+
+
+def document_list(documents: Iterable[Any]) -> list[Any]:
+    """Documents as a list; ValueError if there are none."""
+    documents = list(as_documents(documents))
+    if not documents:
+        raise ValueError(NO_TOKEN)
+    return documents
+
+
+def token_arrays(documents: Iterable[Any]) -> list[NDArray[Any]]:
+    """Documents of ids or of strings as arrays of one kind; empty ones are left out."""
+    documents = as_documents(documents)
+    arrays = [token_array(document, n) for n, document in enumerate(documents)]
+    first: dict[str, int] = {}
+    for number, array in enumerate(arrays):
+        if array.size:
+            first.setdefault("strings" if array.dtype.kind == "U" else "ids", number)
+    if not first:
+        raise ValueError(NO_TOKEN)
+    if len(first) > 1:
+        raise TypeError(
+            f"documents mix token ids (document {first['ids']}) and strings (document "
+            f"{first['strings']}): all tokens must be of one kind"
+        )
+    if "ids" in first:
+        check_ids(arrays, np.iinfo(np.int64).max, "ids run from 0 to 2**63 - 1")
+    return [array for array in arrays if array.size]
+
+
+def token_array(document: Any, number: int, *, strings: bool = True) -> NDArray[Any]:
+    """One document as a 1-d array of ids or, if `strings`, of strings.
+
+    Raises
+    ------
+    TypeError
+        If it is no sequence of ids or strings; `number` names the document.
+    ValueError
+        If a token is the empty string.
+    """
+    wanted = "token ids or strings" if strings else "token ids"
+    if isinstance(document, str | bytes):
+        hint = (
+            "split it into tokens first, or give their ids"
+            if strings
+            else "documents are all strings, or all sequences of token ids"
+        )
+        raise TypeError(f"document {number} is a string: {hint}")
+    try:
+        array = np.asarray(document)
+    except ValueError:
+        raise TypeError(
+            f"document {number} must be a sequence of {wanted}, and some of its tokens "
+            "are sequences themselves"
+        ) from None
+    if array.ndim != 1:
+        raise TypeError(
+            f"document {number} must be a sequence of {wanted}, not "
+            f"{type(document).__name__} of {array.ndim} dimensions; documents are a "
+            "list of such sequences"
+        )
+    if not array.size:
+        return np.zeros(0, dtype=np.int32)
+    if array.dtype.kind in "iu":
+        return array
+    are_strings = {isinstance(token, str) for token in document}
+    if not strings or array.dtype.kind not in "OU" or True not in are_strings:
+        hint = "; join tokens that are strings to a text" * (True in are_strings)
+        raise TypeError(
+            f"document {number} must hold {wanted}, not {array.dtype}{hint}"
+        )
+    if False in are_strings:  # NumPy makes strings of numbers among strings
+        raise TypeError(f"document {number} mixes token ids and strings")
+    array = array.astype(str, copy=False)
+    if (array == PAD_STRING).any():
+        raise ValueError(
+            f"document {number} has an empty token; the empty string stands for padding"
+        )
+    return array
+
+
+def check_ids(arrays: list[NDArray[Any]], highest: int, explanation: str) -> None:
+    """ValueError that names a document with an id below 0 or beyond `highest`."""
+    for start in range(0, len(arrays), _CHECKED_DOCUMENTS):
+        part = arrays[start : start + _CHECKED_DOCUMENTS]
+        ids = np.concatenate(part)
+        if not ids.size or (ids.min() >= 0 and ids.max() <= highest):
+            continue
+        for number, array in enumerate(part, start):
+            for out in array[(array < 0) | (array > highest)][:1]:
+                raise ValueError(
+                    f"document {number} has the token id {out}, which is out of range: "
+                    f"{explanation}"
+                )
 
 
 @dataclass(frozen=True, eq=False)
 class TokenIds:
     """Vocabulary of a language model.
 
-    Ids run from 0 to ``size - 1``; the last but one is out-of-vocabulary, the last the
-    padding. A tokenizer's own id of unknown tokens becomes the former.
+    Ids run from 0 to ``size - 1``: tokens first, then out-of-vocabulary, and last the
+    padding. A tokenizer's own id of unknown tokens becomes that of out-of-vocabulary.
 
     Parameters
     ----------
     size : int
         Number of ids.
     tokenizer : tokenizers.Tokenizer or None
-        Turns strings into ids; None where documents are ids.
+        Turns strings into ids; None if documents are ids.
     unknown : int or None
-        Its id of unknown tokens, if it has one.
+        The tokenizer's id of unknown tokens, if it has one.
     """
 
     size: int
@@ -73,6 +195,11 @@ class TokenIds:
         return cls(n_tokens - (unknown is not None) + 2, tokenizer, unknown)
 
     @classmethod
+    def from_text(cls, text: str) -> TokenIds:
+        """Vocabulary of a tokenizer in JSON, as its ``to_str`` returns it."""
+        return cls.of(tokenizers_library().Tokenizer.from_str(text))
+
+    @classmethod
     def trained(cls, documents: list[str], size: int) -> TokenIds:
         """Byte-pair encoding of at most `size` ids, learned from strings."""
         library = tokenizers_library()
@@ -92,6 +219,28 @@ class TokenIds:
         tokenizer.train_from_iterator(documents, trainer)
         return cls.of(tokenizer)
 
+    @classmethod
+    def for_documents(
+        cls, documents: list[Any], tokenizer: Any, size: int | None
+    ) -> TokenIds:
+        """Vocabulary for documents of ids or strings; `size` is its number of ids.
+
+        ``size=None`` is for ids: the largest one and three more.
+        """
+        if not isinstance(documents[0], str):
+            if size is not None:
+                return cls(size)
+            arrays = cls(np.iinfo(np.int32).max).encode(documents)
+            return cls(max(int(ids.max(initial=0)) for ids in arrays) + 3)
+        if tokenizer is not None:
+            return cls.of(tokenizer)
+        if size is None:
+            raise ValueError(
+                "vocabulary_size=None is for documents of token ids: give the number "
+                "of ids that byte-pair encoding may learn, or a tokenizer"
+            )
+        return cls.trained(documents, size)
+
     def encode(self, documents: Iterable[Any]) -> list[NDArray[np.int32]]:
         """Ids of documents, empty ones included.
 
@@ -102,13 +251,26 @@ class TokenIds:
         ValueError
             If an id is out of range.
         """
-        if self.tokenizer is None:
-            arrays = [_id_array(document, n) for n, document in enumerate(documents)]
-            self._check_range(arrays)
-            return [ids.astype(np.int32, copy=False) for ids in arrays]
         documents = list(documents)
-        check_strings(documents)
-        return [ids for batch in _batches(documents) for ids in self._tokenized(batch)]
+        if self.tokenizer is not None:
+            check_strings(documents)
+            batches = _batches(documents)
+            return [ids for batch in batches for ids in self._tokenized(batch)]
+        arrays = [token_array(d, n, strings=False) for n, d in enumerate(documents)]
+        check_ids(
+            arrays,
+            self.oov,
+            f"with a vocabulary of {self.size}, ids run from 0 to {self.oov}, which "
+            f"stands for all tokens out of vocabulary ({self.pad} is padding)",
+        )
+        return [ids.astype(np.int32, copy=False) for ids in arrays]
+
+    def decode(self, ids: NDArray[np.integer[Any]]) -> str:
+        """Text of ids; padding and tokens out of vocabulary are left out."""
+        ids = np.asarray(ids)[np.asarray(ids) < self.oov].astype(np.int64)
+        if self.unknown is not None:
+            ids = ids + (ids >= self.unknown)
+        return str(self.tokenizer.decode(ids.tolist()))
 
     def equals(self, other: TokenIds) -> bool:
         """Whether the same strings or ids have the same meaning."""
@@ -116,20 +278,13 @@ class TokenIds:
             other.tokenizer is None
         ):
             return False
-        if self.tokenizer is None or self.tokenizer is other.tokenizer:
+        if self.tokenizer is other.tokenizer:
             return True
         return bool(self.tokenizer.to_str() == other.tokenizer.to_str())
 
     def __str__(self) -> str:
         of = "token ids" if self.tokenizer is None else "tokens of strings"
         return f"{self.size} {of}"
-
-    def decode(self, ids: NDArray[np.integer[Any]]) -> str:
-        """Text of ids; those out of vocabulary and pads are left out."""
-        ids = np.asarray(ids)[np.asarray(ids) < self.oov].astype(np.int64)
-        if self.unknown is not None:
-            ids = ids + (ids >= self.unknown)
-        return str(self.tokenizer.decode(ids.tolist()))
 
     def _tokenized(self, texts: list[str]) -> Iterator[NDArray[np.int32]]:
         # The fast form leaves out offsets, which nothing here needs.
@@ -144,60 +299,9 @@ class TokenIds:
                 ids[is_oov] = self.oov
             yield ids
 
-    def _check_range(
-        self, arrays: list[NDArray[np.integer[Any]]], first: int = 0
-    ) -> None:
-        """Many at a time: looking at each would take longer than counting."""
-        step = _CHECKED_DOCUMENTS if len(arrays) > 1 else 1
-        for start in range(0, len(arrays), step):
-            part = arrays[start : start + step]
-            ids = np.concatenate(part)
-            if not ids.size or (ids.min() >= 0 and ids.max() <= self.oov):
-                continue
-            if len(part) > 1:
-                for number, document in enumerate(part, first + start):
-                    self._check_range([document], number)
-            lowest, highest = ids.min(), ids.max()
-            raise ValueError(
-                f"document {first + start} has the token id "
-                f"{lowest if lowest < 0 else highest}, which is out of range: with a "
-                f"vocabulary of {self.size}, ids run from 0 to {self.oov}, the last of "
-                f"which is out-of-vocabulary ({self.pad} is padding)"
-            )
-
-
-def _id_array(document: Any, number: int) -> NDArray[np.integer[Any]]:
-    if isinstance(document, str):
-        raise TypeError(
-            f"document {number} is a string: documents are all strings, or all "
-            "sequences of token ids"
-        )
-    try:
-        ids = np.asarray(document)
-    except ValueError:
-        raise TypeError(
-            f"document {number} must be a sequence of token ids, and some of its "
-            "tokens are sequences themselves"
-        ) from None
-    if ids.ndim != 1:
-        raise TypeError(
-            f"document {number} must be a sequence of token ids, not "
-            f"{type(document).__name__}; documents are a list of such sequences"
-        )
-    if not ids.size:
-        return np.zeros(0, dtype=np.int32)
-    if ids.dtype.kind not in "iu":
-        strings = any(isinstance(token, str) for token in ids.tolist())
-        hint = "; join tokens that are strings to a text" * strings
-        raise TypeError(
-            f"document {number} must be token ids (integers), not of type "
-            f"{ids.dtype}{hint}"
-        )
-    return ids
-
 
 def tokenizers_library() -> Any:
-    """The tokenizers library; ImportError says how to get it."""
+    """The tokenizers library; ImportError says how to install it."""
     try:
         import tokenizers
     except ImportError as error:
@@ -220,8 +324,8 @@ def check_strings(documents: list[Any]) -> None:
             text.encode()
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"document {number} is no Unicode text: {error}. Read it with "
-                "errors='replace', or encode it with that."
+                f"document {number} is not valid Unicode: {error}. Decode or encode it "
+                "with errors='replace'."
             ) from None
 
 
@@ -230,7 +334,7 @@ def _unknown_id(tokenizer: Any) -> int | None:
     token = getattr(tokenizer.model, "unk_token", None)
     if token is not None:
         unknown = tokenizer.token_to_id(token)
-    elif type(tokenizer.model).__name__ == "Unigram":  # has an id, in its text only
+    elif type(tokenizer.model).__name__ == "Unigram":  # tells its id in JSON only
         unknown = json.loads(tokenizer.to_str())["model"]["unk_id"]
     return unknown
 

@@ -1,22 +1,21 @@
-"""Windows of tokens to counts of tokens by position, and to codes of a vocabulary."""
+"""Windows of tokens: how often each token occurs, and codes of a vocabulary."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
+from itertools import repeat
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explicit_softmax.solution.counts import IntArray, row_blocks
-from explicit_softmax.text.documents import PAD_ID, PAD_STRING
+from explicit_softmax.solution.counts import row_blocks
+from explicit_softmax.text.tokens import PAD_ID, PAD_STRING
 
-# Ids below this are looked up in a table of all ids; by bisection otherwise.
+# Ids below this are looked up in a table of all ids; by hash otherwise.
 _TABLE_IDS = 2**24
 
 # Ids up to this many for each token of the windows are counted in an array of all ids.
@@ -52,7 +51,7 @@ def as_tokens(values: NDArray[Any]) -> NDArray[Any]:
         if kinds == {"string"}:
             return values
         if kinds != {"number"}:
-            _raise_wrong_kind(values)
+            _raise_mixed_kinds(values)
         values = np.asarray(values.tolist()).reshape(values.shape)
     if values.dtype.kind == "U":
         return values
@@ -64,16 +63,16 @@ def as_tokens(values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         row = _first_row(~np.isfinite(values))
         raise ValueError(f"row {row} holds NaN or infinity, which is no token")
-    lowest, largest = values.min(initial=0), values.max(initial=0)
+    lowest, highest = values.min(initial=0), values.max(initial=0)
     if lowest < PAD_ID:
         row = _first_row(values < PAD_ID)
         raise ValueError(
             f"Negative values in data: row {row} holds the token id {lowest:g}. Ids "
             f"are 0 or more, and {PAD_ID} stands for padding."
         )
-    if largest >= 2**63:
-        row = _first_row(values == largest)
-        raise ValueError(f"row {row} holds the token id {largest:g}, beyond int64")
+    if highest >= 2**63:
+        row = _first_row(values == highest)
+        raise ValueError(f"row {row} holds the token id {highest:g}, beyond int64")
     if values.dtype.kind == "i":
         return values
     ids = values.astype(np.int64)
@@ -86,7 +85,7 @@ def as_tokens(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def as_vocabulary(categories: Any) -> NDArray[Any]:
-    """A vocabulary that a user gives, as int64 or as objects, in its order.
+    """A vocabulary given by the user, as int64 or as objects, in its order.
 
     Raises
     ------
@@ -123,7 +122,7 @@ def as_vocabulary(categories: Any) -> NDArray[Any]:
 
 
 def check_kind(tokens: NDArray[Any], known: NDArray[Any], origin: str) -> None:
-    """Raise TypeError where one of them holds ids and the other strings."""
+    """Raise TypeError if one of them holds ids and the other strings."""
     kinds = [
         "ids" if values.dtype.kind == "i" else "strings" for values in (tokens, known)
     ]
@@ -134,90 +133,79 @@ def check_kind(tokens: NDArray[Any], known: NDArray[Any], origin: str) -> None:
         )
 
 
-def frequent(
-    counts: NDArray[np.int64],
-    total: int,
-    min_frequency: Any,
-    max_tokens: int | None,
-) -> NDArray[np.bool_]:
-    """Which tokens to keep, by how often they occur; the first of equal ones.
-
-    Parameters
-    ----------
-    counts : ndarray of int, shape (n_tokens,)
-        Occurrences of each token.
-    total : int
-        Occurrences of all tokens, others included.
-    min_frequency : int or float or None
-        Least number of occurrences, or share of `total`.
-    max_tokens : int or None
-        Largest number of tokens to keep.
-
-    Returns
-    -------
-    kept : ndarray of bool, shape (n_tokens,)
-    """
-    kept: NDArray[np.bool_] = np.ones(len(counts), dtype=bool)
-    if isinstance(min_frequency, Integral):
-        kept = np.asarray(counts >= min_frequency)
-    elif min_frequency is not None:
-        kept = np.asarray(counts >= min_frequency * total)
-    if max_tokens is not None and kept.sum() > max_tokens:
-        order = np.argsort(np.where(kept, -counts, 1), kind="stable")
-        kept[order[max_tokens:]] = False
-    return kept
-
-
 @dataclass(frozen=True, eq=False)
 class TokenCounts:
-    """How often each token stands at each position of windows; additive over windows.
+    """How often each token occurs in windows; additive over windows.
 
     Parameters
     ----------
     tokens : ndarray of shape (n_tokens,)
         Distinct tokens in order, without padding: int64 or objects.
-    counts : ndarray of int64, shape (n_tokens, context_size)
-        Windows that have the token at the position.
-    n_pads : ndarray of int64, shape (context_size,)
-        Windows that have padding at the position.
-    n_windows : int
-        Number of windows.
+    counts : ndarray of int64, shape (n_tokens,)
+        Occurrences of each, at any position.
     """
 
     tokens: NDArray[Any]
     counts: NDArray[np.int64]
-    n_pads: NDArray[np.int64]
-    n_windows: int
 
     @classmethod
     def from_windows(cls, windows: NDArray[Any]) -> TokenCounts:
-        """Count windows (n_windows, context_size) of tokens as `as_tokens` gives."""
-        distinct = _distinct_ids if windows.dtype.kind == "i" else _distinct_strings
-        tokens, codes = distinct(windows)
-        # One more than the code, so that -1, the padding, is counted also.
-        counts = np.stack(
-            [np.bincount(column + 1, minlength=len(tokens) + 1) for column in codes.T],
-            axis=1,
-        ).astype(np.int64, copy=False)
-        n_pads, counts = counts[0], counts[1:]
-        seen = counts.any(axis=1)
-        return cls(tokens[seen], counts[seen], n_pads, len(windows))
+        """Count windows (n_windows, context_size) of tokens from `as_tokens`."""
+        if windows.dtype.kind != "i":
+            counter = Counter[str]()
+            for chunk in row_blocks(len(windows), windows.shape[1], _CHUNK_TOKENS):
+                counter.update(windows[chunk].ravel().tolist())
+            counter.pop(PAD_STRING, None)
+            strings = sorted(counter)
+            counts = np.array([counter[token] for token in strings], dtype=np.int64)
+            return cls(np.array(strings, dtype=object), counts)
+        ids = windows.ravel()
+        ids = ids[ids != PAD_ID]
+        if int(ids.max(initial=0)) <= _IDS_PER_TOKEN * ids.size:
+            counts = np.bincount(ids)
+            seen = np.flatnonzero(counts)
+            return cls(seen, counts[seen])
+        distinct, counts = np.unique(ids, return_counts=True)
+        return cls(distinct.astype(np.int64), counts)
 
     def __add__(self, other: TokenCounts) -> TokenCounts:
         tokens = np.unique(np.concatenate([self.tokens, other.tokens]))
-        counts = np.zeros((len(tokens), len(self.n_pads)), dtype=np.int64)
+        counts = np.zeros(len(tokens), dtype=np.int64)
         for part in (self, other):
             counts[np.searchsorted(tokens, part.tokens)] += part.counts
-        n_windows = self.n_windows + other.n_windows
-        return TokenCounts(tokens, counts, self.n_pads + other.n_pads, n_windows)
+        return TokenCounts(tokens, counts)
 
-    def of(self, vocabulary: Vocabulary) -> NDArray[np.int64]:
-        """Counts of the codes of a vocabulary (n_codes, context_size)."""
+    def frequent(
+        self, known: NDArray[Any], min_frequency: float | None, max_tokens: int | None
+    ) -> NDArray[np.bool_]:
+        """Which of some known tokens to keep, by how often they occur.
+
+        Parameters
+        ----------
+        known : ndarray of shape (n_known,)
+            Distinct tokens, in any order.
+        min_frequency : int or float or None
+            Smallest number of occurrences, or share of those of all tokens.
+        max_tokens : int or None
+            Largest number of tokens to keep: the most frequent, and of equally frequent
+            ones those that come first in `known`.
+
+        Returns
+        -------
+        kept : ndarray of bool, shape (n_known,)
+        """
+        vocabulary = Vocabulary(known)
         codes = vocabulary.encode(self.tokens)
-        by_code = np.zeros((vocabulary.n_codes, len(self.n_pads)), dtype=np.int64)
-        np.add.at(by_code, codes, self.counts)
-        by_code[vocabulary.pad] = self.n_pads
-        return by_code
+        counts = np.bincount(codes, self.counts, vocabulary.n_codes)[: len(known)]
+        kept = np.ones(len(known), dtype=bool)
+        if isinstance(min_frequency, Integral):
+            kept = counts >= int(min_frequency)
+        elif min_frequency is not None:
+            kept = counts >= min_frequency * self.counts.sum()
+        if max_tokens is not None and kept.sum() > max_tokens:
+            order = np.argsort(np.where(kept, -counts, 1), kind="stable")
+            kept[order[max_tokens:]] = False
+        return kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,97 +237,37 @@ class Vocabulary:
 
     def encode(self, tokens: NDArray[Any]) -> NDArray[np.int32]:
         """Codes of tokens, of the same shape."""
+        by_id = self.tokens.dtype.kind == "i" and self._largest_id < _TABLE_IDS
         codes = np.empty(tokens.shape, dtype=np.int32)
         width = tokens.shape[1] if tokens.ndim > 1 else 1
         for chunk in row_blocks(len(tokens), width, _CHUNK_TOKENS):
-            codes[chunk] = self._lookup(tokens[chunk])
+            part = tokens[chunk]
+            if by_id:
+                places = np.minimum(part, self._largest_id + 1, dtype=np.int64)
+                codes[chunk] = self._code_of_id[places + 1]
+            else:  # hashing is many times faster than to sort or to bisect strings
+                found = map(self._code_of.get, part.ravel().tolist(), repeat(self.oov))
+                found_codes = np.fromiter(found, np.int32, part.size)
+                codes[chunk] = found_codes.reshape(part.shape)
         return codes
 
     @cached_property
-    def _lookup(self) -> Callable[[NDArray[Any]], NDArray[Any]]:
-        if self.tokens.dtype.kind == "i":
-            if self.tokens.max(initial=0) < _TABLE_IDS:
-                return _IdTable(self)
-            return _SortedIds(self)
-        return _StringTable(self)
+    def _largest_id(self) -> int:
+        return int(self.tokens.max(initial=PAD_ID))
 
+    @cached_property
+    def _code_of_id(self) -> NDArray[np.int32]:
+        """Codes by id: that of padding first, that of ids above the largest last."""
+        codes = np.full(self._largest_id + 3, self.oov, dtype=np.int32)
+        codes[self.tokens + 1] = np.arange(self.pad)
+        codes[PAD_ID + 1] = self.pad
+        return codes
 
-class _IdTable:
-    """Codes by id, the padding first and ids above the largest last."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.above = int(vocabulary.tokens.max(initial=PAD_ID)) + 1
-        self.codes = np.full(self.above + 2, vocabulary.oov, dtype=np.int32)
-        self.codes[vocabulary.tokens + 1] = np.arange(len(vocabulary.tokens))
-        self.codes[PAD_ID + 1] = vocabulary.pad
-
-    def __call__(self, ids: IntArray) -> NDArray[np.int32]:
-        places = ids.astype(np.int64)
-        np.minimum(places, self.above, out=places)
-        places += 1
-        return self.codes[places]
-
-
-class _SortedIds:
-    """Codes by bisection, for ids so large that a table of all would not fit."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.oov = vocabulary.oov
-        ids = np.append(vocabulary.tokens, PAD_ID)
-        order = np.argsort(ids)
-        self.ids, self.codes = ids[order], order.astype(np.int32)
-
-    def __call__(self, ids: IntArray) -> NDArray[np.int32]:
-        places = np.searchsorted(self.ids, ids)
-        np.minimum(places, len(self.ids) - 1, out=places)
-        return np.where(self.ids[places] == ids, self.codes[places], self.oov)
-
-
-class _StringTable(dict[str, int]):
-    """Codes by hash: many times faster than to sort or to bisect strings."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        super().__init__(
-            zip(vocabulary.tokens.tolist(), range(vocabulary.pad), strict=True)
-        )
-        self[PAD_STRING] = vocabulary.pad
-        self.oov = vocabulary.oov
-
-    def __missing__(self, token: str) -> int:
-        return self.oov
-
-    def __call__(self, strings: NDArray[Any]) -> NDArray[np.int32]:
-        found = map(self.__getitem__, strings.ravel().tolist())
-        codes = np.fromiter(found, np.int32, strings.size)
-        return codes.reshape(strings.shape)
-
-
-def _distinct_ids(windows: IntArray) -> tuple[NDArray[np.int64], IntArray]:
-    """Ids in order, some of which may not occur, and places of tokens in them."""
-    n_ids = int(windows.max(initial=PAD_ID)) + 1
-    if n_ids <= _IDS_PER_TOKEN * windows.size:
-        return np.arange(n_ids), windows.astype(np.int64, copy=False)
-    ids, codes = np.unique(windows, return_inverse=True)
-    n_pads = int(ids[0] == PAD_ID)
-    # Its shape differs between releases of NumPy.
-    codes = codes.reshape(windows.shape) - n_pads
-    return ids[n_pads:].astype(np.int64), codes
-
-
-def _distinct_strings(windows: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
-    """Strings in order, and places of tokens in them; -1 for padding."""
-    first_seen: defaultdict[str, int] = defaultdict(count().__next__)
-    first_seen[PAD_STRING]
-    codes = np.empty(windows.shape, dtype=np.int64)
-    for chunk in row_blocks(len(windows), windows.shape[1], _CHUNK_TOKENS):
-        part = windows[chunk]
-        found = map(first_seen.__getitem__, part.ravel().tolist())
-        codes[chunk] = np.fromiter(found, np.int64, part.size).reshape(part.shape)
-    strings = np.array(list(first_seen), dtype=object)
-    order = np.argsort(strings)  # the empty string is the least
-    place = np.empty(len(strings), dtype=np.int64)
-    place[order] = np.arange(len(strings)) - 1
-    return strings[order[1:]], place[codes]
+    @cached_property
+    def _code_of(self) -> dict[Any, int]:
+        pad = PAD_ID if self.tokens.dtype.kind == "i" else PAD_STRING
+        codes = dict(zip(self.tokens.tolist(), range(self.pad), strict=True))
+        return {**codes, pad: self.pad}
 
 
 def _kind(kind: type) -> str:
@@ -349,15 +277,14 @@ def _kind(kind: type) -> str:
     return "number" if is_number and not issubclass(kind, bool) else kind.__name__
 
 
-def _raise_wrong_kind(values: NDArray[Any]) -> None:
+def _raise_mixed_kinds(values: NDArray[Any]) -> None:
     kinds = np.array([_kind(type(value)) for value in values.ravel()])
     kinds = kinds.reshape(values.shape)
     known = "string" if kinds.flat[0] == "string" else "number"
     row = _first_row(kinds != known)
-    kind = kinds[kinds != known][0]
     raise TypeError(
-        f"row {row} holds a {kind} and not a {known}: tokens in one argument must be "
-        "all of them string or all of them number (ids)"
+        f"row {row} holds a {kinds[kinds != known][0]} and not a {known}: tokens must "
+        "be all strings, or all numbers (ids)"
     )
 
 

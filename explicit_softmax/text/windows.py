@@ -1,12 +1,12 @@
-"""Documents to windows of the K tokens before each target, and their co-occurrences.
+"""Windows of the K tokens before each target, and their co-occurrences.
 
-Every token is a target once; its window holds the tokens before it, the nearest first,
-and padding where the document has none. No window reaches into another document.
+Every token is a target once. Its window holds the tokens before it, the nearest first,
+and padding where the document has none; no window reaches into another document.
 
-Documents are held in one array, K pads before each, so that the windows are views of
-it: column k of all windows is the array moved by k + 1 places. Co-occurrences of
-positions and targets are counted from these views; neither windows nor one-hot features
-are ever formed for that.
+Documents are held in one array, each behind K pads, so that windows are views of it:
+column k of all windows is the array moved by k + 1 places. Co-occurrences of positions
+and targets are counted from these views; neither windows nor one-hot features are ever
+formed for that.
 """
 
 from __future__ import annotations
@@ -20,23 +20,30 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from explicit_softmax.calibration.sample import mixed_bits
 from explicit_softmax.solution.counts import (
     CooccurrenceCounts,
     IntArray,
     row_blocks,
 )
-from explicit_softmax.text.documents import PAD_ID, PAD_STRING, token_arrays
+from explicit_softmax.text.tokens import PAD_ID, PAD_STRING, token_arrays
 
 Aggregation: TypeAlias = Literal["sum", "cat"]
 
 # Pairs of a token and a target are counted in an array of all pairs, the fastest way,
-# where it has at most this many cells (512 MiB) ...
+# if it has at most this many cells (512 MiB) ...
 _MOST_CELLS = 2**26
 # ... and no more than this many cells for each token; sorted otherwise.
 _CELLS_PER_TOKEN = 16
 
 # Tokens whose pairs are formed at a time.
 _CHUNK_TOKENS = 2**22
+
+# Tokens whose keys are formed at a time: they stay in cache.
+_CHUNK_KEYS = 2**16
+
+# Base of the polynomial of a prefix: odd, and so invertible modulo 2**64.
+_BASE = 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +55,11 @@ class TokenStream:
     tokens : ndarray of shape (n_documents * context_size + n_targets,)
         Ids or strings.
     stops : ndarray of int64, shape (n_documents,)
-        Cumulated lengths of the documents.
+        Cumulated lengths of the documents, none of which is empty.
     context_size : int
         K.
     pad : int or str
-        What stands before the first token of a document.
+        Padding before the first token of a document.
     """
 
     tokens: NDArray[Any]
@@ -94,7 +101,7 @@ class TokenStream:
     def from_arrays(
         cls, arrays: list[NDArray[Any]], context_size: int, pad: Any
     ) -> TokenStream:
-        """Join arrays of one kind that were checked before; none is empty."""
+        """Join checked arrays of one kind, none of them empty."""
         dtype = _padded_type(arrays, pad)
         padding = np.full(context_size, pad, dtype=dtype)
         parts = [part for array in arrays for part in (padding, array)]
@@ -199,9 +206,9 @@ def context_windows(
 
 @dataclass(frozen=True, eq=False)
 class OneHotWindows:
-    """Features of windows, made row by row when they are asked for.
+    """Features of windows, formed for the rows asked for only.
 
-    It stands in for a CSR matrix where rows are read in batches.
+    It takes the place of a CSR matrix for code that reads rows in batches.
 
     Parameters
     ----------
@@ -314,6 +321,79 @@ def count_windows(
     first = parts[0]
     class_count = np.bincount(first.indices, first.data, n_tokens - 1).astype(float)
     return CooccurrenceCounts(cooccurrence, class_count, n_nonzero)
+
+
+def window_keys(
+    stream: TokenStream, limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Keys of the windows that are kept of a stream: those with the smallest keys.
+
+    The key of a window is a hash of its document up to and including the target. It
+    depends neither on other documents nor on their order; windows with equal keys (but
+    for collisions of 64 bits) are equal and have equal targets.
+
+    Parameters
+    ----------
+    stream : TokenStream
+        Non-negative ids.
+    limit : int
+        Number of distinct keys to keep, at least 1.
+
+    Returns
+    -------
+    members : ndarray of int64
+        Numbers of the targets with the `limit` smallest distinct keys, in order.
+    keys : ndarray of uint64
+        Their keys.
+
+    Notes
+    -----
+    The polynomial ``sum_j (token_j + 1) B**j`` of a prefix, modulo 2**64, is the
+    difference of two running sums over the stream, divided by B to the power of the
+    start of its document. The bits of this number, mixed, are the key.
+    """
+    starts = np.arange(1, len(stream.stops) + 1) * stream.context_size
+    starts[1:] += stream.stops[:-1]
+    powers = np.full(min(_CHUNK_KEYS, stream.tokens.size), _BASE, dtype=np.uint64)
+    inverses = np.full_like(powers, pow(_BASE, -1, 2**64))
+    for table in (powers, inverses):
+        table[0] = 1
+        np.multiply.accumulate(table, out=table)
+    # Running sum before the document at the end of the last chunk, and its B**-start.
+    before, inverse = np.zeros(1, dtype=np.uint64), np.ones(1, dtype=np.uint64)
+    total = np.uint64(0)
+    kept_keys = np.zeros(0, dtype=np.uint64)
+    kept_places = np.zeros(0, dtype=np.int64)
+    bound = np.uint64(2**64 - 1)
+    for first in range(0, stream.tokens.size, _CHUNK_KEYS):
+        tokens = stream.tokens[first : first + _CHUNK_KEYS]
+        terms = np.add(tokens, 1, dtype=np.uint64, casting="unsafe")
+        terms *= powers[: tokens.size]
+        terms *= np.uint64(pow(_BASE, first, 2**64))
+        sums = np.empty(tokens.size + 1, dtype=np.uint64)
+        sums[0] = total
+        np.cumsum(terms, out=sums[1:])
+        sums[1:] += total
+        total = sums[-1]
+        here = starts[slice(*np.searchsorted(starts, (first, first + tokens.size)))]
+        here = here - first
+        scale = np.uint64(pow(_BASE, -first, 2**64))
+        before = np.concatenate([before[-1:], sums[here]])
+        inverse = np.concatenate([inverse[-1:], inverses[here] * scale])
+        lengths = np.diff(here, prepend=0, append=tokens.size)
+        keys = sums[1:] - np.repeat(before, lengths)
+        keys *= np.repeat(inverse, lengths)
+        keys = mixed_bits(keys)
+        places = np.flatnonzero((keys <= bound) & (tokens != stream.pad))
+        kept_keys = np.concatenate([kept_keys, keys[places]])
+        kept_places = np.concatenate([kept_places, places + first])
+        distinct = np.unique(kept_keys)
+        if distinct.size > limit:
+            bound = distinct[limit - 1]
+            within = kept_keys <= bound
+            kept_keys, kept_places = kept_keys[within], kept_places[within]
+    document = np.searchsorted(starts, kept_places, side="right")
+    return kept_places - document * stream.context_size, kept_keys
 
 
 def _count_pairs(

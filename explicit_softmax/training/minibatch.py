@@ -1,64 +1,63 @@
 """Mini-batch Adagrad and gradient descent on the log-loss, rows dense or sparse.
 
-Rows are read in batches, so that windows may be made into features batch by batch.
+Rows are read in batches: windows, for example, become features batch by batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import numpy as np
 import scipy.sparse as sp
 
-from explicit_softmax.solution.counts import (
-    FloatArray,
-    IntArray,
-    Rows,
-    row_blocks,
-)
-from explicit_softmax.solution.loss import cross_entropy_residual
-from explicit_softmax.training.problem import Monitor, Problem
+from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, row_blocks
+from explicit_softmax.training.problem import Monitor, Problem, backpropagate
 
-# Weights of a batch of sparse rows that take their steps at a time: they stay in cache.
+# Weights of a batch of sparse rows that are updated at a time: they stay in cache.
 _WEIGHTS_AT_A_TIME = 2**18
 
 # Rows whose features are counted at a time.
 _COUNTED_ROWS = 2**18
 
+_EVERYWHERE = slice(None)
 
-class Steps:
-    """Steps on one array of parameters, all of it or some of its rows at a time.
 
-    `n_steps`, which the solver advances, counts batches and not calls of `take`.
+class Parameter:
+    """An array of parameters that takes steps, all of it or some rows at a time.
 
-    The mean over an epoch is kept as a correction: after T steps it is the last value
-    less sum_t (t - 1)/T step_t, which for sparse rows costs no more than the steps.
+    Steps are those of Adagrad if `adaptive`, whose squared sums start at `first_square`
+    and whose division is guarded by `epsilon`, or else `step_size` times the gradient.
+
+    If `average`, the mean over an epoch is kept as a correction: after T steps it is
+    the last value less sum_t (t - 1)/T step_t, which for sparse rows costs no more than
+    the steps. `n_steps`, which the solver advances, counts batches, not calls of
+    `step`.
     """
 
     def __init__(
         self,
-        values: FloatArray,
-        step: float,
+        start: FloatArray,
+        step_size: float,
         adaptive: bool,
         average: bool,
-        least: float,
+        epsilon: float = 1e-10,
         first_square: float = 0.0,
     ) -> None:
-        self.values = values
-        self.step = step
-        self.least = least
-        self.squares = np.full_like(values, first_square) if adaptive else None
-        self.correction = np.zeros_like(values) if average else None
+        self.values = start.copy()
+        self.step_size = step_size
+        self.epsilon = epsilon
+        self.squares = np.full_like(start, first_square) if adaptive else None
+        self.correction = np.zeros_like(start) if average else None
         self.n_steps = 0
 
-    def take(self, gradient: FloatArray, at: FloatArray | slice) -> None:
-        """Step along -gradient at rows `at`; overwrites the gradient."""
+    def step(self, gradient: FloatArray, at: IntArray | slice = _EVERYWHERE) -> None:
+        """Step against the gradient at rows `at`; overwrites the gradient."""
         if self.squares is not None:
             squares = self.squares[at] + gradient * gradient
             self.squares[at] = squares
-            gradient /= np.sqrt(squares) + self.least
-        gradient *= self.step
+            gradient /= np.sqrt(squares) + self.epsilon
+        gradient *= self.step_size
         self.values[at] -= gradient
         if self.correction is not None:
             gradient *= self.n_steps
@@ -77,22 +76,89 @@ class Steps:
 def descend(
     problem: Problem,
     monitor: Monitor,
-    intercept: FloatArray,
     *,
     adaptive: bool,
-    step: float,
+    learning_rate: float,
     batch_size: int,
     max_iter: int,
     shuffle: bool,
     average: bool,
-    epoch_size: int | None = None,
+    samples_per_iter: int,
 ) -> None:
-    """Run epochs, of all rows or of `epoch_size`, until `monitor` stops them.
+    """Run epochs of `samples_per_iter` rows until `monitor` stops them.
+
+    Intercepts are those of centred features, with steps in their own unit.
 
     With sparse rows a batch reads and writes the weights of its own features only, some
-    at a time, so that what is computed for them stays in cache. The penalty then falls
-    due at those features, multiplied by one over the probability that a batch has them,
-    so that its expectation is that of the objective.
+    at a time, which keeps the gradients computed for them in cache. The penalty is then
+    applied to those features, multiplied by one over the probability that a batch has
+    them: its expectation is that of the objective.
+    """
+    X, y, scales = problem.X, problem.y, problem.scales
+    weights, offsets = _parameters(
+        problem, adaptive, learning_rate, batch_size, average
+    )
+    penalty_factor = None
+    if problem.alpha and not isinstance(X, np.ndarray):
+        penalty_factor = inverse_touch_probability(X, batch_size)
+    for epoch in islice(_epochs(problem, samples_per_iter, shuffle), max_iter):
+        total = 0.0
+        for first in range(0, epoch.size, batch_size):
+            members = epoch[first : first + batch_size]
+            row_weight = problem.sample_weight
+            losses, inputs, residuals = backpropagate(
+                [weight.values for weight in weights],
+                [
+                    offset.values - scale.mean_scores(weight.values)
+                    for weight, offset, scale in zip(
+                        weights, offsets, scales, strict=True
+                    )
+                ],
+                X[members],
+                y[members],
+                None if row_weight is None else row_weight[members],
+                len(members),
+            )
+            total += float(losses.sum())
+            for depth, (weight, offset) in enumerate(
+                zip(weights, offsets, strict=True)
+            ):
+                residual, mean = residuals[depth], scales[depth].mean
+                sums = residual.sum(axis=0)
+                for part, at in _by_feature(inputs[depth], sums.size):
+                    gradient = part @ residual
+                    if mean is not None:
+                        gradient -= mean[:, None] * sums
+                    if problem.alpha:
+                        start = problem.weights[depth][at]
+                        pull = problem.alpha * (weight.values[at] - start)
+                        if penalty_factor is not None and depth == 0:
+                            pull *= penalty_factor[at, None]
+                        gradient += pull
+                    weight.step(gradient, at)
+                offset.step(sums)
+                weight.n_steps += 1
+                offset.n_steps += 1
+        means = tuple(weight.epoch_mean() for weight in weights)
+        intercepts = tuple(
+            offset.epoch_mean() - scale.mean_scores(mean)
+            for mean, offset, scale in zip(means, offsets, scales, strict=True)
+        )
+        loss = total / epoch.size + problem.penalty(means)
+        if monitor.update(loss, means, intercepts):
+            return
+    if not monitor.watches:
+        monitor.result.converged = True
+
+
+def _parameters(
+    problem: Problem,
+    adaptive: bool,
+    learning_rate: float,
+    batch_size: int,
+    average: bool,
+) -> tuple[list[Parameter], list[Parameter]]:
+    """Weights of each layer, and its intercept for centred features.
 
     Adagrad divides by the root of the summed squares of the gradients so far, which at
     first makes a full step of the smallest gradient: a feature that is seen for the
@@ -100,85 +166,51 @@ def descend(
     therefore start at the square of the gradient of one row that is wrong about a
     class.
     """
-    X, y, centre = problem.X, problem.y, problem.centre
-    sparse = not isinstance(X, np.ndarray)
-    # Gradients scale with the features, the guard against division by zero with them.
-    least = 1e-10 * problem.unit
-    first_square = (problem.unit / batch_size) ** 2 if sparse else 0.0
-    weights = Steps(problem.start.copy(), step, adaptive, average, least, first_square)
-    # The intercept of centred features, with a step in its own unit.
-    shift = intercept if centre is None else intercept + centre @ problem.start
-    offset_step = step * (problem.unit if adaptive else problem.row_square)
-    offset = Steps(shift, offset_step, adaptive, average, 1e-10)
-    due: FloatArray | None = None
-    if problem.alpha and sparse:
-        due = inverse_touch_probability(X, batch_size)
-    everywhere = slice(None)
-    for order in islice(_epochs(problem, epoch_size, shuffle), max_iter):
-        total = 0.0
-        for first in range(0, order.size, batch_size):
-            members = order[first : first + batch_size]
-            batch = X[members]
-            scores = batch @ weights.values
-            scores += offset.values
-            if centre is not None:
-                scores -= centre @ weights.values
-            losses, residual = cross_entropy_residual(scores, y[members])
-            if problem.weight is not None:
-                residual *= problem.weight[members, None]
-                losses *= problem.weight[members]
-            residual /= len(members)
-            total += float(losses.sum())
-            sums = residual.sum(axis=0)
-            for part, at in (
-                _by_feature(batch, intercept.size)
-                if sparse
-                else [(batch.T, everywhere)]
-            ):
-                gradient = part @ residual
-                if centre is not None:
-                    gradient -= centre[:, None] * sums
-                if problem.alpha:
-                    pull = problem.alpha * (weights.values[at] - problem.start[at])
-                    gradient += pull if due is None else pull * due[at, None]
-                weights.take(gradient, at)
-            offset.take(sums, everywhere)
-            weights.n_steps += 1
-            offset.n_steps += 1
-        weight_mean, offset_mean = weights.epoch_mean(), offset.epoch_mean()
-        loss = total / order.size
-        if problem.alpha:
-            away = weight_mean - problem.start
-            loss += 0.5 * problem.alpha * float(np.vdot(away, away))
-        if centre is not None:
-            offset_mean = offset_mean - centre @ weight_mean
-        if monitor.update(loss, weight_mean, offset_mean):
-            return
+    weights, offsets = [], []
+    layers = zip(problem.weights, problem.intercepts, problem.scales, strict=True)
+    sparse = not isinstance(problem.X, np.ndarray)
+    for start, intercept, scale in layers:
+        unit = scale.rms if adaptive else scale.squared_norm
+        first_square = (scale.rms / batch_size) ** 2 if sparse else 0.0
+        sparse = False  # inputs of later layers are dense
+        # Gradients scale with the inputs, and so does the guard against zero.
+        epsilon = 1e-10 * scale.rms
+        step_size = learning_rate / unit
+        weights.append(
+            Parameter(start, step_size, adaptive, average, epsilon, first_square)
+        )
+        offset = intercept + scale.mean_scores(start)
+        offsets.append(Parameter(offset, learning_rate, adaptive, average))
+    return weights, offsets
 
 
 def _by_feature(
-    batch: sp.csr_array, n_classes: int
-) -> Iterator[tuple[sp.csr_array, IntArray]]:
-    """Parts of the transposed batch: some of its own features, and which these are."""
-    touched, column = np.unique(batch.indices, return_inverse=True)
+    inputs: Rows, n_outputs: int
+) -> Iterable[tuple[Rows, IntArray | slice]]:
+    """Parts of the transposed inputs, and the rows of the weights that they belong to.
+
+    Dense inputs are one part; sparse ones are split into some of their own features.
+    """
+    if isinstance(inputs, np.ndarray):
+        return [(inputs.T, _EVERYWHERE)]
+    touched, column = np.unique(inputs.indices, return_inverse=True)
     narrow = sp.csr_array(
-        (batch.data, column.ravel(), batch.indptr),
-        shape=(batch.shape[0], touched.size),
+        (inputs.data, column.ravel(), inputs.indptr),
+        shape=(inputs.shape[0], touched.size),
     )
     by_feature = narrow.T.tocsr()
-    for part in row_blocks(touched.size, n_classes, _WEIGHTS_AT_A_TIME):
-        yield by_feature[part], touched[part]
+    parts = row_blocks(touched.size, n_outputs, _WEIGHTS_AT_A_TIME)
+    return ((by_feature[part], touched[part]) for part in parts)
 
 
-def _epochs(
-    problem: Problem, epoch_size: int | None, shuffle: bool
-) -> Iterator[IntArray]:
-    """Rows of each epoch; short epochs go on where the last one ended.
+def _epochs(problem: Problem, size: int, shuffle: bool) -> Iterator[IntArray]:
+    """Row numbers of each epoch, without end.
 
-    An epoch in which all rows have had their turn is filled up with the next turn.
+    Epochs of fewer than all rows take the rows in turns: each starts where the last one
+    ended, and one that exhausts the rows goes on with the next order of them.
     """
     n_rows = problem.X.shape[0]
-    size = n_rows if epoch_size is None else min(epoch_size, n_rows)
+    size = min(size, n_rows)
     left = np.zeros(0, dtype=np.int64)
     while True:
         order = problem.rng.permutation(n_rows) if shuffle else np.arange(n_rows)
