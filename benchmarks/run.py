@@ -6,8 +6,6 @@ folder that the environment variable EXPLICIT_SOFTMAX_DATA names, then downloade
 replaced by small sets that come with scikit-learn and Python; each run says which.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from importlib import import_module

@@ -5,14 +5,12 @@ A folder in the data root (see `files`) has the folders ``train`` and ``dev`` wi
 texts of Python's `pydoc_data.topics` serve, a document for each topic.
 """
 
-from __future__ import annotations
-
 import platform
 import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,9 +86,7 @@ class Samples:
     curve: Documents
 
     @classmethod
-    def draw(
-        cls, corpus: TokenCorpus, n_train: int, n_dev: int, n_curve: int
-    ) -> Samples:
+    def draw(cls, corpus: TokenCorpus, n_train: int, n_dev: int, n_curve: int) -> Self:
         """At random, always the same, and of about so many tokens.
 
         At most three quarters of the dev tokens are for `dev`.
@@ -136,8 +132,8 @@ def encode(
     """Learn byte-pair encoding from the training documents, and encode all.
 
     With a `limit`, training documents are taken in random order until there are as many
-    tokens, the last one cut, and byte-pair encoding is learned from the first ones only,
-    with 8 bytes for each token.
+    tokens, the last one cut, and byte-pair encoding is learned from the first ones
+    only, with 8 bytes for each token.
     """
     start = time.perf_counter()
     order = np.random.default_rng(0).permutation(len(corpus.train))

@@ -4,8 +4,6 @@ Folders of data are looked for in the folder that the environment variable
 EXPLICIT_SOFTMAX_DATA names.
 """
 
-from __future__ import annotations
-
 import gzip
 import os
 import sys

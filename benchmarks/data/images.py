@@ -1,11 +1,9 @@
 """Images: MNIST or another folder of IDX files, or the digits of scikit-learn."""
 
-from __future__ import annotations
-
 import struct
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,12 +42,12 @@ class Images(NamedTuple):
         """Whether the accuracies of the paper are about these images."""
         return self.note.startswith("mnist ")
 
-    def first(self, n_rows: int | None) -> Images:
+    def first(self, n_rows: int | None) -> Self:
         """At most so many training rows and test rows; all if None."""
         if n_rows is None:
             return self
         rows = (part[:n_rows] for part in self[:4])
-        return Images(*rows, f"{self.note}; first {n_rows} rows only")
+        return self._make([*rows, f"{self.note}; first {n_rows} rows only"])
 
 
 def load_images(name: str | None = None) -> Images:

@@ -1,7 +1,5 @@
 """Random tokens and bags of words whose ranks follow Zipf's law."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

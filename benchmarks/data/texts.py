@@ -6,14 +6,12 @@ both either ``train.jsonl`` and ``test.jsonl``, an object with the fields "text"
 compressed if the name ends in .gz.
 """
 
-from __future__ import annotations
-
 import json
 import platform
 import re
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +39,7 @@ class Texts(NamedTuple):
     y_test: NDArray[np.str_]
     note: str
 
-    def first(self, n_classes: int, n_train: int, n_test: int) -> Texts:
+    def first(self, n_classes: int, n_train: int, n_test: int) -> Self:
         """Some classes, and of each some training and test rows."""
         parts: list = []
         classes = np.unique(self.y_train)[:n_classes]
@@ -53,7 +51,7 @@ class Texts(NamedTuple):
                 [np.flatnonzero(labels == label)[:n_rows] for label in classes]
             )
             parts += [[texts[i] for i in kept], labels[kept]]
-        return Texts(*parts, f"{self.note}; few classes and rows only")
+        return self._make([*parts, f"{self.note}; few classes and rows only"])
 
 
 def load_texts(name: str | None = None) -> Texts:

@@ -5,12 +5,10 @@ models: a start is handed to the refinement of the package, and scored after eac
 iterations while the watch stands still.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +36,7 @@ class Start:
     seconds: float = 0.0
 
     @classmethod
-    def fitted(cls, label: str, model: Any, *data: Any) -> Start:
+    def fitted(cls, label: str, model: Any, *data: Any) -> Self:
         """The solution of a model, which is fitted to the data."""
         seconds = timed(lambda: model.fit(*data)).median
         decoders = [decoder.densify() for decoder in model._model.decoders]
@@ -53,7 +51,7 @@ class Start:
         sizes: Sequence[int],
         spread: Callable[[int], float] = lambda n_inputs: 0.0,
         norm_exponent: float = 0.0,
-    ) -> Start:
+    ) -> Self:
         """Normal weights with a standard deviation that depends on the inputs.
 
         `sizes` are the numbers of features, hidden units, and classes.

@@ -1,7 +1,5 @@
 """Figures: one palette, one look, and axes with plain numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Classifiers: what a table says about a fitted one, and how good it is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -65,7 +63,7 @@ def describe(timing: Timing) -> str:
         notes.append(f"strength={model.smoothing_strength_:.3g}")
         if hasattr(model, "norm_exponents"):
             notes.append(f"norm_exponent={model.norm_exponent_:g}")
-    n_iter = int(np.max(getattr(model, "n_iter_", 0)))
+    n_iter = int(np.max(getattr(model, "n_iter_", None) or 0))
     if getattr(model, "warm_start", False) or n_iter > 1:
         notes.append(f"{n_iter} iterations")
     if not timing.converged:

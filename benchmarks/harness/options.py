@@ -1,7 +1,5 @@
 """Options of a benchmark: a table in each problem, and one parser for all."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,7 +23,9 @@ class Name:
     """An option that is a string, or of another `kind`."""
 
     help: str
+    fast: Any = None
     kind: Callable[[str], Any] = str
+    default = None
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ Options = Mapping[str, Number | Name | Switch]
 
 COMMON: Options = {
     "threads": Number(None, "limit of the threads of BLAS and OpenMP, for all alike"),
-    "json": Name("file for the records", Path),
+    "json": Name("file for the records", kind=Path),
     "fast": Switch("a toy run of seconds, whose figures mean nothing"),
 }
-FIGURE: Options = {"figure": Name("file for the figure", Path)}
+FIGURE: Options = {"figure": Name("file for the figure", kind=Path)}
 
 
 def parse(
@@ -71,7 +71,7 @@ def parse(
             )
     arguments = parser.parse_args(argv)
     for name, option in table.items():
-        if isinstance(option, Number) and getattr(arguments, name) is None:
+        if getattr(arguments, name) is None:
             fast = arguments.fast and option.fast is not None
             setattr(arguments, name, option.fast if fast else option.default)
     return arguments

@@ -1,7 +1,5 @@
 """The result of a benchmark: records, their tables, and their JSON file."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Sequence

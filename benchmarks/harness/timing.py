@@ -1,7 +1,5 @@
 """Timing of fits: warm-up, medians, several models in turn, processes of their own."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

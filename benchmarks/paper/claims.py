@@ -1,12 +1,10 @@
-"""Where the optimisation of one layer leads, from random weights and from explicit ones.
+"""Where the optimisation of one layer leads, from random and from explicit weights.
 
 The paper claims: iteration improves the explicit solution only marginally; random
 starts move towards it; better optima are found only after explicit solutions. The
 log-loss of one layer is convex, so that all starts have the same infimum: the last
 claim can hold for fits that are stopped early, and only the losses of long fits tell.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -5,8 +5,6 @@ converged", which `harness.timing.timed` finds out. F_di are the summed features
 class i, and S_i their sums over features.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -5,10 +5,8 @@ of token ids up to V - 2, and `log_proba` gives the log-probabilities in nats of
 tokens of a document. One that cannot be imported is not available.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +24,7 @@ class Unigram:
         self.context_size, self.n_classes = 0, vocabulary_size - 1
         self.note = "one more of each token"
 
-    def fit(self, documents: Documents) -> Unigram:
+    def fit(self, documents: Documents) -> Self:
         counts = np.bincount(np.concatenate(documents), minlength=self.n_classes) + 1.0
         self.probabilities = counts / counts.sum()
         return self
@@ -48,7 +46,7 @@ class Bigram:
     def __init__(self, context_size: int, vocabulary_size: int) -> None:
         self.context_size, self.size, self.note = 1, vocabulary_size, ""
 
-    def fit(self, documents: Documents) -> Bigram:
+    def fit(self, documents: Documents) -> Self:
         pairs, counts = np.unique(self._pairs(documents), return_counts=True)
         before, token = np.divmod(pairs, self.size)
         of_context = np.bincount(before, weights=counts, minlength=self.size)
@@ -97,7 +95,7 @@ class KnlmKneserNey:
         self.context_size = context_size
         self.model = KneserNey(context_size + 1, self._BYTES_PER_ID)
 
-    def fit(self, documents: Documents) -> KnlmKneserNey:
+    def fit(self, documents: Documents) -> Self:
         for ids in documents:
             self.model.train(list(map(str, ids.tolist())))
         self.model.optimize()

@@ -8,8 +8,6 @@ run has a process of its own; times are medians, and peak memory is that of the 
 process, imports and ids included.
 """
 
-from __future__ import annotations
-
 from argparse import Namespace
 from statistics import median
 from typing import Any

@@ -7,8 +7,6 @@ rows held out of the training set increases for the first time; and the refineme
 the defaults of the package, on all training rows, which the cold start gets too.
 """
 
-from __future__ import annotations
-
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -38,7 +36,7 @@ from explicit_softmax import (
 )
 
 OPTIONS = {
-    "dataset": Name(HELP),
+    "dataset": Name(HELP, fast="digits"),
     "repeats": Number(5, "timed runs of a fit", fast=1),
     "epochs": Number(100, "epochs of a refinement, at most", fast=4),
     "rows": Number(None, "training rows and test rows, at most", fast=400),

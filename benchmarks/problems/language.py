@@ -15,8 +15,6 @@ the tokens. The numbers of the paper are about BabyLM: trends compare, numbers d
 To have BabyLM, put its files as train/*.txt.gz and dev/*.txt.gz into the data folder.
 """
 
-from __future__ import annotations
-
 import math
 from argparse import Namespace
 from pathlib import Path
@@ -47,7 +45,7 @@ from explicit_softmax.text.language import token_log_likelihood
 from explicit_softmax.text.windows import OneHotWindows
 
 OPTIONS = {
-    "dataset": Name(HELP),
+    "dataset": Name(HELP, fast="topics"),
     "context": Number([1, 2, 4], "numbers K", [1, 2], several=True),
     "tokens": Number(None, "training tokens, at most", fast=6000),
     "vocabulary": Number(VOCABULARY_SIZE, "token ids; bytes are 256", 300, least=300),
@@ -82,11 +80,6 @@ PAPER = {
 def measure(options: Namespace) -> list[Record]:
     """Records of kind "model" and "peer"."""
     corpus = encode(load_corpus(options.dataset), options.vocabulary, options.tokens)
-    return measure_on(corpus, options)
-
-
-def measure_on(corpus: TokenCorpus, options: Namespace) -> list[Record]:
-    """The same on a corpus that was encoded before."""
     samples = Samples.draw(corpus, *SCORED)
     contexts = sorted(set(options.context))
     records: list[Record] = []

@@ -8,8 +8,6 @@ Joint training starts from the explicit solution ("warm") and, for the classes, 
 random weights too ("cold"); "plain" is Adagrad on the weights themselves.
 """
 
-from __future__ import annotations
-
 from argparse import Namespace
 from statistics import median
 from typing import Any
@@ -31,14 +29,12 @@ from explicit_softmax.solution.counts import scaled_rows
 from explicit_softmax.training.refine import random_layers
 
 OPTIONS = {
-    "dataset": Name(HELP),
+    "dataset": Name(HELP, fast="digits"),
     "rows": Number(None, "training rows and test rows, at most", fast=400),
     "clusters": Number(
         [1, 5, 20, 50, 100, 200], "clusters in each class", [1, 4], several=True
     ),
-    "joint": Number(
-        [1, 5, 20, 50], "numbers of clusters to train jointly", several=True
-    ),
+    "joint": Number([1, 5, 20, 50], "numbers to train jointly", [1, 4], several=True),
     "epochs": Number(10, "epochs of joint training", fast=2),
     "mlp_epochs": Number(5, "epochs of MLPClassifier", fast=2),
     "repeats": Number(3, "timed explicit fits", fast=1),

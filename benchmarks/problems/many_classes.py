@@ -6,8 +6,6 @@ a warm-up, and then all. Models take turns. Peak memory is that of the whole pro
 to the end of the fit. Test rows of classes that no training row has are left out.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 import time

@@ -13,8 +13,6 @@ have their default parameters (except that LogisticRegression may take 1,000
 iterations). The default of n_bins was chosen on these sets, which flatters it slightly.
 """
 
-from __future__ import annotations
-
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -40,7 +38,8 @@ from explicit_softmax import ExplicitSoftmaxClassifierCV, PositiveFeatures, Refi
 
 OPTIONS = {
     "folds": Number(5, "stratified folds", fast=2, least=2),
-    "rows": Number(None, "rows of each set, at most", fast=200),
+    "rows": Number(None, "rows of each set, at most", fast=100),
+    "bins": Number([2, 4, 8, 16, 32], "numbers of bins", [4], several=True),
 }
 SEED = 0
 # Of covtype, in 1/1000.
@@ -55,7 +54,6 @@ MODELS: dict[str, Callable[[], list[Any]]] = {
     **{name: lambda peer=peer: [peer.make()] for name, peer in SIGNED.items()},
     "split": _explicit(method="split"),
     "bins": _explicit(),
-    **{f"bins, n_bins={n}": _explicit(n_bins=n) for n in (2, 4, 8, 16, 32)},
     "bins, warm start": lambda: [
         PositiveFeatures(),
         ExplicitSoftmaxClassifierCV(
@@ -74,9 +72,10 @@ class Data(NamedTuple):
 def measure(options: Namespace) -> list[Record]:
     """A record for each data set and model."""
     folds = StratifiedKFold(options.folds, shuffle=True, random_state=SEED)
+    models = {f"bins, n_bins={n}": _explicit(n_bins=n) for n in options.bins}
     records = []
     for data in load(options.rows, options.folds):
-        for name, steps in MODELS.items():
+        for name, steps in (MODELS | models).items():
             options.announce(f"{data.name}: {name}")
             records.append(_evaluate(data, name, steps(), folds))
     return records

@@ -12,13 +12,11 @@ vanishes. Every K is scored by log-loss, in one process and without n_jobs, by
 Folds are timed on eight candidates spread over all, and their time is scaled.
 """
 
-from __future__ import annotations
-
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +35,7 @@ from explicit_softmax.solution.smoothing import smooth_counts
 from explicit_softmax.solution.theorem import Calibration
 
 OPTIONS = {
-    "dataset": Name(HELP),
+    "dataset": Name(HELP, fast="digits"),
     "numbers": Number(None, "largest K, by default the number of features", fast=10),
     "repeats": Number(3, "timed runs of each method", fast=1),
     "rows": Number(None, "training rows and test rows, at most", fast=400),
@@ -65,7 +63,7 @@ class Linear:
     @classmethod
     def through(
         cls, scores: Callable[[float], NDArray[Any]], codes: NDArray[np.intp]
-    ) -> Linear:
+    ) -> Self:
         """From the scores at two priming numbers."""
         one, two = (np.asarray(scores(K), dtype=np.float64) for K in (1.0, 2.0))
         return cls(2.0 * two - one, 2.0 * (one - two), codes)

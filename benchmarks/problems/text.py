@@ -10,8 +10,6 @@ weighted by rows, of the absolute differences between the mean highest probabili
 bin and its accuracy.
 """
 
-from __future__ import annotations
-
 from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +35,7 @@ from explicit_softmax import (
 )
 
 OPTIONS = {
-    "dataset": Name(HELP),
+    "dataset": Name(HELP, fast="topics"),
     "repeats": Number(5, "timed runs of a fit", fast=1),
     "classes": Number(None, "classes, at most; with it 30 + 10 rows of each", fast=8),
 }
