@@ -33,6 +33,10 @@ from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, row_blo
 # Features of the rows whose projections are made at a time: they stay in cache.
 _BLOCK_VALUES = 2**15
 
+# Sums of products must not depend on how many rows there are. Those of BLAS do, and
+# those of einsum where a row has more features than its buffer of 8,192 values.
+_FEATURES = 2**12
+
 # What remains of a weight after subtraction is rounding below this share of it.
 _ROUNDING = 1e-9
 
@@ -268,8 +272,9 @@ def _projections(X: Rows, seed: int) -> NDArray[np.float64]:
         out = np.empty(X.shape[0])
         for block in row_blocks(*X.shape, _BLOCK_VALUES):
             part = X[block].astype(np.float32, copy=False).astype(np.float64, order="C")
-            # Not a BLAS product, whose sums depend on the number of rows.
-            np.einsum("ij,j->i", part, numbers, out=out[block])
+            out[block] = 0.0
+            for few in row_blocks(X.shape[1], 1, _FEATURES):
+                out[block] += np.einsum("ij,j->i", part[:, few], numbers[few])
     return out
 
 

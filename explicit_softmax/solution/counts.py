@@ -44,7 +44,10 @@ def row_blocks(n_rows: int, width: int, values: int) -> Iterator[slice]:
 
 def row_norms(X: Rows) -> NDArray[np.float64]:
     """Sums of the (non-negative) features of each row, in float64."""
-    return np.asarray(X.sum(axis=1, dtype=np.float64), dtype=np.float64).ravel()
+    if sp.issparse(X):
+        # SciPy sums rows in the type of the features, whatever dtype asks for.
+        return np.asarray(X @ np.ones(X.shape[1]))
+    return np.asarray(X.sum(axis=1, dtype=np.float64))
 
 
 def row_scale(X: Rows, norm_exponent: float) -> FloatArray:
@@ -57,7 +60,8 @@ def row_scale(X: Rows, norm_exponent: float) -> FloatArray:
     if norm_exponent == 0.0:
         return np.ones(X.shape[0])
     # Sums of dense rows in their own type: float64 sums of float32 take twice as long.
-    norms = row_norms(X) if sp.issparse(X) else X.sum(axis=1).astype(np.float64)
+    with np.errstate(over="ignore"):
+        norms = row_norms(X) if sp.issparse(X) else X.sum(axis=1).astype(np.float64)
     if not np.isfinite(norms).all():
         norms = row_norms(X)
     scale = np.ones_like(norms)
