@@ -228,7 +228,7 @@ class RowSample:
             same[1:] &= second[1:] == second[:-1]
         first = np.flatnonzero(~same)
         group = np.cumsum(~same) - 1
-        weights = np.bincount(group, self.weights[order])
+        weights = np.bincount(group, self.weights[order]).astype(np.float64)
         kept = weights > _ROUNDING * np.bincount(group, np.abs(self.weights[order]))
         members = order[first[kept]]
         in_place = np.array_equal(members, np.arange(len(order)))
@@ -270,7 +270,7 @@ def _projections(X: Rows, seed: int) -> NDArray[np.float64]:
             rounded = sp.csr_array((data, X.indices, X.indptr), shape=X.shape)
             return np.asarray(rounded @ numbers)
         out = np.empty(X.shape[0])
-        for block in row_blocks(*X.shape, _BLOCK_VALUES):
+        for block in row_blocks(X.shape[0], X.shape[1], _BLOCK_VALUES):
             part = X[block].astype(np.float32, copy=False).astype(np.float64, order="C")
             out[block] = 0.0
             for few in row_blocks(X.shape[1], 1, _FEATURES):

@@ -67,7 +67,8 @@ def row_scale(X: Rows, norm_exponent: float) -> FloatArray:
     scale = np.ones_like(norms)
     np.power(norms, -norm_exponent, out=scale, where=norms > 0)
     mantissa, exponent = np.frexp(scale)
-    return np.ldexp(np.rint(mantissa * 2.0**_SCALE_BITS), exponent - _SCALE_BITS)
+    rounded = np.rint(mantissa * 2.0**_SCALE_BITS)
+    return np.asarray(np.ldexp(rounded, exponent - _SCALE_BITS))
 
 
 def scaled_rows(X: Rows, norm_exponent: float) -> Rows:
