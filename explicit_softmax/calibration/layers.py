@@ -42,6 +42,7 @@ from explicit_softmax.solution.counts import (
     row_norms,
 )
 from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.solution.loss import network_scores, softmax_in_place
 from explicit_softmax.solution.smoothing import Smoothing, smooth_counts
 from explicit_softmax.solution.theorem import Evidence, solve
 
@@ -70,44 +71,6 @@ class Layer:
     decoder: Decoder
     priming_number: float
     calibration: Calibration
-
-
-def softmax_in_place(scores: FloatArray) -> FloatArray:
-    """Softmax of each row, written over the scores."""
-    scores -= scores.max(axis=1, keepdims=True)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(axis=1, keepdims=True)
-    return scores
-
-
-def network_scores(decoders: Sequence[Decoder], X: Rows) -> FloatArray:
-    """Scores of the last decoder, all earlier ones followed by a softmax.
-
-    Parameters
-    ----------
-    decoders : sequence of Decoder
-        One per layer, each with as many features as the one before has classes.
-    X : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
-        Non-negative features.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_rows, n_classes)
-        In the wider type of rows and decoders. Hidden outputs are held for some rows
-        at a time.
-    """
-    if len(decoders) == 1:
-        return decoders[0].scores(X)
-    width = max(decoder.n_classes for decoder in decoders)
-    n_rows, n_classes = X.shape[0], decoders[-1].n_classes
-    dtype = np.result_type(X.dtype, *(d.intercept.dtype for d in decoders))
-    scores = np.empty((n_rows, n_classes), dtype=dtype)
-    for block in row_blocks(n_rows, width, _CHUNK_VALUES):
-        outputs = X[block]
-        for decoder in decoders[:-1]:
-            outputs = softmax_in_place(decoder.scores(outputs))
-        scores[block] = decoders[-1].scores(outputs)
-    return scores
 
 
 def solve_layers(
@@ -156,7 +119,8 @@ def solve_layers(
     Examples
     --------
     >>> import numpy as np
-    >>> from explicit_softmax.calibration.layers import network_scores, solve_layers
+    >>> from explicit_softmax.calibration.layers import solve_layers
+    >>> from explicit_softmax.solution.loss import network_scores
     >>> rows = np.array([[4.0, 0.0], [0.0, 4.0], [2.0, 2.0], [2.0, 2.0]])
     >>> parts, classes = np.array([0, 1, 2, 2]), np.array([0, 0, 1, 1])
     >>> layers = solve_layers(rows, [parts, classes], [3, 2], betas=[1.0, 1.0])

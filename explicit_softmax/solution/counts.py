@@ -50,6 +50,16 @@ def row_scale(norms: NDArray[np.float64], norm_exponent: float) -> FloatArray:
     return scale
 
 
+def scaled_rows(X: Rows, norm_exponent: float) -> Rows:
+    """Rows divided by a power of their norms, as a decoder does when it scores."""
+    if norm_exponent == 0.0:
+        return sp.csr_array(X) if sp.issparse(X) else X
+    scale = row_scale(row_norms(X), norm_exponent).astype(X.dtype)
+    if sp.issparse(X):
+        return sp.csr_array(sp.diags_array(scale) @ X)
+    return X * scale[:, None]
+
+
 @dataclass(frozen=True, eq=False)
 class CooccurrenceCounts:
     """Co-occurrences of features and classes, and what else is additive over rows.

@@ -1,6 +1,8 @@
-"""Softmax cross-entropy: value and gradient with respect to scores, in row chunks."""
+"""Softmax of scores, and its cross-entropy: values and gradients, in row chunks."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, row_blocks
 from explicit_softmax.solution.decoder import Decoder
 
-# Scores held at a time when a loss is summed over many rows.
+# Scores of a layer that are held at a time.
 _CHUNK_VALUES = 2**20
 
 
@@ -29,7 +31,7 @@ def cross_entropy_residual(
     losses : ndarray of float64, shape (n_rows,)
         In nats.
     residual : ndarray of shape (n_rows, n_classes)
-        The array `scores`, holding ``softmax(scores) - one_hot(codes)``.
+        The array `scores`, holding ``softmax(scores) - one_hot(y)``.
 
     Notes
     -----
@@ -47,13 +49,65 @@ def cross_entropy_residual(
     return losses, scores
 
 
+def softmax_in_place(scores: FloatArray) -> FloatArray:
+    """Softmax of each row, written over the scores."""
+    scores -= scores.max(axis=1, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(axis=1, keepdims=True)
+    return scores
+
+
+def network_scores(decoders: Sequence[Decoder], X: Rows) -> FloatArray:
+    """Scores of the last decoder, where all earlier ones are followed by a softmax.
+
+    Parameters
+    ----------
+    decoders : sequence of Decoder
+        One per layer, each with as many features as the one before has classes.
+    X : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
+        Non-negative features.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_rows, n_classes)
+        In the wider type of rows and decoders. Hidden outputs are held for some rows
+        at a time.
+    """
+    if len(decoders) == 1:
+        return decoders[0].scores(X)
+    n_rows, n_classes = X.shape[0], decoders[-1].n_classes
+    dtype = np.result_type(X.dtype, *(d.intercept.dtype for d in decoders))
+    scores = np.empty((n_rows, n_classes), dtype=dtype)
+    for block in _score_blocks(decoders, n_rows):
+        outputs = X[block]
+        for decoder in decoders[:-1]:
+            outputs = softmax_in_place(decoder.scores(outputs))
+        scores[block] = decoders[-1].scores(outputs)
+    return scores
+
+
 def log_loss(
-    decoder: Decoder,
+    decoders: Sequence[Decoder],
     X: Rows,
     y: IntArray,
     sample_weight: FloatArray | None = None,
 ) -> float:
     """Weighted mean negative log-likelihood in nats, without storing all scores.
+
+    Parameters
+    ----------
+    decoders : sequence of Decoder
+        One per layer; one decoder is a sequence of one.
+    X : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
+        Non-negative features, or anything whose slices are such rows.
+    y : ndarray of int, shape (n_rows,)
+        Class of each row.
+    sample_weight : ndarray of shape (n_rows,), default=None
+        Weights of the losses.
+
+    Returns
+    -------
+    loss : float
 
     Examples
     --------
@@ -61,13 +115,20 @@ def log_loss(
     >>> from explicit_softmax.solution.decoder import Decoder
     >>> from explicit_softmax.solution.loss import log_loss
     >>> even = Decoder.from_dense(np.zeros((3, 4)), np.zeros(4))
-    >>> round(log_loss(even, np.ones((2, 3)), np.array([0, 3])), 4)
+    >>> round(log_loss([even], np.ones((2, 3)), np.array([0, 3])), 4)
     1.3863
     """
     n_rows = X.shape[0]
     weight = np.ones(n_rows) if sample_weight is None else sample_weight
     total = 0.0
-    for block in row_blocks(n_rows, decoder.n_classes, _CHUNK_VALUES):
-        losses, _ = cross_entropy_residual(decoder.scores(X[block]), y[block])
+    for block in _score_blocks(decoders, n_rows):
+        scores = network_scores(decoders, X[block])
+        losses, _ = cross_entropy_residual(scores, y[block])
         total += float(losses @ weight[block])
     return total / float(weight.sum())
+
+
+def _score_blocks(decoders: Sequence[Decoder], n_rows: int) -> Iterator[slice]:
+    """Rows whose scores of any layer are held at a time."""
+    width = max(decoder.n_classes for decoder in decoders)
+    return row_blocks(n_rows, width, _CHUNK_VALUES)
