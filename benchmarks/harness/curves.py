@@ -54,7 +54,7 @@ class Start:
     ) -> Self:
         """Normal weights with a standard deviation that depends on the inputs.
 
-        `sizes` are the numbers of features, hidden units, and classes.
+        `sizes` are the numbers of features, of hidden units, and of classes.
         """
         rng = np.random.default_rng(0)
         weights = [
@@ -119,17 +119,8 @@ def follow(
 ) -> Curve:
     """Refine from a start, and score it and each iteration.
 
-    Parameters
-    ----------
-    start : Start
-    X : ndarray, CSR, or OneHotWindows
-        Rows as they are; the start says how they are scaled.
-    y : ndarray of int
-        Class of each row.
-    score : callable
-        Values by name of decoders of rows as they are.
-    **settings : dict
-        As of `refine`.
+    Rows are given as they are, and `score` gets decoders of such rows; the start says
+    how they are scaled. `settings` are those of `refine`.
     """
     curve = Curve(start.label)
     exponent = start.norm_exponent
