@@ -1,7 +1,6 @@
 """Losses by iteration and by seconds of a refinement, from any start, for any layers.
 
-The one implementation behind the curves of one layer, of several, and of language
-models: a start is handed to the refinement of the package, and scored after each of its
+A start is handed to the refinement of the package, and scored after each of its
 iterations while the watch stands still.
 """
 
@@ -71,7 +70,6 @@ class Softmax:
 
     decoders: Sequence[Decoder]
     classes_: NDArray[Any]
-    n_iter_: int = 0
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         return np.asarray(log_softmax(network_scores(self.decoders, X), axis=1))
@@ -171,4 +169,4 @@ class ColdStart:
         start = Start.cold("", sizes, norm_exponent=self.norm_exponent)
         rng = np.random.RandomState(0)
         curve = follow(start, X, codes, max_iter=self.max_iter, rng=rng)
-        return Softmax(curve.decoders, classes, curve.n_iter)
+        return Softmax(curve.decoders, classes)

@@ -35,10 +35,7 @@ _MIB = 2**20
 
 @dataclass
 class Timing:
-    """Seconds of the runs of one model, and what the last run returned.
-
-    `refused` is the message of a ValueError, where the model does not take the data.
-    """
+    """Seconds of runs, what the last one returned, and why the model refused data."""
 
     result: Any = None
     seconds: list[float] = field(default_factory=list)
@@ -91,8 +88,7 @@ def time_in_turn(
     """Time several runs, each once in every round, so that drift meets all alike.
 
     The first round is the warm-up of what takes less than QUICK_SECONDS, and the only
-    round of everything else. Runs of less than a hundredth of QUICK_SECONDS are
-    repeated three times as often.
+    round of everything else (see `RULE`).
     """
     timings, rounds = {}, {}
     for name, run in runs.items():

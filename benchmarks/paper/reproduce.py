@@ -147,9 +147,8 @@ def _heading(options: Namespace, note: str, minutes: float) -> str:
         f"{module.__name__} {module.__version__}"
         for module in (explicit_softmax, sklearn, np, scipy)
     )
-    title = "Report of the reproduction"
     return (
-        f"{title}\n{'=' * len(title)}\n\n"
+        f"Report of the reproduction\n{'=' * 26}\n\n"
         f"``python benchmarks/run.py {options.command}`` on {date.today()}, "
         f"{threads_line(options.threads)}: {minutes:.1f} minutes. Python "
         f"{platform.python_version()}, {versions}. Images: {note}. The paper is "

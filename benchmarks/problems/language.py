@@ -98,11 +98,7 @@ def measure(options: Namespace) -> list[Record]:
 
 
 def _models(
-    corpus: TokenCorpus,
-    samples: tuple[Documents, Documents],
-    aggregation: str,
-    size: int,
-    n_refined: int,
+    corpus: TokenCorpus, samples: Any, aggregation: str, size: int, n_refined: int
 ) -> list[Record]:
     """The two explicit solutions, and refinements from them and from a cold start."""
     shape = (size, corpus.vocabulary_size, aggregation)
@@ -138,8 +134,7 @@ def _models(
         add(name, model._model.decoders[0], curve, beta=beta)
         if name == LEAVE_ONE_OUT:
             shown = ", ".join(f"{value:.2f}" for value in beta)
-            strength = f"{model.smoothing_strength_:.3g}"
-            records[-1].note = f"beta {shown}; strength {strength}"
+            records[-1].note = f"beta {shown}; strength {model.smoothing_strength_:.3g}"
     rows = windows(corpus.train, *shape)
     for start in starts if n_refined else ():
         curve = follow_windows(start, rows, of_curve, n_refined)
