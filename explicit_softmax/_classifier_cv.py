@@ -369,6 +369,7 @@ validation_scores_, n_features_in_, feature_names_in_
             self.cv_results_["row_log_likelihood"] = np.array(
                 [row for _, row in scored]
             )
+            assert sample.members is not None
             self.cv_results_["row_index"] = sample.members[filled]
         return best
 

@@ -298,8 +298,8 @@ def refine_model(
         warnings.warn(
             f"{name} reached max_iter={refinement.max_iter} while the loss was still "
             "falling. This is harmless if the model is good enough; otherwise increase "
-            "max_iter, or set early_stopping=True to stop when rows set aside no longer "
-            "gain.",
+            "max_iter, or set early_stopping=True, which stops when rows set aside no "
+            "longer gain.",
             ConvergenceWarning,
             stacklevel=_stacklevel_of_caller(),
         )

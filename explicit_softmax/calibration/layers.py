@@ -120,7 +120,7 @@ def solve_layers(
     >>> from explicit_softmax.solution.loss import network_scores
     >>> X = np.array([[4.0, 0.0], [0.0, 4.0], [2.0, 2.0], [2.0, 2.0]])
     >>> parts, classes = np.array([0, 1, 2, 2]), np.array([0, 0, 1, 1])
-    >>> network = solve_layers(X, [parts, classes], [3, 2], betas=[1.0, 1.0])
+    >>> network = solve_layers(X, [parts, classes], [3, 2], betas=[1, 1], strength=0.1)
     >>> network_scores(network.decoders, X).argmax(axis=1)
     array([0, 0, 1, 1])
     """
