@@ -10,7 +10,6 @@ import sys
 import time
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 # The checkout, in place of this folder.
@@ -50,9 +49,10 @@ def main(argv: list[str]) -> Any:
     from benchmarks.harness.records import write_json
     from benchmarks.harness.timing import threads_line
 
-    problem = module_of(argv[0])
+    room = "paper.reproduce" if argv[0] == "paper" else f"problems.{argv[0]}"
+    problem = import_module(f"benchmarks.{room}")
     options = parse(argv[0], problem.__doc__, problem.OPTIONS, argv[1:])
-    options.announce = Announcer()
+    options.announce, options.command = announcer(), " ".join(argv)
     with threadpool_limits(options.threads):
         records = problem.measure(options)
     if options.fast:
@@ -69,20 +69,12 @@ def main(argv: list[str]) -> Any:
     return records
 
 
-def module_of(problem: str) -> ModuleType:
-    """The module of a problem: OPTIONS, measure, report, and perhaps draw."""
-    room = "paper.reproduce" if problem == "paper" else f"problems.{problem}"
-    return import_module(f"benchmarks.{room}")
-
-
-class Announcer:
-    """Says on stderr what begins, and when."""
-
-    def __init__(self) -> None:
-        self.since = time.perf_counter()
-
-    def __call__(self, text: str) -> None:
-        print(f"[{time.perf_counter() - self.since:7.1f} s] {text}", file=sys.stderr)
+def announcer() -> Any:
+    """A function that says on stderr what begins, and when."""
+    since = time.perf_counter()
+    return lambda text: print(
+        f"[{time.perf_counter() - since:7.1f} s] {text}", file=sys.stderr
+    )
 
 
 if __name__ == "__main__":
