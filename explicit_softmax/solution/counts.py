@@ -67,7 +67,8 @@ def row_scale(X: Rows, norm_exponent: float) -> FloatArray:
     scale = np.ones_like(norms)
     np.power(norms, -norm_exponent, out=scale, where=norms > 0)
     mantissa, exponent = np.frexp(scale)
-    return np.ldexp(np.rint(mantissa * 2.0**_SCALE_BITS), exponent - _SCALE_BITS)
+    rounded = np.rint(mantissa * 2.0**_SCALE_BITS)
+    return np.asarray(np.ldexp(rounded, exponent - _SCALE_BITS))
 
 
 def scaled_rows(X: Rows, norm_exponent: float) -> Rows:
@@ -312,6 +313,8 @@ def _count_dense(
             else:
                 if norm_exponent != 0.0:
                     scale = row_scale(part, norm_exponent)
+                    if not scale.all():  # norms that overflow
+                        raise_bad_value(X, 0)
                     factor = scale if factor is None else factor * scale
                 double = buffer[: len(part)]
                 np.copyto(double, part)
@@ -359,7 +362,10 @@ def _count_sparse(
     n_nonzero = float(stored @ ones)
     factor = ones
     if norm_exponent != 0.0:
-        factor = ones * row_scale(X, norm_exponent)
+        scale = row_scale(X, norm_exponent)
+        if not scale.all():  # norms that overflow
+            raise_bad_value(X, 0)
+        factor = ones * scale
     # Y' in CSR, built without a sort by value; Y'H costs one visit of each non-zero,
     # and its transposition to features x classes leaves sorted indices.
     order = np.argsort(y, kind="stable")
