@@ -220,10 +220,8 @@ class RowSample:
             return self
         order = np.argsort(self.keys, kind="stable")
         keys = self.keys[order]
-        same = np.zeros(len(order), dtype=bool)
-        same[1:] = keys[1:] == keys[:-1]
-        tied = same.copy()
-        tied[:-1] |= same[1:]
+        same = np.concatenate(([False], keys[1:] == keys[:-1]))
+        tied = same | np.concatenate((same[1:], [False]))
         if tied.any():
             second = np.zeros(len(order))
             second[tied] = _projections(self.X[order[tied]], 1)
