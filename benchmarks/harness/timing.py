@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -143,11 +142,6 @@ def medians_of_processes(
         }
         for name, runs in found.items()
     }
-
-
-def run_job(module: str, name: str, arguments: str) -> None:
-    """The other end of `in_own_process`."""
-    print(json.dumps(getattr(import_module(module), name)(**json.loads(arguments))))
 
 
 def peak_memory() -> float | None:
