@@ -29,7 +29,6 @@ RULE = (
     "or more)"
 )
 _RUN = Path(__file__).resolve().parent.parent / "run.py"
-_MIB = 2**20
 
 
 @dataclass
@@ -150,7 +149,7 @@ def peak_memory() -> float | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Bytes on macOS, KiB elsewhere.
-    return peak / (_MIB if sys.platform == "darwin" else 1024)
+    return peak / (2**20 if sys.platform == "darwin" else 1024)
 
 
 def threads_line(limit: int | None) -> str:

@@ -290,4 +290,5 @@ def draw(path: Path, records: list[Record]) -> None:
     for panel in (left, right):
         if panel.lines:
             panel.legend(fontsize="small")
-    figures.save(figure, path, records[0]["data"].partition(",")[0])
+    title = records[0]["data"].partition(",")[0].partition(" (")[0]
+    figures.save(figure, path, title)

@@ -40,7 +40,7 @@ def test_images(run, tmp_path):
     assert without == {"RidgeClassifier"}
     tempered, theorem = records[images.TEMPERED], records[images.THEOREM]
     assert tempered["test_log_loss"] < theorem["test_log_loss"]
-    warm, cold = (records[f"{start} start, 1 epochs"] for start in ("warm", "cold"))
+    warm, cold = (records[f"{start} start, max_iter=1"] for start in ("warm", "cold"))
     assert warm["train_log_loss"] < cold["train_log_loss"]
     assert "warm start, adagrad, to LogReg loss" in records
     curve = records["from default, adagrad"]
