@@ -273,6 +273,11 @@ class ExplicitModel:
             return self.refined.decoders
         return (self.solution.decoder,)
 
+    @property
+    def n_iter(self) -> int:
+        """Iterations of the refinement; 1 without it."""
+        return 1 if self.refined is None else self.refined.n_iter
+
     def held_out_scores(self) -> NDArray[np.float64]:
         """Leave-one-out scores (n_rows, n_classes) of the sampled rows."""
         choice = self.solution.choice
