@@ -138,6 +138,7 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
         "dtype": "no_validation",  # type: ignore[dict-item]
     }
 
+    context_size_: int
     _counts: TokenCounts
     _vocabulary: Vocabulary
 

@@ -39,6 +39,7 @@ from explicit_softmax.text.language import (
 )
 from explicit_softmax.text.model_file import complaint_about, read_arrays, write_arrays
 from explicit_softmax.text.tokens import TokenIds, document_list
+from explicit_softmax.text.windows import OneHotWindows
 from explicit_softmax.training.problem import Refined
 
 
@@ -235,31 +236,20 @@ default="auto"
             it was.
         """
         documents = document_list(documents)
-        refinement = checked_refinement(self.refinement) if self.warm_start else None
+        refinement = checked_refinement(self.refinement)
         # Callbacks get the documents as targets too: they score only if there are some.
-        max_iter = 0 if refinement is None else refinement.max_iter
+        max_iter = refinement.max_iter if self.warm_start else 0
         report = FitReport(self, documents, documents, None, max_iter)
         with restored_on_error(self):
             self._encoder = self._new_encoder(documents)
-            if refinement and refinement.early_stopping and documents_val is None:
+            set_aside = refinement.early_stopping and documents_val is None
+            if self.warm_start and set_aside:
                 documents, documents_val = _set_aside(documents, refinement)
             rows = self._encoder.windows(documents)
             self._model = count_documents(rows, self._settings(self._encoder))
             _ = self._model.solution
-            if refinement is not None:
-                validation = None
-                if documents_val is not None:
-                    held_out = self._encoder.windows(document_list(documents_val))
-                    validation = (held_out, held_out.stream.targets, None)
-                self._model = refine_model(
-                    refinement,
-                    self._model,
-                    rows,
-                    rows.stream.targets,
-                    None,
-                    validation,
-                    report,
-                )
+            if self.warm_start:
+                self._refine(refinement, rows, documents_val, report)
         report.end()
         return self
 
@@ -299,8 +289,8 @@ default="auto"
         encoder = self._new_encoder(documents, self._encoder.ids)
         settings = self._settings(encoder)
         changed = (
-            "{name} was changed from {} to {}, and documents were counted with the "
-            "former: call fit to start again"
+            "{name}={1} differs from {0}, with which this model was counted: call fit "
+            "to start again"
         )
         self._encoder.check_equal(encoder, changed)
         self._model.check_settings(settings, changed)
@@ -538,11 +528,7 @@ default="auto"
         _check_at_least("n_tokens", n_tokens, 0)
         if top_k is not None:
             _check_at_least("top_k", top_k, 1)
-        if not (isinstance(temperature, Real) and 0 <= float(temperature) < math.inf):
-            raise ValueError(
-                "temperature must be a non-negative and finite number, not "
-                f"{temperature!r}"
-            )
+        _check_temperature(temperature)
         rng = check_random_state(random_state)
         ids, size = self._encoder.ids, self._encoder.context_size
         history = np.zeros(0, dtype=np.int32)
@@ -783,6 +769,22 @@ default="auto"
     def _decoder(self) -> Decoder:
         return self._model.decoders[0]
 
+    def _refine(
+        self,
+        refinement: Refinement,
+        rows: OneHotWindows,
+        documents_val: Iterable[Any] | None,
+        report: FitReport,
+    ) -> None:
+        validation = None
+        if documents_val is not None:
+            held_out = self._encoder.windows(document_list(documents_val))
+            validation = (held_out, held_out.stream.targets, None)
+        targets = rows.stream.targets
+        self._model = refine_model(
+            refinement, self._model, rows, targets, None, validation, report
+        )
+
     def _new_encoder(
         self, documents: list[Any], ids: TokenIds | None = None
     ) -> WindowEncoder:
@@ -853,6 +855,13 @@ def _check_at_least(name: str, value: Any, least: int) -> None:
     if not isinstance(value, Integral) or value < least:
         raise ValueError(
             f"{name} must be an integer of at least {least}, not {value!r}"
+        )
+
+
+def _check_temperature(value: Any) -> None:
+    if not (isinstance(value, Real) and 0 <= float(value) < math.inf):
+        raise ValueError(
+            f"temperature must be a non-negative and finite number, not {value!r}"
         )
 
 

@@ -64,6 +64,7 @@ class Refinement(BaseEstimator):
     early_stopping : bool, default=False
         Whether to set rows aside, also from the counts, to stop when their loss no
         longer falls, and to keep the weights of the iteration that did best on them.
+        Language models take documents for this instead (`documents_val`).
     validation_fraction : float, default=0.1
         Share of the rows that `early_stopping` sets aside.
     n_iter_no_change : int, default=5
@@ -295,11 +296,16 @@ def refine_model(
         callback=progress.follow(task, refinement.max_iter, fitted_attributes),
     )
     if not result.converged and result.n_iter >= refinement.max_iter:
+        advice = "increase max_iter"
+        if validation is None:
+            advice += (
+                ", or set early_stopping=True to stop when rows set aside no longer "
+                "gain"
+            )
         warnings.warn(
-            f"{name} reached max_iter={refinement.max_iter} while the loss was still "
-            "falling. This is harmless if the model is good enough; otherwise increase "
-            "max_iter, or set early_stopping=True to stop when rows set aside no longer "
-            "gain.",
+            f"{name} reached max_iter={refinement.max_iter} while the loss was "
+            "still falling. This is harmless if the model is good enough; otherwise "
+            f"{advice}.",
             ConvergenceWarning,
             stacklevel=_stacklevel_of_caller(),
         )

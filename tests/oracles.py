@@ -1,5 +1,6 @@
 """Slow, obvious reference implementations, written from the formulas alone."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +16,13 @@ def one_hot(codes, n_classes):
 
 
 def scaled_rows(rows, norm_exponent):
-    """Rows over ``norm ** norm_exponent``; rows of zeros stay as they are."""
+    """Rows times ``norm ** -norm_exponent`` in 16 bits; rows of zeros stay."""
     scaled = np.array(rows, dtype=np.float64)
     for row in range(len(scaled)):
-        norm = scaled[row].sum()
+        norm = math.fsum(scaled[row])
         if norm > 0:
-            scaled[row] /= norm**norm_exponent
+            mantissa, exponent = math.frexp(norm**-norm_exponent)
+            scaled[row] *= math.ldexp(round(mantissa * 2**16), exponent - 16)
     return scaled
 
 
@@ -50,9 +52,15 @@ def number_of_nonzeros(rows, sample_weight=None):
 
 
 def theorem(counts, priming_number):
-    """U = log F - (K - 1)/K log S (Eq. 3)."""
+    """U = log F - (K - 1)/K log S (Eq. 3), less the mean over the classes."""
     mass = counts.sum(axis=0)
-    return np.log(counts) - (priming_number - 1) / priming_number * np.log(mass)
+    U = np.log(counts) - (priming_number - 1) / priming_number * np.log(mass)
+    return centred(U)
+
+
+def centred(scores):
+    """Scores less their mean over the classes, which no probability depends on."""
+    return scores - np.mean(scores, axis=-1, keepdims=True)
 
 
 @dataclass

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from explicit_softmax import ExplicitSoftmaxClassifier
+from explicit_softmax import ExplicitSoftmaxClassifier, Refinement
 
 X = np.array([[2.0, 0.0, 1.0], [0.0, 3.0, 1.0], [1.0, 1.0, 1.0], [4.0, 0.0, 0.0]])
 Y = np.array(["a", "b", "b", "a"])
@@ -139,14 +139,14 @@ PARAMETERS = [
     ({"smoothing": None}, "smoothing=None needs every co-occurrence to be positive"),
     ({"smoothing_strength": 0.0}, "smoothing_strength"),
     ({"norm_exponent": -1.0}, "norm_exponent"),
-    ({"norm_weight": 1.5}, "norm_weight"),
     ({"translation": "row"}, "translation"),
     ({"n_blocks": 2}, "n_blocks=2 does not divide the 3 features"),
     ({"n_blocks": [1, 1]}, r"n_blocks=\[1, 1\]"),
     ({"n_blocks": 0}, "n_blocks"),
-    ({"solver": "adam"}, "solver"),
-    ({"max_iter": 0}, "max_iter"),
-    ({"batch_size": 0}, "batch_size"),
+    ({"smoothing_strength": "best"}, "smoothing_strength"),
+    ({"refinement": Refinement(solver="adam")}, "solver"),
+    ({"refinement": Refinement(max_iter=0)}, "max_iter"),
+    ({"refinement": Refinement(batch_size=0)}, "batch_size"),
 ]
 
 
@@ -195,4 +195,4 @@ def test_merge_with_other_feature_names():
 
 def test_norm_exponent_has_no_logistic_regression():
     with pytest.raises(ValueError, match="norm_exponent=0"):
-        fitted(norm_exponent=0.5).to_logistic_regression()
+        fitted().to_logistic_regression()

@@ -14,7 +14,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline, make_pipeline
 
@@ -174,56 +173,40 @@ def test_context_size_is_as_if_there_were_no_other_columns(windows, data):
     assert_array_equal(fewer.get_feature_names_out(), alone.get_feature_names_out())
 
 
-@properties
-@given(id_windows(), st.data())
-def test_rows_are_transformed_one_by_one(windows, data):
-    context = ContextWindowTransformer().fit(windows)
-    rows = data.draw(st.lists(st.integers(0, len(windows) - 1), min_size=1, max_size=5))
-    whole = context.transform(windows).toarray()
-    assert_array_equal(context.transform(windows[rows]).toarray(), whole[rows])
+STRINGS = {
+    "list": lambda X: X.tolist(),
+    "objects": lambda X: X.astype(object),
+    "frame": lambda X: pd.DataFrame(X, columns=["one", "two"]),
+    "string frame": lambda X: pd.DataFrame(X.astype(object)).astype("string"),
+    "categorical": lambda X: pd.DataFrame(X).astype("category"),
+    "Fortran order": np.asfortranarray,
+}
+IDS = {
+    "list": lambda X: X.tolist(),
+    "int8": lambda X: X.astype(np.int8),
+    "float32": lambda X: X.astype(np.float32),
+    "objects": lambda X: X.astype(object),
+    "frame": lambda X: pd.DataFrame(X),
+    "Int64": lambda X: pd.DataFrame(X).astype("Int64"),
+}
 
 
 @pytest.mark.parametrize(
-    "as_input",
-    [
-        lambda X: X,
-        lambda X: X.tolist(),
-        lambda X: X.astype(object),
-        lambda X: pd.DataFrame(X, columns=["one", "two"]),
-        lambda X: pd.DataFrame(X.astype(object)).astype("string"),
-        lambda X: pd.DataFrame(X).astype("category"),
-        np.asfortranarray,
-    ],
-    ids=["array", "list", "objects", "frame", "string frame", "categorical", "F"],
+    ("documents", "as_input"),
+    [(ROSE, f) for f in STRINGS.values()] + [(corpus(), f) for f in IDS.values()],
+    ids=[*(f"strings {name}" for name in STRINGS), *(f"ids {name}" for name in IDS)],
 )
-def test_strings_in_any_container(as_input):
-    X, _ = context_windows(ROSE, 2)
-    context = ContextWindowTransformer()
-    features = context.fit_transform(as_input(X))
-    assert context.categories_.tolist() == ["a", "is", "rose"]
-    assert (features != ContextWindowTransformer().fit_transform(X)).nnz == 0
-
-
-@pytest.mark.parametrize(
-    "as_input",
-    [
-        lambda X: X.astype(np.int8),
-        lambda X: X.astype(np.float32),
-        lambda X: X.astype(object),
-        lambda X: X.tolist(),
-        lambda X: pd.DataFrame(X),
-        lambda X: pd.DataFrame(X).astype("Int64"),
-    ],
-    ids=["int8", "float32", "objects", "list", "frame", "Int64"],
-)
-def test_ids_in_any_container(as_input):
-    X, _ = context_windows(corpus(), 3)
+def test_tokens_in_any_container(documents, as_input):
+    X, _ = context_windows(documents, 2)
     context = ContextWindowTransformer().fit(X)
     other = ContextWindowTransformer().fit(as_input(X))
     assert_array_equal(other.categories_, context.categories_)
     assert (other.transform(as_input(X)) != context.transform(X)).nnz == 0
-    unsigned = ContextWindowTransformer().fit(np.array([[1], [200]], dtype=np.uint8))
-    assert unsigned.categories_.tolist() == [1, 200]
+
+
+def test_unsigned_ids_do_not_wrap():
+    context = ContextWindowTransformer().fit(np.array([[1], [200]], dtype=np.uint8))
+    assert context.categories_.tolist() == [1, 200]
 
 
 def test_a_long_token_takes_no_room_from_the_others():
@@ -271,11 +254,6 @@ def test_padding_only_leaves_an_empty_vocabulary(pad):
     assert context.partial_fit([[token, pad]]).categories_.tolist() == [token]
 
 
-def test_one_token():
-    context = ContextWindowTransformer(sparse_output=False).fit([["a"], ["a"]])
-    assert_array_equal(context.transform([["a"], ["b"]]), [[1, 0, 0], [0, 0, 1]])
-
-
 @pytest.mark.parametrize(
     ("tokens", "aggregation", "names"),
     [
@@ -288,6 +266,15 @@ def test_one_token():
         ([[17, -1]], "sum", ["17", "<pad>", "<oov>"]),
         ([["<pad>", "<<pad>>"]], "sum", ["<<pad>>", "<pad>", "<<<pad>>>", "<oov>"]),
         ([["<oov>", "x@-1"]], "sum", ["<oov>", "x@-1", "<pad>", "<<oov>>"]),
+        (
+            [["<pad>", "<pad>@-1"]],
+            "cat",
+            [
+                f"{name}@-{place}"
+                for place in (1, 2)
+                for name in ("<pad>", "<pad>@-1", "<<pad>>", "<oov>")
+            ],
+        ),
     ],
 )
 def test_feature_names(tokens, aggregation, names):
@@ -296,14 +283,6 @@ def test_feature_names(tokens, aggregation, names):
     assert found.tolist() == names
     assert found.dtype == object
     assert context.transform(tokens).shape[1] == len(names)
-
-
-def test_feature_names_are_distinct_whatever_the_tokens():
-    X = [["<pad>", "<pad>@-1"], ["<oov>@-2", "a"], ["a@-1", "a@-1@-2"]]
-    for aggregation in AGGREGATIONS:
-        context = ContextWindowTransformer(aggregation=aggregation).fit(X)
-        names = context.get_feature_names_out()
-        assert len(set(names)) == len(names)
 
 
 def test_names_of_columns():
@@ -353,15 +332,6 @@ def test_clone_and_pickle():
         assert clone(context).get_params() == context.get_params()
         with pytest.raises(NotFittedError):
             clone(context).transform(tokens)
-
-
-def test_is_not_fitted():
-    for read in (
-        lambda context: context.n_blocks_,
-        lambda context: context.get_feature_names_out(),
-    ):
-        with pytest.raises(NotFittedError):
-            read(ContextWindowTransformer())
 
 
 BAD_TOKENS = [
@@ -468,7 +438,7 @@ def test_counts_of_the_pipeline_are_those_of_count_windows(aggregation):
     counts = count_windows(stream, n_tokens + 1, aggregation)
     X, y = context_windows(documents, size)
     context = ContextWindowTransformer(aggregation=aggregation).fit(X)
-    clf = ExplicitSoftmaxClassifier(n_blocks=context.n_blocks_)
+    clf = ExplicitSoftmaxClassifier(n_blocks=context.n_blocks_, norm_exponent=0.0)
     clf.fit(context.transform(X), y)
     found = clf.feature_count_.toarray().reshape(n_tokens, context.n_blocks_, -1)
     expected = counts.dense().T.reshape(n_tokens, context.n_blocks_, -1)
@@ -519,39 +489,21 @@ def test_folded_noise_is_the_theorem_on_dense_noisy_rows(aggregation, kind):
         assert_allclose(found, expected, rtol=0, atol=1e-10)
 
 
-def test_grid_search_over_window_aggregation_and_priming_number():
+def test_grid_search_over_windows():
     X, y = context_windows(corpus(size=600), 3)
-    pipeline = Pipeline(
-        [
-            ("context", ContextWindowTransformer()),
-            ("clf", ExplicitSoftmaxClassifier(inverse_temperature=0.9)),
-        ]
-    )
-    numbers = {"clf__priming_number": [1.0, "mean_norm"]}
+    steps = [("context", ContextWindowTransformer())]
+    steps.append(("clf", ExplicitSoftmaxClassifier(inverse_temperature=0.9)))
     grid = [
-        {"context__context_size": [size], "clf__n_blocks": [size], **numbers}
-        for size in (1, 2, 3)
+        {"context__context_size": [size], "clf__n_blocks": [size]} for size in (1, 2, 3)
     ]
-    grid.append(
-        {
-            "context__context_size": [1, 2, 3],
-            "context__aggregation": ["sum"],
-            **numbers,
-        }
-    )
+    grid.append({"context__context_size": [1, 2, 3], "context__aggregation": ["sum"]})
     folds = KFold(3, shuffle=True, random_state=0)
-    search = GridSearchCV(pipeline, grid, scoring="neg_log_loss", cv=folds).fit(X, y)
-    assert len(search.cv_results_["params"]) == 12
+    search = GridSearchCV(Pipeline(steps), grid, scoring="neg_log_loss", cv=folds)
+    search.fit(X, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     # Tokens depend on the two before, and on which of them stands where.
     assert search.best_params_["context__context_size"] >= 2
     assert search.best_params_.get("context__aggregation", "cat") == "cat"
-    best = clone(pipeline).set_params(**search.best_params_)
-    losses = [
-        log_loss(y[test], best.fit(X[train], y[train]).predict_proba(X[test]))
-        for train, test in folds.split(X)
-    ]
-    assert search.best_score_ == pytest.approx(-np.mean(losses), abs=1e-12)
     assert_allclose(search.predict_proba(X[:5]).sum(axis=1), 1.0)
 
 

@@ -13,18 +13,19 @@ from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, ShuffleSplit
 
 from explicit_softmax import (
     ExplicitSoftmaxClassifier,
     ExplicitSoftmaxNetworkClassifier,
+    Refinement,
 )
-from explicit_softmax import _hidden_targets as hidden_targets_module
+from explicit_softmax import _network as module
 from explicit_softmax._sklearn import CallbackSupportMixin
 from tests.test_warm_start import Recorder
 
 HAS_CALLBACKS = hasattr(CallbackSupportMixin, "set_callbacks")
-SOLVERS = ["adagrad", "lbfgs"]
+SOLVERS = ["adagrad", "sgd", "lbfgs"]
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
@@ -38,8 +39,13 @@ def make(**parameters):
     return ExplicitSoftmaxNetworkClassifier(**{"random_state": 0, **parameters})
 
 
-def trained(**parameters):
-    return make(**{"warm_start": True, "max_iter": 3, **parameters})
+def trained(explicit=None, **parameters):
+    """A network that is trained jointly, with parameters of its refinement."""
+    refinement = Refinement(**{"max_iter": 3, "random_state": 0, **parameters})
+    return make(warm_start=True, refinement=refinement, **(explicit or {}))
+
+
+TRAINED = {"warm_start": True, "refinement": Refinement(max_iter=2, random_state=0)}
 
 
 def assert_same_model(one, other, X):
@@ -59,14 +65,14 @@ def assert_same_model(one, other, X):
 )
 def test_one_layer_is_the_classifier(digits, shared):
     X, y, X_test, _ = digits
-    settings = {"norm_exponent": 0.5, **shared}
-    one = make(n_layers=1, hidden_targets=5, **settings).fit(X, y)
-    other = ExplicitSoftmaxClassifier(**settings).fit(X, y)
-    np.testing.assert_array_equal(one.coefs_[0], other.coef_.T)
+    one = make(n_layers=1, hidden_targets=5, **shared).fit(X, y)
+    other = ExplicitSoftmaxClassifier(translation="column", **shared).fit(X, y)
+    np.testing.assert_allclose(one.coefs_[0], other.coef_.T, atol=1e-14)
     np.testing.assert_array_equal(
         one.predict_proba(X_test), other.predict_proba(X_test)
     )
     assert one.inverse_temperature_.tolist() == [other.inverse_temperature_]
+    assert one.smoothing_strength_.tolist() == [other.smoothing_strength_]
     assert one.priming_number_ == other.priming_number_
     np.testing.assert_array_equal(one.hidden_classes_, one.classes_)
 
@@ -74,10 +80,10 @@ def test_one_layer_is_the_classifier(digits, shared):
 @pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_array])
 def test_one_layer_is_refined_as_the_classifier(digits, as_rows):
     X, y, X_test, _ = digits
-    settings = {"warm_start": True, "max_iter": 3, "learning_rate_init": 0.05}
-    settings |= {"norm_exponent": 0.5, "random_state": 3}
-    one = make(n_layers=1, **settings).fit(as_rows(X), y)
-    other = ExplicitSoftmaxClassifier(**settings).fit(as_rows(X), y)
+    one = trained({"n_layers": 1}).fit(as_rows(X), y)
+    other = ExplicitSoftmaxClassifier(
+        translation="column", warm_start=True, refinement=one.refinement
+    ).fit(as_rows(X), y)
     np.testing.assert_allclose(
         one.predict_proba(X_test), other.predict_proba(X_test), atol=1e-9
     )
@@ -106,7 +112,7 @@ def test_clusters_gain_accuracy_and_probability(digits):
 
 @pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_matrix, sp.csc_array])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("parameters", [{}, {"warm_start": True, "max_iter": 2}])
+@pytest.mark.parametrize("parameters", [{}, TRAINED])
 def test_shapes_and_types(digits, parameters, dtype, as_rows):
     X, y, X_test, _ = digits
     clf = make(n_layers=3, hidden_targets=4, **parameters)
@@ -126,7 +132,7 @@ def test_shapes_and_types(digits, parameters, dtype, as_rows):
     assert clf.predict_proba(X_test).dtype == np.float64
 
 
-@pytest.mark.parametrize("parameters", [{}, {"warm_start": True, "max_iter": 2}])
+@pytest.mark.parametrize("parameters", [{}, TRAINED])
 def test_attributes_predict_what_the_estimator_does(digits, parameters):
     X, y, X_test, _ = digits
     clf = make(n_layers=3, hidden_targets=3, **parameters).fit(X, y)
@@ -134,7 +140,8 @@ def test_attributes_predict_what_the_estimator_does(digits, parameters):
     for coef, intercept in zip(clf.coefs_, clf.intercepts_, strict=True):
         outputs = np.exp(outputs @ coef + intercept)
         outputs /= outputs.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(clf.predict_proba(X_test), outputs, rtol=1e-6)
+    # Row scales of the model are rounded to 16 bits.
+    np.testing.assert_allclose(clf.predict_proba(X_test), outputs, rtol=1e-3)
 
 
 def test_dense_equals_sparse(digits):
@@ -160,9 +167,10 @@ def test_joint_training_lowers_the_loss(digits, targets, solver):
     explicit = make(hidden_targets=targets).fit(X, y)
     assert explicit.n_iter_ == 1
     assert not hasattr(explicit, "loss_curve_")
-    clf = trained(hidden_targets=targets, solver=solver, max_iter=15).fit(X, y)
+    clf = trained({"hidden_targets": targets}, solver=solver, max_iter=15).fit(X, y)
     before = log_loss(y, explicit.predict_proba(X))
-    assert log_loss(y, clf.predict_proba(X)) < 0.7 * before
+    share = 0.95 if solver == "sgd" else 0.7
+    assert log_loss(y, clf.predict_proba(X)) < share * before
     if targets == "classes":
         assert clf.score(X_test, y_test) > explicit.score(X_test, y_test)
     assert clf.loss_curve_[-1] < clf.loss_curve_[0]
@@ -173,23 +181,10 @@ def test_joint_training_lowers_the_loss(digits, targets, solver):
     )
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_cold_start_is_random_as_wide_and_slower(digits, solver):
-    X, y, _, _ = digits
-    warm = trained(hidden_targets=4, solver=solver).fit(X, y)
-    cold = trained(hidden_targets=4, solver=solver, init="random").fit(X, y)
-    assert [coef.shape for coef in cold.coefs_] == [(64, 40), (40, 10)]
-    assert cold.loss_curve_[-1] > warm.loss_curve_[-1]
-    names = ("inverse_temperature_", "priming_number_")
-    assert all(hasattr(warm, name) and not hasattr(cold, name) for name in names)
-    warm.set_params(init="random").fit(X, y)
-    assert not any(hasattr(warm, name) for name in names)
-
-
 def test_early_stopping_keeps_the_best(digits):
     X, y, _, _ = digits
     clf = trained(
-        hidden_targets=4,
+        {"hidden_targets": 4},
         early_stopping=True,
         max_iter=300,
         learning_rate_init=0.05,
@@ -197,7 +192,10 @@ def test_early_stopping_keeps_the_best(digits):
     ).fit(X, y)
     scores = clf.validation_scores_
     assert len(scores) == clf.n_iter_ == len(clf.loss_curve_) < 300
-    assert max(scores) < 0
+    split = ShuffleSplit(n_splits=1, test_size=0.1, random_state=0)
+    _, held_out = next(split.split(X))
+    loss = log_loss(y[held_out], clf.predict_proba(X[held_out]), labels=range(10))
+    assert -loss == pytest.approx(max(scores), abs=1e-9)
 
 
 def test_advice_when_iterations_run_out(digits):
@@ -225,15 +223,18 @@ def test_a_fit_without_training_leaves_no_curve_of_an_earlier_one(digits):
     "parameters",
     [
         {"hidden_targets": 4},
-        {"warm_start": True, "max_iter": 2},
-        {"warm_start": True, "max_iter": 2, "init": "random"},
+        {"warm_start": True, "refinement": Refinement(max_iter=2)},
     ],
 )
 def test_seed_decides(digits, parameters):
     X, y, X_test, _ = digits
-    one, other, third = (
-        make(**parameters, random_state=seed).fit(X, y) for seed in (0, 0, 1)
-    )
+    models = []
+    for seed in (0, 0, 1):
+        clf = clone(make(**parameters, random_state=seed))
+        if clf.warm_start:
+            clf.set_params(refinement__random_state=seed)
+        models.append(clf.fit(X, y))
+    one, other, third = models
     assert_same_model(one, other, X_test)
     assert np.abs(one.coefs_[0] - third.coefs_[0]).max() > 0
 
@@ -268,7 +269,7 @@ def test_rows_of_no_weight_are_as_if_absent(digits, targets):
     weight = np.ones(len(y))
     weight[::3] = 0
     kept = weight > 0
-    parameters = {"hidden_targets": targets, "warm_start": True, "max_iter": 2}
+    parameters = {"hidden_targets": targets, **TRAINED}
     one = make(**parameters).fit(X, y, sample_weight=weight)
     other = make(**parameters).fit(X[kept], y[kept], sample_weight=weight[kept])
     assert_same_model(one, other, X_test)
@@ -318,15 +319,15 @@ def test_equal_rows_make_fewer_clusters(as_rows):
 def test_large_classes_are_clustered_by_a_sample(digits, monkeypatch):
     X, y, X_test, y_test = digits
     sizes = []
-    plain = hidden_targets_module.MiniBatchKMeans
+    plain = module.MiniBatchKMeans
 
     class Spy(plain):
         def fit(self, X, y=None, sample_weight=None):
             sizes.append(X.shape[0])
             return super().fit(X, y, sample_weight)
 
-    monkeypatch.setattr(hidden_targets_module, "MiniBatchKMeans", Spy)
-    monkeypatch.setattr(hidden_targets_module, "_CLUSTERED_ROWS", 60)
+    monkeypatch.setattr(module, "MiniBatchKMeans", Spy)
+    monkeypatch.setattr(module, "_CLUSTERED_ROWS", 60)
     clf = make(hidden_targets=5).fit(X, y)
     assert sizes == [60] * 10
     assert clf.score(X_test, y_test) > 0.85
@@ -383,7 +384,7 @@ def test_names_labels_two_classes_and_one():
     np.testing.assert_array_equal(single.predict_proba(X), 1.0)
 
 
-@pytest.mark.parametrize("parameters", [{}, {"warm_start": True, "max_iter": 2}])
+@pytest.mark.parametrize("parameters", [{}, TRAINED])
 def test_pickle_and_clone(digits, parameters):
     X, y, X_test, _ = digits
     clf = make(hidden_targets=3, **parameters).fit(X, y)
@@ -398,15 +399,6 @@ def test_unfitted():
         assert not hasattr(clf, name)
     with pytest.raises(NotFittedError):
         clf.predict(np.ones((1, 2)))
-
-
-def test_there_is_no_partial_fit_and_the_reason_is_given(digits):
-    X, y, _, _ = digits
-    clf = make()
-    assert not hasattr(clf, "partial_fit")
-    for model in (clf, clone(clf).fit(X, y)):
-        with pytest.raises(AttributeError, match="solved on the outputs of earlier"):
-            model.partial_fit(X, y)
 
 
 def test_hidden_outputs_need_a_hidden_layer(digits):
@@ -457,37 +449,34 @@ PARAMETERS = [
     ({"hidden_targets": None}, "hidden_targets must be 'classes'"),
     ({"hidden_targets": KMeans}, "hidden_targets must be 'classes'"),
     ({"hidden_targets": BadClusterer()}, "one label for each of .* rows"),
-    ({"init": "random"}, "init='random' without warm_start=True"),
-    ({"init": "zeros"}, "init"),
-    ({"solver": "sgd"}, "solver"),
     ({"inverse_temperature": [1.0]}, "each of the 2 layers"),
     ({"inverse_temperature": [1.0, np.nan]}, "inverse_temperature"),
     ({"inverse_temperature": -1.0}, "inverse_temperature"),
     ({"smoothing": None}, "smoothing=None needs every co-occurrence to be positive"),
     ({"norm_exponent": -1.0}, "norm_exponent"),
-    ({"learning_rate_init": 0.0}, "learning_rate_init"),
+    ({"refinement": Refinement(learning_rate_init=0.0)}, "learning_rate_init"),
 ]
 
 
 @pytest.mark.parametrize(("parameters", "message"), PARAMETERS)
 def test_bad_parameters_are_named_and_the_model_stays(digits, parameters, message):
     X, y = digits[0][:100], digits[1][:100]
-    clf = trained(hidden_targets=2).fit(X, y)
-    state = copy.copy(vars(clf))
+    clf = trained({"hidden_targets": 2}).fit(X, y)
+    state, curve = copy.copy(vars(clf)), clf.loss_curve_
     before = clf.predict_proba(X)
     clf.set_params(**{"warm_start": False, **parameters})
     with pytest.raises(ValueError, match=message):
         clf.fit(X, y)
     assert vars(clf).keys() == state.keys()
     np.testing.assert_array_equal(clf.predict_proba(X), before)
-    assert clf.loss_curve_ is state["loss_curve_"]
+    assert clf.loss_curve_ is curve
 
 
 def test_failed_training_leaves_the_model_as_it_was(digits):
     X, y, _, _ = digits
     clf = make(hidden_targets=2).fit(X, y)
     before = clf.predict_proba(X)
-    clf.set_params(warm_start=True, learning_rate_init=1e308)
+    clf.set_params(warm_start=True, refinement=Refinement(learning_rate_init=1e308))
     with pytest.raises(FloatingPointError, match="learning_rate_init"):
         clf.fit(X[:, ::2], y)
     assert clf.n_features_in_ == 64
@@ -496,12 +485,11 @@ def test_failed_training_leaves_the_model_as_it_was(digits):
 
 @pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn < 1.9 has no callbacks")
 class TestCallbacks:
-    @pytest.mark.parametrize("init", ["explicit", "random"])
     @pytest.mark.parametrize("solver", SOLVERS)
-    def test_every_iteration_begins_and_ends(self, digits, solver, init):
+    def test_every_iteration_begins_and_ends(self, digits, solver):
         X, y, _, _ = digits
         recorder = Recorder()
-        clf = trained(solver=solver, init=init).set_callbacks(recorder).fit(X, y)
+        clf = trained(solver=solver).set_callbacks(recorder).fit(X, y)
         name = "lbfgs-iteration" if solver == "lbfgs" else "epoch"
         assert recorder.begun == ["fit", *[name] * 3]
         assert recorder.ended == [*[name] * 3, "fit"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import scipy.optimize
@@ -124,15 +124,18 @@ def calibrate(
     return given, loss
 
 
-def best_strength(held_out_at: Callable[[float], LeaveOneOut], **choices: Any) -> float:
+def best_strength(
+    held_out_at: Callable[[float], LeaveOneOut],
+    calibrated: Callable[..., tuple[Calibration, float]],
+) -> float:
     """Smoothing strength of least leave-one-out log-loss.
 
     Parameters
     ----------
     held_out_at : callable
         Gives the `LeaveOneOut` of a strength.
-    **choices : dict
-        Passed to `calibrate`, which is called for each strength.
+    calibrated : callable
+        `calibrate` with what is the same for all strengths.
 
     Returns
     -------
@@ -147,12 +150,8 @@ def best_strength(held_out_at: Callable[[float], LeaveOneOut], **choices: Any) -
 
     def loss(n_steps: int) -> float:
         nonlocal start
-        found, value = calibrate(
-            held_out_at(FIRST_STRENGTH * _STRENGTH_FACTOR**n_steps),
-            start=start,
-            tol=COMPARISON_TOL,
-            **choices,
-        )
+        held_out = held_out_at(FIRST_STRENGTH * _STRENGTH_FACTOR**n_steps)
+        found, value = calibrated(held_out, start=start, tol=COMPARISON_TOL)
         # From zero, where a gradient may vanish, no beta would ever rise again.
         start = found.beta if (found.beta > 0).all() else None
         return value

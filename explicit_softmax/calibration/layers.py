@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from explicit_softmax.calibration.model import ExplicitModel, Settings
+from explicit_softmax.calibration.model import Choice, ExplicitModel, Settings
 from explicit_softmax.calibration.sample import BUDGETS, NO_ROWS, RowSample
 from explicit_softmax.solution.counts import (
     CooccurrenceCounts,
@@ -67,6 +67,16 @@ class ExplicitNetwork:
         if self.refined is not None:
             return self.refined.decoders
         return tuple(layer.solution.decoder for layer in self.layers)
+
+    @property
+    def choices(self) -> list[Choice]:
+        """What was chosen for each layer."""
+        return [layer.solution.choice for layer in self.layers]
+
+    @property
+    def n_iter(self) -> int:
+        """Iterations of the refinement; 1 without it."""
+        return 1 if self.refined is None else self.refined.n_iter
 
     def with_refinement(self, refined: Refined) -> ExplicitNetwork:
         """The network refined; its explicit layers stay as they are."""
@@ -120,7 +130,7 @@ def solve_layers(
     >>> from explicit_softmax.solution.loss import network_scores
     >>> X = np.array([[4.0, 0.0], [0.0, 4.0], [2.0, 2.0], [2.0, 2.0]])
     >>> parts, classes = np.array([0, 1, 2, 2]), np.array([0, 0, 1, 1])
-    >>> network = solve_layers(X, [parts, classes], [3, 2], betas=[1.0, 1.0])
+    >>> network = solve_layers(X, [parts, classes], [3, 2], betas=[1, 1], strength=0.1)
     >>> network_scores(network.decoders, X).argmax(axis=1)
     array([0, 0, 1, 1])
     """

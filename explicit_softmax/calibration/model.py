@@ -8,7 +8,7 @@ to the model from which it was made.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -273,6 +273,11 @@ class ExplicitModel:
             return self.refined.decoders
         return (self.solution.decoder,)
 
+    @property
+    def n_iter(self) -> int:
+        """Iterations of the refinement; 1 without it."""
+        return 1 if self.refined is None else self.refined.n_iter
+
     def held_out_scores(self) -> NDArray[np.float64]:
         """Leave-one-out scores (n_rows, n_classes) of the sampled rows."""
         choice = self.solution.choice
@@ -300,34 +305,32 @@ class ExplicitModel:
         settings, n_classes = self.settings, self.counts.n_classes
         n_blocks = len(settings.blocks(self.counts.n_features))
         beta, norm_weight = settings.given_numbers(n_blocks)
-        choices = {
-            "priming_number": self._priming_number,
-            "translation": settings.calibrated_translation,
-            "beta": beta,
-            "norm_weight": norm_weight,
-        }
+        calibrated = partial(
+            calibrate,
+            priming_number=self._priming_number,
+            translation=settings.calibrated_translation,
+            beta=beta,
+            norm_weight=norm_weight,
+        )
         strength = settings.given_strength
         if strength is None:
             windows = settings.row_norm is not None
             budget = BUDGETS["window_strength" if windows else "strength"]
             few = self.sample.head(budget.limit(n_classes * n_blocks))
-            strength = best_strength(
-                lambda value: self._held_out(value, few), **choices
-            )
+            strength = best_strength(lambda s: self._held_out(s, few), calibrated)
         intercepts: Intercepts = "none"
         if settings.translation == "exact":
             intercepts = "columns" if n_classes <= _MOST_INTERCEPTS else "exponent"
         elif beta is not None and norm_weight is not None:
             given = Calibration(
                 beta,
-                choices["priming_number"],
-                choices["translation"],
+                self._priming_number,
+                settings.calibrated_translation,
                 norm_weight,
             )
             return Choice(given, strength, float("nan"))
-        calibration, log_loss = calibrate(
-            self._held_out(strength, self.sample), intercepts=intercepts, **choices
-        )
+        held_out = self._held_out(strength, self.sample)
+        calibration, log_loss = calibrated(held_out, intercepts=intercepts)
         return Choice(calibration, strength, log_loss)
 
     @property

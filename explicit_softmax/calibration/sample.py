@@ -12,11 +12,10 @@ function of the set of rows alone: one pass, any stream, and any tree of merges 
 same rows. Equal rows have equal keys and are stored once, with their summed weight,
 which leave-one-out treats as so many copies.
 
-A key is a projection of the features on fixed pseudo-random numbers, whose bits are
-then mixed. For dense rows it is a float32 sum, and a few rows of a large set may share
-a key; a second projection in float64, which is made for such rows only, tells them
-apart. Keys of dense and of sparse rows differ. A model of one kind to which rows of the
-other kind are added keeps a fair sample, though one that depends on the order.
+A key is a projection of the features on fixed pseudo-random numbers of 33 bits, whose
+bits are then mixed. It is exact for integer features with a row norm below 2**20, and
+dense and sparse rows then have the same keys. A second projection tells different rows
+apart that have the same key.
 """
 
 from __future__ import annotations
@@ -31,8 +30,12 @@ from numpy.typing import NDArray
 
 from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, row_blocks
 
-# Rows whose projections are made at a time, in stored features.
-_BLOCK_VALUES = 2**18
+# Features of the rows whose projections are made at a time: they stay in cache.
+_BLOCK_VALUES = 2**15
+
+# Sums of products must not depend on how many rows there are. Those of BLAS do, and
+# those of einsum where a row has more features than its buffer of 8,192 values.
+_FEATURES = 2**12
 
 # What remains of a weight after subtraction is rounding below this share of it.
 _ROUNDING = 1e-9
@@ -211,19 +214,21 @@ class RowSample:
 
     def _grouped(self) -> RowSample:
         """In the order of keys, equal rows once; without those of no weight left."""
+        if not len(self.keys):
+            return self
         order = np.argsort(self.keys, kind="stable")
         keys = self.keys[order]
         same = np.concatenate(([False], keys[1:] == keys[:-1]))
         tied = same | np.concatenate((same[1:], [False]))
         if tied.any():
             second = np.zeros(len(order))
-            second[tied] = _projections(self.X[order[tied]], 1, np.float64)
+            second[tied] = _projections(self.X[order[tied]], 1)
             again = np.lexsort((second, keys))
             order, second = order[again], second[again]
             same[1:] &= second[1:] == second[:-1]
         first = np.flatnonzero(~same)
         group = np.cumsum(~same) - 1
-        weights = np.bincount(group, self.weights[order])
+        weights = np.bincount(group, self.weights[order]).astype(np.float64)
         kept = weights > _ROUNDING * np.bincount(group, np.abs(self.weights[order]))
         members = order[first[kept]]
         in_place = np.array_equal(members, np.arange(len(order)))
@@ -244,8 +249,7 @@ class RowSample:
 
 def row_keys(X: Rows, y: IntArray) -> NDArray[np.uint64]:
     """Hash of the features and the class of each row."""
-    dtype: Any = np.float64 if sp.issparse(X) else np.float32
-    bits = _projections(X, 0, dtype).view(f"u{dtype().itemsize}").astype(np.uint64)
+    bits = _projections(X, 0).view(np.uint64)
     return mixed_bits(bits ^ mixed_bits(y.astype(np.uint64)))
 
 
@@ -257,19 +261,20 @@ def mixed_bits(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return np.asarray(values ^ (values >> np.uint64(31)))
 
 
-def _projections(X: Rows, seed: int, dtype: Any) -> FloatArray:
-    """Products of rows, in float32 precision, with fixed numbers."""
-    numbers = _fixed_numbers(X.shape[1], seed).astype(dtype)
+def _projections(X: Rows, seed: int) -> NDArray[np.float64]:
+    """Products with fixed numbers of rows, rounded to float32."""
+    numbers = _fixed_numbers(X.shape[1], seed)
     with np.errstate(over="ignore", invalid="ignore"):
         if sp.issparse(X):
-            data = X.data.astype(np.float32).astype(dtype)
-            single = sp.csr_array((data, X.indices, X.indptr), shape=X.shape)
-            return np.asarray(single @ numbers)
-        out = np.empty(X.shape[0], dtype=dtype)
-        for block in row_blocks(*X.shape, _BLOCK_VALUES):
-            # Not a BLAS product, whose sums depend on the number of rows.
-            part = np.ascontiguousarray(X[block], dtype=np.float32)
-            out[block] = np.einsum("ij,j->i", part.astype(dtype, copy=False), numbers)
+            data = X.data.astype(np.float32).astype(np.float64)
+            rounded = sp.csr_array((data, X.indices, X.indptr), shape=X.shape)
+            return np.asarray(rounded @ numbers)
+        out = np.empty(X.shape[0])
+        for block in row_blocks(X.shape[0], X.shape[1], _BLOCK_VALUES):
+            part = X[block].astype(np.float32, copy=False).astype(np.float64, order="C")
+            out[block] = 0.0
+            for few in row_blocks(X.shape[1], 1, _FEATURES):
+                out[block] += np.einsum("ij,j->i", part[:, few], numbers[few])
     return out
 
 
@@ -277,7 +282,7 @@ def _projections(X: Rows, seed: int, dtype: Any) -> FloatArray:
 def _fixed_numbers(n_features: int, seed: int) -> NDArray[np.float64]:
     """Pseudo-random numbers between 1 and 2, always the same ones."""
     places = np.arange(n_features, dtype=np.uint64) + np.uint64(seed << 40)
-    return 1.0 + mixed_bits(places).astype(np.float64) / 2.0**64
+    return 1.0 + (mixed_bits(places) >> np.uint64(32)).astype(np.float64) / 2.0**32
 
 
 def _n_stored(X: Rows) -> IntArray:

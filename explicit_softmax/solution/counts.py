@@ -44,7 +44,10 @@ def row_blocks(n_rows: int, width: int, values: int) -> Iterator[slice]:
 
 def row_norms(X: Rows) -> NDArray[np.float64]:
     """Sums of the (non-negative) features of each row, in float64."""
-    return np.asarray(X.sum(axis=1, dtype=np.float64), dtype=np.float64).ravel()
+    if sp.issparse(X):
+        # SciPy sums rows in the type of the features, whatever dtype asks for.
+        return np.asarray(X @ np.ones(X.shape[1]))
+    return np.asarray(X.sum(axis=1, dtype=np.float64))
 
 
 def row_scale(X: Rows, norm_exponent: float) -> FloatArray:
@@ -57,13 +60,15 @@ def row_scale(X: Rows, norm_exponent: float) -> FloatArray:
     if norm_exponent == 0.0:
         return np.ones(X.shape[0])
     # Sums of dense rows in their own type: float64 sums of float32 take twice as long.
-    norms = row_norms(X) if sp.issparse(X) else X.sum(axis=1).astype(np.float64)
+    with np.errstate(over="ignore"):
+        norms = row_norms(X) if sp.issparse(X) else X.sum(axis=1).astype(np.float64)
     if not np.isfinite(norms).all():
         norms = row_norms(X)
     scale = np.ones_like(norms)
     np.power(norms, -norm_exponent, out=scale, where=norms > 0)
     mantissa, exponent = np.frexp(scale)
-    return np.ldexp(np.rint(mantissa * 2.0**_SCALE_BITS), exponent - _SCALE_BITS)
+    rounded = np.rint(mantissa * 2.0**_SCALE_BITS)
+    return np.asarray(np.ldexp(rounded, exponent - _SCALE_BITS))
 
 
 def scaled_rows(X: Rows, norm_exponent: float) -> Rows:
@@ -308,6 +313,8 @@ def _count_dense(
             else:
                 if norm_exponent != 0.0:
                     scale = row_scale(part, norm_exponent)
+                    if not scale.all():  # norms that overflow
+                        raise_bad_value(X, 0)
                     factor = scale if factor is None else factor * scale
                 double = buffer[: len(part)]
                 np.copyto(double, part)
@@ -355,7 +362,10 @@ def _count_sparse(
     n_nonzero = float(stored @ ones)
     factor = ones
     if norm_exponent != 0.0:
-        factor = ones * row_scale(X, norm_exponent)
+        scale = row_scale(X, norm_exponent)
+        if not scale.all():  # norms that overflow
+            raise_bad_value(X, 0)
+        factor = ones * scale
     # Y' in CSR, built without a sort by value; Y'H costs one visit of each non-zero,
     # and its transposition to features x classes leaves sorted indices.
     order = np.argsort(y, kind="stable")

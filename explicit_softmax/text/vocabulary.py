@@ -176,7 +176,7 @@ class TokenCounts:
         return TokenCounts(tokens, counts)
 
     def frequent(
-        self, known: NDArray[Any], min_frequency: float | None, max_tokens: int | None
+        self, known: NDArray[Any], min_frequency: Any, max_tokens: int | None
     ) -> NDArray[np.bool_]:
         """Which of some known tokens to keep, by how often they occur.
 

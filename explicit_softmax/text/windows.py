@@ -71,25 +71,9 @@ class TokenStream:
     def from_documents(
         cls, documents: Iterable[Any], context_size: int, pad: Any = None
     ) -> TokenStream:
-        """Read documents once.
+        """Read documents once, with the errors of `context_windows`.
 
-        Parameters
-        ----------
-        documents : iterable of sequences of int or of str
-            Token ids, non-negative, or tokens; all documents of the same kind.
-        context_size : int
-            K, at least 1.
-        pad : int or str, default=None
-            Padding; -1 for ids and the empty string for strings by default.
-
-        Raises
-        ------
-        TypeError
-            If a document is no sequence of ids or strings, or some are of ids and some
-            of strings.
-        ValueError
-            If `context_size` is less than 1, if an id is negative or a token empty, or
-            if there is no token at all.
+        `pad` is -1 for ids and the empty string for strings by default.
         """
         _check_context_size(context_size)
         arrays = token_arrays(documents)
@@ -240,23 +224,9 @@ class OneHotWindows:
 def one_hot_windows(
     windows: IntArray, n_tokens: int, aggregation: Aggregation, dtype: Any
 ) -> sp.csr_array:
-    """Features of windows: one-hot vectors added (Sum) or one after the other (Cat).
+    """Features of windows (n_rows, context_size) of ids, as in `OneHotWindows`.
 
-    Parameters
-    ----------
-    windows : ndarray of int, shape (n_rows, context_size)
-        Ids from 0 to ``n_tokens - 1``.
-    n_tokens : int
-        Number of ids.
-    aggregation : {"sum", "cat"}
-        As in `OneHotWindows`.
-    dtype : dtype
-        Of the features.
-
-    Returns
-    -------
-    rows : csr_array of shape (n_rows, n_tokens) or (n_rows, context_size * n_tokens)
-        Without duplicates, indices in order.
+    The rows have no duplicates, and their indices are in order.
     """
     n_rows, size = windows.shape
     n_features = n_tokens * (size if aggregation == "cat" else 1)

@@ -9,7 +9,7 @@ from explicit_softmax.solution import decoder as module
 from explicit_softmax.solution.counts import CooccurrenceCounts
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.smoothing import feature_blocks, smooth_counts
-from explicit_softmax.solution.theorem import solve
+from explicit_softmax.solution.theorem import Calibration, explicit_decoder
 from tests import oracles
 
 LAYOUTS = [np.asarray, sp.csr_array]
@@ -29,17 +29,17 @@ def random_decoder(rank=2, *, norm_exponent=0.0, zero_row_scores=True, seed=0):
 
 
 def random_rows(seed=1, n_rows=30):
-    rows = np.random.default_rng(seed).poisson(0.7, (n_rows, 8)).astype(float)
-    rows[[2, 7]] = 0
-    return rows
+    X = np.random.default_rng(seed).poisson(0.7, (n_rows, 8)).astype(float)
+    X[[2, 7]] = 0
+    return X
 
 
-def scores_by_hand(decoder, rows):
+def scores_by_hand(decoder, X):
     weights = decoder.weights.toarray() + decoder.left @ decoder.right.T
-    scaled = oracles.scaled_rows(rows, decoder.norm_exponent)
+    scaled = oracles.scaled_rows(X, decoder.norm_exponent)
     scores = scaled @ weights + decoder.intercept
     if decoder.zero_row_scores is not None:
-        scores[rows.sum(axis=1) == 0] = decoder.zero_row_scores
+        scores[X.sum(axis=1) == 0] = decoder.zero_row_scores
     return scores
 
 
@@ -51,13 +51,13 @@ def test_scores_equal_the_definition(layout, rank, norm_exponent, zero_row_score
     decoder = random_decoder(
         rank, norm_exponent=norm_exponent, zero_row_scores=zero_row_scores
     )
-    rows = random_rows()
-    expected = scores_by_hand(decoder, rows)
-    assert_allclose(decoder.scores(layout(rows)), expected, atol=1e-12)
+    X = random_rows()
+    expected = scores_by_hand(decoder, X)
+    assert_allclose(decoder.scores(layout(X)), expected, atol=1e-12)
     dense = decoder.densify()
     assert not dense.is_sparse
     assert dense.left.shape[1] == dense.right.shape[1] == 0
-    assert_allclose(dense.scores(layout(rows)), expected, atol=1e-12)
+    assert_allclose(dense.scores(layout(X)), expected, atol=1e-12)
     assert_allclose(dense.weights, decoder.dense_weights(), rtol=0)
 
 
@@ -74,8 +74,8 @@ def test_rows_of_zeros_alone_have_their_own_scores(layout, dense_weights):
         intercept,
         prior,
     )
-    rows = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    assert_array_equal(decoder.scores(layout(rows)), [prior, [0.5, 2.25], [1.5, 3.25]])
+    X = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    assert_array_equal(decoder.scores(layout(X)), [prior, [0.5, 2.25], [1.5, 3.25]])
     stored = sp.csr_array((np.zeros(1), ([0], [1])), shape=(1, 2))
     assert_array_equal(decoder.scores(stored), [prior])
 
@@ -87,12 +87,12 @@ def test_astype_changes_every_part_and_the_scores(make, layout):
     single = decoder.astype(np.float32)
     for part in ("weights", "left", "right", "intercept", "zero_row_scores"):
         assert getattr(single, part).dtype == np.float32
-    rows = layout(random_rows())
-    scores = single.scores(rows.astype(np.float32))
+    X = layout(random_rows())
+    scores = single.scores(X.astype(np.float32))
     assert scores.dtype == np.float32
-    assert_allclose(scores, decoder.scores(rows), rtol=1e-4, atol=1e-5)
+    assert_allclose(scores, decoder.scores(X), rtol=1e-4, atol=1e-5)
     assert decoder.weights.dtype == np.float64
-    assert single.scores(rows).dtype == np.float64
+    assert single.scores(X).dtype == np.float64
     assert random_decoder(zero_row_scores=False).astype(np.float32).intercept.dtype == (
         np.float32
     )
@@ -103,9 +103,9 @@ def test_astype_changes_every_part_and_the_scores(make, layout):
 @pytest.mark.parametrize("make", [Decoder.densify, lambda decoder: decoder])
 def test_rows_of_integers(make, layout, dtype):
     decoder = make(random_decoder(norm_exponent=0.5))
-    rows = (random_rows() > 0).astype(dtype)
+    X = (random_rows() > 0).astype(dtype)
     assert_allclose(
-        decoder.scores(layout(rows)), decoder.scores(rows.astype(float)), atol=1e-12
+        decoder.scores(layout(X)), decoder.scores(X.astype(float)), atol=1e-12
     )
 
 
@@ -122,11 +122,11 @@ def test_both_products_of_sparse_matrices_in_any_chunks(monkeypatch, step, work_
         return original(matrix, *args, **kwargs)
 
     rng = np.random.default_rng(0)
-    rows, weights = random_rows(), random_decoder().weights
-    expected = rows @ weights.toarray()
-    wide = sp.csr_array(rows)
+    X, weights = random_rows(), random_decoder().weights
+    expected = X @ weights.toarray()
+    wide = sp.csr_array(X)
     wide.indices, wide.indptr = wide.indices.astype("i8"), wide.indptr.astype("i8")
-    shuffled = sp.csr_array(rows[:, rng.permutation(8)])
+    shuffled = sp.csr_array(X[:, rng.permutation(8)])
     monkeypatch.setattr(sp.csr_array, "toarray", toarray)
     product = module._sparse_product(wide, weights)
     assert_allclose(product, expected, atol=1e-13)
@@ -158,26 +158,28 @@ def test_dense_and_sparse_layouts_give_the_same_probabilities(
     norm_exponent, translation, smoothing, n_blocks
 ):
     rng = np.random.default_rng(0)
-    rows = rng.poisson(0.5, (40, 8)).astype(float)
-    codes = rng.integers(0, 4, 40)
+    X = rng.poisson(0.5, (40, 8)).astype(float)
+    y = rng.integers(0, 4, 40)
     if smoothing is None:
-        rows += 1
+        X += 1
     counts = CooccurrenceCounts.from_rows(
-        sp.csr_array(rows),
-        codes,
+        sp.csr_array(X),
+        y,
         4 if smoothing is None else 5,
         norm_exponent=norm_exponent,
     )
     smoothed = smooth_counts(counts, smoothing, 0.2, feature_blocks(8, n_blocks))
-    how = {"translation": translation, "norm_exponent": norm_exponent}
     beta = np.linspace(0.4, 1.1, n_blocks)
+    calibration = Calibration(beta, 2.0, translation, norm_weight=0.3)
     dense, sparse = (
-        solve(smoothed, layout).decoder(beta, 2.0, norm_weight=0.3, **how)
+        explicit_decoder(
+            smoothed, calibration, layout=layout, norm_exponent=norm_exponent
+        )
         for layout in ("dense", "sparse")
     )
     assert sparse.is_sparse
     assert not dense.is_sparse
-    queries = np.vstack((rows, np.zeros((1, 8)), rng.poisson(2.0, (5, 8))))
+    queries = np.vstack((X, np.zeros((1, 8)), rng.poisson(2.0, (5, 8))))
     expected = oracles.log_probabilities(dense.scores(queries))
     for layout in LAYOUTS:
         for decoder in (dense, sparse, sparse.densify()):

@@ -13,7 +13,7 @@ from explicit_softmax.solution.smoothing import (
     log_class_frequency,
     smooth_counts,
 )
-from explicit_softmax.solution.theorem import solve
+from explicit_softmax.solution.theorem import Calibration, explicit_decoder
 from tests import oracles, strategies
 
 SMOOTHINGS = ["uniform", "prior", "noise"]
@@ -31,18 +31,16 @@ def dense_form(smoothed):
 @strategies.properties
 @given(data=st.data(), sparse=st.booleans(), weighted=st.booleans())
 def test_smoothed_counts_equal_their_dense_form(smoothing, data, sparse, weighted):
-    rows, codes, n_classes = data.draw(strategies.labelled_counts())
-    blocks = feature_blocks(
-        rows.shape[1], data.draw(strategies.block_sizes(rows.shape[1]))
-    )
-    weight = data.draw(strategies.weights(len(rows))) if weighted else None
+    X, y, n_classes = data.draw(strategies.labelled_counts())
+    blocks = feature_blocks(X.shape[1], data.draw(strategies.block_sizes(X.shape[1])))
+    weight = data.draw(strategies.weights(len(X))) if weighted else None
     counts = CooccurrenceCounts.from_rows(
-        sp.csr_array(rows) if sparse else rows, codes, n_classes, sample_weight=weight
+        sp.csr_array(X) if sparse else X, y, n_classes, sample_weight=weight
     )
     smoothed = smooth_counts(counts, smoothing, 0.3, blocks)
-    fixed = oracles.fix(rows, codes, n_classes, blocks, weight)
+    fixed = oracles.fix(X, y, n_classes, blocks, weight)
     expected = oracles.smoothed(
-        oracles.cooccurrence(rows, codes, n_classes, weight),
+        oracles.cooccurrence(X, y, n_classes, weight),
         blocks,
         smoothing,
         0.3,
@@ -65,16 +63,16 @@ def test_smoothed_counts_equal_their_dense_form(smoothing, data, sparse, weighte
 @pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
 def test_noise_equals_counting_rows_that_passed_through_it(layout, n_blocks):
     rng = np.random.default_rng(0)
-    rows, codes = rng.poisson(0.8, (30, 9)).astype(float), rng.integers(0, 4, 30)
-    codes[:4] = range(4)
+    X, y = rng.poisson(0.8, (30, 9)).astype(float), rng.integers(0, 4, 30)
+    y[:4] = range(4)
     blocks = feature_blocks(9, n_blocks)
-    fixed = oracles.fix(rows, codes, 4, blocks)
-    through_noise = rows @ oracles.noise_matrix(fixed, blocks)
-    assert_allclose(through_noise.sum(axis=1), rows.sum(axis=1), rtol=1e-13)
-    counts = CooccurrenceCounts.from_rows(layout(rows), codes, 4)
+    fixed = oracles.fix(X, y, 4, blocks)
+    through_noise = X @ oracles.noise_matrix(fixed, blocks)
+    assert_allclose(through_noise.sum(axis=1), X.sum(axis=1), rtol=1e-13)
+    counts = CooccurrenceCounts.from_rows(layout(X), y, 4)
     smoothed = smooth_counts(counts, "noise", blocks=blocks)
     assert_allclose(
-        dense_form(smoothed), through_noise.T @ oracles.one_hot(codes, 4), rtol=1e-12
+        dense_form(smoothed), through_noise.T @ oracles.one_hot(y, 4), rtol=1e-12
     )
 
 
@@ -105,15 +103,16 @@ def test_a_stored_zero_counts_as_zero_without_smoothing():
 @pytest.mark.parametrize("smoothing", SMOOTHINGS)
 @pytest.mark.parametrize("unseen", ["one class", "all classes", "all mass"])
 def test_classes_without_mass_have_finite_scores(smoothing, n_blocks, layout, unseen):
-    rows = np.array([[1.0, 2.0, 0.0, 0.0], [3.0, 0.0, 1.0, 0.0]])
-    codes = np.array([0, 1])
+    X = np.array([[1.0, 2.0, 0.0, 0.0], [3.0, 0.0, 1.0, 0.0]])
+    y = np.array([0, 1])
     if unseen == "all classes":
-        rows, codes = rows[:0], codes[:0]
+        X, y = X[:0], y[:0]
     elif unseen == "all mass":
-        rows = 0 * rows
-    counts = CooccurrenceCounts.from_rows(sp.csr_array(rows), codes, 4)
+        X = 0 * X
+    counts = CooccurrenceCounts.from_rows(sp.csr_array(X), y, 4)
     smoothed = smooth_counts(counts, smoothing, 0.1, feature_blocks(4, n_blocks))
-    decoder = solve(smoothed, layout).decoder(1.0, 2.0)
+    theorem = Calibration(np.ones(n_blocks), 2.0)
+    decoder = explicit_decoder(smoothed, theorem, layout=layout)
     scores = decoder.scores(np.array([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]]))
     assert np.isfinite(scores).all()
     probabilities = np.exp(oracles.log_probabilities(scores))
@@ -125,19 +124,22 @@ def test_classes_without_mass_have_finite_scores(smoothing, n_blocks, layout, un
 @pytest.mark.parametrize("smoothing", SMOOTHINGS)
 def test_the_unit_of_the_features_only_scales_the_counts(smoothing):
     rng = np.random.default_rng(0)
-    rows, codes = rng.poisson(0.6, (20, 5)).astype(float), rng.integers(0, 3, 20)
+    X, y = rng.poisson(0.6, (20, 5)).astype(float), rng.integers(0, 3, 20)
     plain, scaled = (
-        smooth_counts(CooccurrenceCounts.from_rows(x, codes, 4), smoothing)
-        for x in (rows, 255 * rows)
+        smooth_counts(CooccurrenceCounts.from_rows(x, y, 4), smoothing)
+        for x in (X, 255 * X)
     )
     assert_allclose(dense_form(scaled), 255 * dense_form(plain), rtol=1e-12)
     assert_allclose(scaled.block_mass, 255 * plain.block_mass, rtol=1e-12)
 
 
-def test_unknown_smoothing():
+def test_unknown_smoothing_and_strengths_that_add_nothing():
     counts = CooccurrenceCounts.from_rows(np.ones((1, 1)), np.array([0]), 1)
     with pytest.raises(ValueError, match="not 'laplace'"):
         smooth_counts(counts, "laplace")
+    for strength in (0.0, -1.0):
+        with pytest.raises(ValueError, match="strength must be positive"):
+            smooth_counts(counts, "prior", strength)
 
 
 def test_class_frequencies_by_hand():

@@ -9,7 +9,11 @@ from sklearn.naive_bayes import MultinomialNB
 from explicit_softmax.solution import theorem as module
 from explicit_softmax.solution.counts import CooccurrenceCounts
 from explicit_softmax.solution.smoothing import feature_blocks, smooth_counts
-from explicit_softmax.solution.theorem import explicit_decoder, solve
+from explicit_softmax.solution.theorem import (
+    Calibration,
+    block_log_likelihood,
+    explicit_decoder,
+)
 from tests import oracles
 
 LAYOUTS = [np.asarray, sp.csr_array]
@@ -18,220 +22,215 @@ SMOOTHINGS = ["uniform", "prior", "noise", None]
 
 def random_rows(n_rows=40, n_features=6, n_classes=4, *, positive=False, seed=0):
     rng = np.random.default_rng(seed)
-    rows = rng.poisson(0.8, (n_rows, n_features)).astype(float)
-    codes = rng.integers(0, n_classes, n_rows)
-    codes[:n_classes] = range(n_classes)
-    return rows + positive, codes, n_classes
+    X = rng.poisson(0.8, (n_rows, n_features)).astype(float)
+    y = rng.integers(0, n_classes, n_rows)
+    y[:n_classes] = range(n_classes)
+    return X + positive, y, n_classes
 
 
 def rows_of_equal_norm(norm=7, n_rows=60, n_features=5, n_classes=3, seed=0):
     rng = np.random.default_rng(seed)
-    rows = rng.multinomial(norm, np.ones(n_features) / n_features, n_rows)
-    return rows.astype(float), rng.integers(0, n_classes, n_rows), n_classes
+    X = rng.multinomial(norm, np.ones(n_features) / n_features, n_rows)
+    return X.astype(float), rng.integers(0, n_classes, n_rows), n_classes
 
 
-def test_defaults_are_the_theorem():
-    rows, codes, n_classes = random_rows(positive=True)
-    counts = CooccurrenceCounts.from_rows(rows, codes, n_classes)
-    dense = oracles.cooccurrence(rows, codes, n_classes)
-    decoder = explicit_decoder(counts)
-    mean_norm = rows.sum() / len(rows)
-    assert_allclose(decoder.weights, oracles.theorem(dense, mean_norm), rtol=1e-12)
-    assert_array_equal(decoder.intercept, 0)
-    for K in (1.0, 3.5):
-        weights = explicit_decoder(counts, priming_number=K).weights
-        assert_allclose(weights, oracles.theorem(dense, K), rtol=1e-12)
+def assert_same_probabilities(actual, expected, tol=1e-12):
+    first, second = map(oracles.log_probabilities, (actual, expected))
+    assert_allclose(first, second, rtol=tol, atol=tol)
 
 
-def test_with_beta_over_k_the_solution_is_a_scaled_logarithm():
-    rows, codes, n_classes = random_rows(positive=True)
-    counts = CooccurrenceCounts.from_rows(rows, codes, n_classes)
-    weights = explicit_decoder(counts, priming_number=4.0, beta=0.25).weights
-    assert_allclose(weights, 0.25 * np.log(counts.dense()), atol=1e-13)
+def test_beta_of_one_is_the_theorem_and_beta_over_k_a_scaled_logarithm():
+    X, y, n_classes = random_rows(positive=True)
+    smoothed = smooth_counts(CooccurrenceCounts.from_rows(X, y, n_classes), None)
+    counts = oracles.cooccurrence(X, y, n_classes)
+    for K in (1.0, 3.5, X.sum() / len(X)):
+        decoder = explicit_decoder(smoothed, Calibration(np.ones(1), K))
+        assert_allclose(decoder.weights, oracles.theorem(counts, K), atol=1e-13)
+        assert_array_equal(decoder.intercept, 0)
+    decoder = explicit_decoder(smoothed, Calibration(np.array([0.25]), 4.0))
+    expected = oracles.centred(0.25 * np.log(counts))
+    assert_allclose(decoder.weights, expected, atol=1e-13)
+
+
+@pytest.mark.parametrize("layout", ["dense", "sparse"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_decoders_are_centred_over_the_classes(dtype, layout):
+    X, y, n_classes = random_rows()
+    counts = CooccurrenceCounts.from_rows(sp.csr_array(X), y, n_classes)
+    shift = 1e4 + np.arange(n_classes)
+    calibration = Calibration(np.ones(1), 2.0, "intercept", 1.0, shift, shift)
+    decoder = explicit_decoder(
+        smooth_counts(counts), calibration, layout=layout, dtype=dtype
+    )
+    tol = 1e-5 if dtype == np.float32 else 1e-11
+    assert_allclose(decoder.intercept.mean(), 0, atol=tol)
+    assert_allclose(decoder.right.sum(axis=0), 0, atol=tol)
+    if layout == "dense":
+        assert_allclose(decoder.weights.mean(axis=1), 0, atol=tol)
+    plain = explicit_decoder(smooth_counts(counts), Calibration(np.ones(1), 2.0))
+    assert np.ptp(plain.weights, axis=1).max() < 10 < shift[0]
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_rows_of_equal_norm_give_multinomial_naive_bayes(layout, weighted):
-    rows, codes, n_classes = rows_of_equal_norm()
-    weight = np.random.default_rng(1).uniform(0.5, 2, len(rows)) if weighted else None
-    counts = CooccurrenceCounts.from_rows(
-        layout(rows), codes, n_classes, sample_weight=weight
-    )
+    X, y, n_classes = rows_of_equal_norm()
+    weight = np.random.default_rng(1).uniform(0.5, 2, len(X)) if weighted else None
+    counts = CooccurrenceCounts.from_rows(layout(X), y, n_classes, sample_weight=weight)
     assert (counts.dense() > 0).all()
-    decoder = explicit_decoder(counts, priming_number=7)
+    theorem = Calibration(np.ones(1), 7.0)
+    decoder = explicit_decoder(smooth_counts(counts, None), theorem)
     bayes = MultinomialNB(alpha=1e-300, force_alpha=True)
-    bayes.fit(rows, codes, sample_weight=weight)
-    assert_allclose(
-        oracles.log_probabilities(decoder.scores(layout(rows))),
-        bayes.predict_log_proba(rows),
-        rtol=1e-12,
-        atol=1e-12,
-    )
+    bayes.fit(X, y, sample_weight=weight)
+    assert_same_probabilities(decoder.scores(layout(X)), bayes.predict_log_proba(X))
 
 
-@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("layout", ["dense", "sparse"])
 @pytest.mark.parametrize("translation", ["column", "intercept"])
-def test_uniform_smoothing_is_that_of_multinomial_naive_bayes(translation, sparse):
+def test_uniform_smoothing_is_that_of_multinomial_naive_bayes(translation, layout):
     # Smoothing leaves no mean norms: naive Bayes has the prior alone, gamma = 0.
-    rows, codes, n_classes = rows_of_equal_norm(norm=4, n_features=9)
-    counts = CooccurrenceCounts.from_rows(rows, codes, n_classes)
-    strength = 0.3
-    smoothed = smooth_counts(counts, "uniform", strength)
-    decoder = solve(smoothed, "sparse" if sparse else "dense").decoder(
-        1.0, 4.0, translation=translation, norm_weight=0.0
-    )
-    bayes = MultinomialNB(alpha=strength * counts.mean_nonzero).fit(rows, codes)
-    assert_allclose(
-        oracles.log_probabilities(decoder.scores(rows)),
-        bayes.predict_log_proba(rows),
-        rtol=1e-12,
-        atol=1e-12,
-    )
+    X, y, n_classes = rows_of_equal_norm(norm=4, n_features=9)
+    counts = CooccurrenceCounts.from_rows(X, y, n_classes)
+    calibration = Calibration(np.ones(1), 4.0, translation, norm_weight=0.0)
+    smoothed = smooth_counts(counts, "uniform", 0.3)
+    decoder = explicit_decoder(smoothed, calibration, layout=layout)
+    bayes = MultinomialNB(alpha=0.3 * counts.mean_nonzero).fit(X, y)
+    assert_same_probabilities(decoder.scores(X), bayes.predict_log_proba(X))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("norm_exponent", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("translation", ["column", "intercept"])
 @pytest.mark.parametrize("sizes", [[6], [2, 4], [1, 3, 2]])
 @pytest.mark.parametrize("smoothing", SMOOTHINGS)
-@pytest.mark.parametrize("layout", ["dense", "sparse"])
-def test_scores_equal_the_literal_model(
-    layout, smoothing, sizes, translation, norm_exponent, weighted
-):
-    rows, codes, n_classes = random_rows(positive=smoothing is None)
-    rows[5] = 0
+def test_scores_equal_the_literal_model(smoothing, sizes, norm_exponent, weighted):
+    X, y, n_classes = random_rows(positive=smoothing is None)
+    X[5] = 0
     n_classes += smoothing is not None  # one class without a row
-    weight = np.random.default_rng(1).uniform(0.3, 3, len(rows)) if weighted else None
+    weight = np.random.default_rng(1).uniform(0.3, 3, len(X)) if weighted else None
     blocks = feature_blocks(6, sizes)
     beta = np.linspace(0.3, 1.2, len(sizes))
-    expected = oracles.score_rows(
-        rows,
-        codes,
-        n_classes,
-        blocks=blocks,
-        smoothing=smoothing,
-        strength=0.2,
-        sample_weight=weight,
-        norm_exponent=norm_exponent,
-        beta=beta,
-        priming_number=3.0,
-        norm_weight=0.4,
-        translation=translation,
-    )
-    counts = CooccurrenceCounts.from_rows(
-        rows if layout == "dense" else sp.csr_array(rows),
-        codes,
-        n_classes,
-        sample_weight=weight,
-        norm_exponent=norm_exponent,
-    )
-    decoder = solve(smooth_counts(counts, smoothing, 0.2, blocks), layout).decoder(
-        beta,
-        3.0,
-        translation=translation,
-        norm_weight=0.4,
-        norm_exponent=norm_exponent,
-    )
-    for queries in (rows, sp.csr_array(rows)):
-        assert_allclose(
-            oracles.log_probabilities(decoder.scores(queries)),
-            oracles.log_probabilities(expected),
-            rtol=1e-10,
-            atol=1e-10,
+    how = {"sample_weight": weight, "norm_exponent": norm_exponent}
+    for translation in ("column", "intercept"):
+        expected = oracles.score_rows(
+            X,
+            y,
+            n_classes,
+            blocks=blocks,
+            smoothing=smoothing,
+            strength=0.2,
+            beta=beta,
+            priming_number=3.0,
+            norm_weight=0.4,
+            translation=translation,
+            **how,
         )
+        calibration = Calibration(beta, 3.0, translation, norm_weight=0.4)
+        for layout, make in zip(("dense", "sparse"), LAYOUTS, strict=True):
+            counts = CooccurrenceCounts.from_rows(make(X), y, n_classes, **how)
+            decoder = explicit_decoder(
+                smooth_counts(counts, smoothing, 0.2, blocks),
+                calibration,
+                layout=layout,
+                norm_exponent=norm_exponent,
+            )
+            for queries in LAYOUTS:
+                scores = decoder.scores(queries(X))
+                assert_same_probabilities(scores, expected, 1e-10)
 
 
 @pytest.mark.parametrize("layout", ["dense", "sparse"])
-def test_beta_of_a_block_scales_its_evidence_alone(layout):
-    rows, codes, n_classes = random_rows()
-    counts = CooccurrenceCounts.from_rows(sp.csr_array(rows), codes, n_classes)
+def test_beta_of_a_block_scales_its_log_likelihood_alone(layout):
+    X, y, n_classes = random_rows()
+    counts = CooccurrenceCounts.from_rows(sp.csr_array(X), y, n_classes)
+    before = counts.dense().copy()
     blocks = feature_blocks(6, [2, 4])
-    evidence = solve(smooth_counts(counts, "noise", blocks=blocks), layout)
+    smoothed = smooth_counts(counts, "noise", blocks=blocks)
+
+    def scores(*beta):
+        calibration = Calibration(np.array(beta), 3.0)
+        return explicit_decoder(smoothed, calibration, layout=layout).scores(X)
+
     parts = [
-        part.scores(rows[:, block])
-        for part, block in zip(evidence.decoders, blocks, strict=True)
+        oracles.centred(block_log_likelihood(smoothed, b, layout).scores(X[:, block]))
+        for b, block in enumerate(blocks)
     ]
-    zero = evidence.decoder([0.0, 0.0], 3.0).scores(rows)
-    only_second = evidence.decoder([0.0, 0.7], 3.0).scores(rows)
-    both = evidence.decoder([0.2, 0.7], 3.0).scores(rows)
-    filled = rows.sum(axis=1) > 0
-    assert_allclose((only_second - zero)[filled], 0.7 * parts[1][filled], atol=1e-12)
-    assert_allclose((both - only_second)[filled], 0.2 * parts[0][filled], atol=1e-12)
-    for same in (0.5, [0.5], [0.5, 0.5]):
-        assert_array_equal(
-            evidence.decoder(same, 3.0).dense_weights(),
-            evidence.decoder(0.5, 3.0).dense_weights(),
+    filled = X.sum(axis=1) > 0
+    only_second = oracles.centred(scores(0.0, 0.7))
+    expected = oracles.centred(scores(0.0, 0.0)) + 0.7 * parts[1]
+    assert_allclose(only_second[filled], expected[filled], atol=1e-12)
+    both = oracles.centred(scores(0.2, 0.7))
+    assert_allclose(both[filled], (only_second + 0.2 * parts[0])[filled], atol=1e-12)
+    # Nothing above has changed the counts.
+    assert_array_equal(counts.dense(), before)
+
+
+@pytest.mark.parametrize("layout", ["dense", "sparse"])
+@pytest.mark.parametrize("translation", ["column", "intercept"])
+def test_shifts_of_intercepts_and_columns_add_to_the_scores(translation, layout):
+    X, y, n_classes = random_rows()
+    X += 1  # the scores of a row of zeros are not shifted
+    smoothed = smooth_counts(CooccurrenceCounts.from_rows(X, y, n_classes))
+    shift, column = np.arange(n_classes) * 0.5, np.array([0.1, -0.2, 0.0, 0.3])
+    plain, moved = (
+        explicit_decoder(smoothed, calibration, layout=layout).scores(X)
+        for calibration in (
+            Calibration(np.array([0.5]), 3.0, translation),
+            Calibration(np.array([0.5]), 3.0, translation, 1.0, shift, column),
         )
+    )
+    added = shift + X.sum(axis=1, keepdims=True) * column
+    assert_allclose(oracles.centred(moved - plain), oracles.centred(added), atol=1e-12)
 
 
-def test_decoders_do_not_change_the_evidence_they_are_made_of():
-    rows, codes, n_classes = random_rows()
-    counts = CooccurrenceCounts.from_rows(sp.csr_array(rows), codes, n_classes)
-    for layout in ("dense", "sparse"):
-        evidence = solve(smooth_counts(counts, "noise"), layout)
-        first = evidence.decoder(0.5, 3.0).dense_weights()
-        evidence.decoder(2.0, 1.0, intercept_shift=np.ones(n_classes))
-        assert_array_equal(evidence.decoder(0.5, 3.0).dense_weights(), first)
-        before = oracles.cooccurrence(rows, codes, n_classes)
-        assert_array_equal(counts.dense(), before)
-
-
-def test_intercept_shift_adds_to_either_translation():
-    rows, codes, n_classes = random_rows()
-    rows += 1  # the scores of a row of zeros are not shifted
-    counts = CooccurrenceCounts.from_rows(rows, codes, n_classes)
-    evidence = solve(smooth_counts(counts, "prior"))
-    shift = np.arange(n_classes) * 0.5
-    for translation in ("column", "intercept"):
-        plain = evidence.decoder(0.5, 3.0, translation=translation)
-        moved = evidence.decoder(
-            0.5, 3.0, translation=translation, intercept_shift=shift
-        )
-        assert_allclose(
-            moved.scores(rows) - plain.scores(rows),
-            np.tile(shift, (len(rows), 1)),
-            atol=1e-13,
-        )
-
-
-def test_translations_agree_where_every_row_has_norm_k():
-    rows, codes, n_classes = rows_of_equal_norm()
-    counts = CooccurrenceCounts.from_rows(rows, codes, n_classes)
-    evidence = solve(smooth_counts(counts, "prior"))
+@pytest.mark.parametrize("layout", ["dense", "sparse"])
+@pytest.mark.parametrize("smoothing", ["prior", "noise"])
+@pytest.mark.parametrize("n_blocks", [1, 2])
+def test_rows_of_one_norm(n_blocks, smoothing, layout):
+    # Half of the norm in each block, as windows have it.
+    X = np.hstack([rows_of_equal_norm(norm=6 / n_blocks)[0] for _ in range(n_blocks)])
+    y = rows_of_equal_norm(norm=6)[1]
+    counts = CooccurrenceCounts.from_rows(sp.csr_array(X), y, 3)
+    blocks = feature_blocks(X.shape[1], n_blocks)
+    smoothed = smooth_counts(counts, smoothing, blocks=blocks)
+    beta = np.linspace(0.4, 0.7, n_blocks)
     column, intercept = (
-        evidence.decoder(0.4, 7.0, translation=translation, norm_weight=0.5)
+        Calibration(beta, 6.0, translation, norm_weight=0.5)
         for translation in ("column", "intercept")
     )
-    assert_allclose(
-        oracles.log_probabilities(column.scores(rows)),
-        oracles.log_probabilities(intercept.scores(rows)),
-        rtol=1e-12,
-        atol=1e-12,
-    )
+    expected = explicit_decoder(smoothed, column, layout=layout)
+    # Translations agree where every row has norm K.
+    other = explicit_decoder(smoothed, intercept, layout=layout)
+    assert_same_probabilities(other.scores(X), expected.scores(X))
+    # A norm that is given turns terms of the norm to intercepts.
+    short = explicit_decoder(smoothed, column, layout=layout, row_norm=6.0)
+    assert_same_probabilities(short.scores(X), expected.scores(X))
+    if layout == "sparse":
+        assert short.left.shape[1] == expected.left.shape[1] - n_blocks
 
 
 @pytest.mark.parametrize("smoothing", ["uniform", "prior", "noise"])
 def test_the_unit_of_the_features_does_not_matter(smoothing):
-    rows, codes, n_classes = random_rows()
+    X, y, n_classes = random_rows()
     scores = []
     for unit in (1.0, 255.0):
-        counts = CooccurrenceCounts.from_rows(unit * rows, codes, n_classes)
-        decoder = explicit_decoder(counts, smoothing=smoothing, beta=0.6 / unit)
-        scores.append(oracles.log_probabilities(decoder.scores(unit * rows)))
-    assert_allclose(scores[1], scores[0], rtol=1e-11, atol=1e-11)
+        counts = CooccurrenceCounts.from_rows(unit * X, y, n_classes)
+        calibration = Calibration(np.array([0.6 / unit]), counts.mean_norm)
+        decoder = explicit_decoder(smooth_counts(counts, smoothing), calibration)
+        scores.append(decoder.scores(unit * X))
+    assert_same_probabilities(*scores, tol=1e-11)
 
 
 def test_the_automatic_layout_is_sparse_where_it_saves_memory(monkeypatch):
-    rows, codes, n_classes = random_rows(8, n_features=40)
-    sparse = CooccurrenceCounts.from_rows(sp.csr_array(rows), codes, n_classes)
-    dense = CooccurrenceCounts.from_rows(rows, codes, n_classes)
+    X, y, n_classes = random_rows(8, n_features=40)
+    sparse = CooccurrenceCounts.from_rows(sp.csr_array(X), y, n_classes)
+    dense = CooccurrenceCounts.from_rows(X, y, n_classes)
 
     def is_sparse(counts):
-        return explicit_decoder(counts, smoothing="prior").is_sparse
+        theorem = Calibration(np.ones(1), 1.0)
+        return explicit_decoder(smooth_counts(counts), theorem).is_sparse
 
     assert not is_sparse(sparse)  # few
-    monkeypatch.setattr(module, "_SMALL", 10)
+    monkeypatch.setattr(module, "_ALWAYS_DENSE", 10)
     monkeypatch.setattr(module, "_DENSE_SHARE", 0.9)
     assert is_sparse(sparse)
     assert not is_sparse(dense)

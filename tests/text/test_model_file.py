@@ -76,13 +76,12 @@ def test_a_damaged_file_is_an_error_or_harmless(tmp_path, content):
     check()
 
 
-def rewritten(content, path, header=None, **arrays):
+def rewritten(content, path, header=(), arrays=()):
     """The file with some arrays, or some entries of the header, replaced."""
     path.write_bytes(content)
     with np.load(path) as archive:
-        stored = dict(archive)
-    record = {**json.loads(stored["header"].tobytes()), **(header or {})}
-    stored |= {name.replace("_", "."): array for name, array in arrays.items()}
+        stored = {**archive, **dict(arrays)}
+    record = json.loads(stored["header"].tobytes()) | dict(header)
     stored["header"] = np.frombuffer(json.dumps(record).encode(), dtype=np.uint8)
     with open(path, "wb") as file:
         np.savez(file, **stored)
@@ -94,10 +93,10 @@ def rewritten(content, path, header=None, **arrays):
         ({"header": {"format": "another"}}, "holds something else"),
         ({"header": {"version": 99}}, r"by another release \(version 99 of the format"),
         ({"header": {"version": 1}}, r"by another release \(version 1 of the format"),
-        ({"counts_indices": np.full(3, 99, np.int32)}, "not a complete"),
-        ({"counts_shape": np.array([1, 3])}, "not a complete"),
-        ({"counts_data": np.ones(3, dtype=object)}, "allow_pickle=False"),
-        ({"more_data": np.ones(3)}, "more.indices"),
+        ({"arrays": {"counts.indices": np.full(3, 99, np.int32)}}, "not a complete"),
+        ({"arrays": {"counts.shape": np.array([1, 3])}}, "not a complete"),
+        ({"arrays": {"counts.data": np.ones(3, object)}}, "allow_pickle=False"),
+        ({"arrays": {"more.data": np.ones(3)}}, "more.indices"),
     ],
 )
 def test_a_forged_file_is_refused(tmp_path, content, changes, message):

@@ -74,28 +74,6 @@ def test_windows_of_strings(documents, context_size):
     assert found[0].dtype.kind == found[1].dtype.kind == "U"
 
 
-@properties
-@given(ids, context_sizes, st.data())
-def test_the_order_of_documents_is_that_of_their_windows(documents, size, data):
-    order = data.draw(st.permutations(range(len(documents))))
-    each = [
-        context_windows([document], size) if document else None
-        for document in documents
-    ]
-    X, y = context_windows([documents[place] for place in order], size)
-    parts = [each[place] for place in order if each[place] is not None]
-    assert_array_equal(X, np.concatenate([part[0] for part in parts]))
-    assert_array_equal(y, np.concatenate([part[1] for part in parts]))
-
-
-@properties
-@given(ids, context_sizes)
-def test_shorter_windows_are_the_first_columns(documents, context_size):
-    longest, _ = context_windows(documents, 5)
-    X, _ = context_windows(documents, context_size)
-    assert_array_equal(X, longest[:, :context_size])
-
-
 @pytest.mark.parametrize("document", [[5, 3, 3, 8, 1], ["a", "rose", "is", "a"]])
 def test_windows_of_one_document_are_a_view_of_it(document):
     X, y = context_windows([[], document, []], 3)
@@ -105,13 +83,6 @@ def test_windows_of_one_document_are_a_view_of_it(document):
     with pytest.raises(ValueError, match="read-only"):
         X[0, 0] = X[1, 0]
     assert_windows((X, y), [document], 3, "" if isinstance(document[0], str) else -1)
-
-
-def test_windows_longer_than_every_document_are_mostly_padding():
-    X, y = context_windows([[7], [8, 9]], 6)
-    assert_array_equal(X[0], [-1] * 6)
-    assert_array_equal(X[2], [8] + [-1] * 5)
-    assert_array_equal(y, [7, 8, 9])
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
@@ -243,21 +214,6 @@ def test_chunks_of_cells_add_up(aggregation, monkeypatch):
     assert_same_counts(stream, 4, aggregation)
 
 
-@pytest.mark.parametrize("aggregation", AGGREGATIONS)
-def test_counts_of_documents_add_up(aggregation):
-    documents = [[0, 1, 1], [2], [1, 0, 2, 2]]
-
-    def count(part):
-        stream = TokenStream.from_documents(part, 2, pad=3)
-        return count_windows(stream, 4, aggregation)
-
-    total = count(documents[:1]) + count(documents[1:])
-    together = count(documents[::-1])
-    assert_array_equal(total.dense(), together.dense())
-    assert_array_equal(total.class_count, together.class_count)
-    assert total.n_nonzero == together.n_nonzero
-
-
 def prefix_keys(documents):
     """Keys of all windows, one token at a time."""
     keys = []
@@ -314,13 +270,6 @@ class TestKeys:
         _, keys = window_keys(stream, 10**6)
         assert len(keys) == stream.n_targets
         assert len(np.unique(keys)) == len(documents)
-
-
-def test_a_generator_read_to_its_end():
-    documents = (document for document in [[1, 2], [3]])
-    context_windows(documents, 1)
-    with pytest.raises(ValueError, match="make a new one, or pass a list"):
-        context_windows(documents, 1)
 
 
 @pytest.mark.parametrize("context_size", [0, -1, 2.0, "2", None])

@@ -1,0 +1,113 @@
+"""Language models beside the package, and how each of them estimates.
+
+A peer is made from a context size K and a vocabulary size V. It is fitted on documents
+of token ids up to V - 2, and `log_proba` gives the log-probabilities in nats of all
+tokens of a document. One that cannot be imported is not available.
+"""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Documents = list[NDArray[np.int32]]
+
+
+class Unigram:
+    """Maximum likelihood without context, with one more of each: (n_i + 1) / (n + V).
+
+    The bare estimate n_i / n gives no probability to tokens that were never seen.
+    """
+
+    def __init__(self, context_size: int, vocabulary_size: int) -> None:
+        self.context_size, self.n_classes = 0, vocabulary_size - 1
+        self.note = "one more of each token"
+
+    def fit(self, documents: Documents) -> Self:
+        counts = np.bincount(np.concatenate(documents), minlength=self.n_classes) + 1.0
+        self.probabilities = counts / counts.sum()
+        return self
+
+    def log_proba(self, document: NDArray[np.int32]) -> NDArray[Any]:
+        return np.log(self.probabilities)[document]
+
+
+class Bigram:
+    """Maximum likelihood given the token before, interpolated with the unigram.
+
+    P(i | d) = w n_di / n_d + (1 - w) P(i), P as in `Unigram`: the bare estimate gives
+    no probability to a pair that was never seen. w maximises the leave-one-out
+    likelihood of the training pairs, by expectation maximisation.
+    """
+
+    _STEPS = 100
+
+    def __init__(self, context_size: int, vocabulary_size: int) -> None:
+        self.context_size, self.size, self.note = 1, vocabulary_size, ""
+
+    def fit(self, documents: Documents) -> Self:
+        pairs, counts = np.unique(self._pairs(documents), return_counts=True)
+        before, token = np.divmod(pairs, self.size)
+        of_context = np.bincount(before, weights=counts, minlength=self.size)
+        of_token = np.bincount(token, weights=counts, minlength=self.size - 1)
+        self.pairs, self.given = pairs, counts / of_context[before]
+        total = of_token.sum() + of_token.size
+        self.alone = (of_token + 1) / total
+        held_out = (counts - 1) / np.maximum(of_context[before] - 1, 1)
+        alone = of_token[token] / (total - 1)
+        weight = 0.5
+        for _ in range(self._STEPS):
+            share = weight * held_out / (weight * held_out + (1 - weight) * alone)
+            weight = float(np.average(share, weights=counts))
+        self.weight = weight
+        self.note = f"{weight:.2f} of it and the rest of the unigram"
+        return self
+
+    def log_proba(self, document: NDArray[np.int32]) -> NDArray[Any]:
+        pairs = self._pairs([document])
+        place = np.searchsorted(self.pairs, pairs).clip(max=self.pairs.size - 1)
+        given = np.where(self.pairs[place] == pairs, self.given[place], 0.0)
+        alone = self.alone[pairs % self.size]
+        return np.log(self.weight * given + (1 - self.weight) * alone)
+
+    def _pairs(self, documents: Documents) -> NDArray[np.int64]:
+        """Pairs of tokens as numbers, with the padding before the first."""
+        pad = [self.size - 1]
+        before = [np.concatenate((pad, ids[:-1]))[: ids.size] for ids in documents]
+        return np.concatenate(before) * self.size + np.concatenate(documents)
+
+
+class KnlmKneserNey:
+    """Interpolated modified Kneser-Ney in C++, three discounts for each order.
+
+    ``pip install knlm`` compiles it; its last release is of 2019. It is the only
+    package that trains millions of tokens in memory and in seconds, and is not as good
+    as KenLM's lmplz at the same order.
+    """
+
+    note = ""
+    _BYTES_PER_ID = 4
+
+    def __init__(self, context_size: int, vocabulary_size: int) -> None:
+        from knlm import KneserNey
+
+        self.context_size = context_size
+        self.model = KneserNey(context_size + 1, self._BYTES_PER_ID)
+
+    def fit(self, documents: Documents) -> Self:
+        for ids in documents:
+            self.model.train(list(map(str, ids.tolist())))
+        self.model.optimize()
+        return self
+
+    def log_proba(self, document: NDArray[np.int32]) -> NDArray[Any]:
+        found = self.model.evaluateEachWord(list(map(str, document.tolist())))
+        return np.asarray(found)[: document.size]
+
+
+PEERS: dict[str, Callable[[int, int], Any]] = {
+    "unigram, maximum likelihood": Unigram,
+    "bigram, maximum likelihood": Bigram,
+    "modified Kneser-Ney (knlm)": KnlmKneserNey,
+}

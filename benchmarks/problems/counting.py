@@ -1,0 +1,118 @@
+"""Time and memory of counting windows, solving, and streaming.
+
+Fits of ExplicitLanguageModel on random token ids that follow Zipf's law, from ids to
+decoder, with betas and strength given, and with all chosen by leave-one-out. Streams
+are counted by `partial_fit`, and solved in the end. Every run has a process of its own;
+times are medians, and peak memory is that of the whole process, imports and ids
+included.
+"""
+
+from argparse import Namespace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.data.synthetic import zipf
+from benchmarks.harness.options import Number
+from benchmarks.harness.records import Record, of_kind, table
+from benchmarks.harness.timing import (
+    in_own_process,
+    medians_of_processes,
+    peak_memory,
+    timed,
+)
+from explicit_softmax import ExplicitLanguageModel
+
+OPTIONS = {
+    "tokens": Number(
+        [1_000_000, 4_000_000, 16_000_000], "sizes of corpora", [2000], several=True
+    ),
+    "stream": Number(
+        [10_000_000, 100_000_000], "sizes of streams", [3000], several=True
+    ),
+    "batch": Number(2_000_000, "tokens of a call of partial_fit", fast=1000),
+    "context": Number(4, "K", fast=2),
+    "vocabulary": Number(4098, "token ids", fast=20, least=3),
+    "repeats": Number(3, "runs of each fit, in turn", fast=1),
+}
+MODELS: dict[str, dict[str, Any]] = {
+    "explicit, all given": {"inverse_temperature": 0.5, "smoothing_strength": 0.1},
+    "explicit, default": {},
+}
+_DOCUMENT_TOKENS = 3000
+
+
+def measure(options: Namespace) -> list[Record]:
+    """Records of kind "fit" and "stream"."""
+    shape = {"context_size": options.context, "vocabulary_size": options.vocabulary}
+    records = []
+    for size in sorted(set(options.tokens)):
+        jobs = {
+            name: partial(in_own_process, fit, name=name, size=size, **shape)
+            for name in MODELS
+        }
+        found = medians_of_processes(jobs, options.repeats, options.announce)
+        for name, values in found.items():
+            seconds = values["fit_seconds"]
+            values |= {"n_tokens": size, "speed": size / seconds}
+            records.append(Record(name, values, kind="fit"))
+    for size in options.stream:
+        options.announce(f"stream, {size:,} tokens")
+        values = in_own_process(stream, size=size, batch=options.batch, **shape)
+        records.append(Record("explicit, default", values, kind="stream"))
+    return records
+
+
+def fit(name: str, size: int, **shape: int) -> dict[str, Any]:
+    """Seconds and memory of a fit."""
+    documents = _documents(np.random.default_rng(0), size, shape["vocabulary_size"])
+    model = ExplicitLanguageModel(**shape, **MODELS[name])
+    timing = timed(lambda: model.fit(documents))
+    return {"fit_seconds": timing.median, "peak_mib": peak_memory()}
+
+
+def stream(size: int, batch: int, **shape: int) -> dict[str, Any]:
+    """Seconds and memory of counting a stream, and of solving it in the end."""
+    rng, model = np.random.default_rng(0), ExplicitLanguageModel(**shape)
+    seconds = 0.0
+    for first in range(0, size, batch):
+        n_tokens = min(batch, size - first)
+        documents = _documents(rng, n_tokens, shape["vocabulary_size"])
+        run = timed(lambda documents=documents: model.partial_fit(documents))
+        seconds += run.median
+    peak = peak_memory()
+    return {
+        "n_tokens": size,
+        "n_pairs": int(model._model.counts.cooccurrence.nnz),
+        "fit_seconds": seconds,
+        "speed": size / seconds,
+        "count_peak_mib": peak,
+        "solve_seconds": timed(lambda: model.inverse_temperature_).median,
+        "peak_mib": peak_memory(),
+    }
+
+
+def _documents(
+    rng: np.random.Generator, size: int, vocabulary_size: int
+) -> list[NDArray[np.int32]]:
+    ids = zipf(rng, vocabulary_size - 2, size).astype(np.int32)
+    return np.split(ids, range(_DOCUMENT_TOKENS, ids.size, _DOCUMENT_TOKENS))
+
+
+def report(records: list[Record], options: Namespace) -> str:
+    """A table of fits, and one of streams."""
+    common = [
+        ("tokens", "n_tokens", ",d"),
+        ("s", "fit_seconds", "sig"),
+        ("tokens/s", "speed", ",.0f"),
+    ]
+    peak = ("peak MiB", "peak_mib", ".0f")
+    counted = ("peak MiB", "count_peak_mib", ".0f"), ("pairs", "n_pairs", ",d")
+    streams = [*common, *counted, ("solve s", "solve_seconds", "sig"), peak]
+    return "\n\n".join(
+        f"{kind}:\n{table(rows, columns)}"
+        for kind, columns in (("fit", [*common, peak]), ("stream", streams))
+        if (rows := of_kind(records, kind))
+    )
