@@ -3,10 +3,9 @@
 Every token is a target once. Its window holds the tokens before it, the nearest first,
 and padding where the document has none; no window reaches into another document.
 
-Documents are held in one array, each behind K pads, so that windows are views of it:
-column k of all windows is the array moved by k + 1 places. Co-occurrences of positions
-and targets are counted from these views; neither windows nor one-hot features are ever
-formed for that.
+Documents are held in one array, each behind K pads: column k of all windows is this
+array moved by k + 1 places. Co-occurrences of positions and targets are counted from
+such views, without windows or one-hot features.
 """
 
 from __future__ import annotations
@@ -21,11 +20,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from explicit_softmax.calibration.sample import mixed_bits
-from explicit_softmax.solution.counts import (
-    CooccurrenceCounts,
-    IntArray,
-    row_blocks,
-)
+from explicit_softmax.solution.counts import CooccurrenceCounts, IntArray
 from explicit_softmax.text.tokens import PAD_ID, PAD_STRING, token_arrays
 
 Aggregation: TypeAlias = Literal["sum", "cat"]
@@ -69,13 +64,13 @@ class TokenStream:
 
     @classmethod
     def from_documents(
-        cls, documents: Iterable[Any], context_size: int, pad: Any = None
+        cls, documents: Iterable[Any], context_size: Any, pad: Any = None
     ) -> TokenStream:
-        """Read documents once, with the errors of `context_windows`.
-
-        `pad` is -1 for ids and the empty string for strings by default.
-        """
-        _check_context_size(context_size)
+        """Read documents once; `pad` is by default that of `context_windows`."""
+        if not isinstance(context_size, Integral) or context_size < 1:
+            raise ValueError(
+                f"context_size must be an integer of at least 1, not {context_size!r}"
+            )
         arrays = token_arrays(documents)
         if pad is None:
             pad = PAD_STRING if arrays[0].dtype.kind == "U" else PAD_ID
@@ -86,7 +81,12 @@ class TokenStream:
         cls, arrays: list[NDArray[Any]], context_size: int, pad: Any
     ) -> TokenStream:
         """Join checked arrays of one kind, none of them empty."""
-        dtype = _padded_type(arrays, pad)
+        dtype = np.result_type(*{array.dtype for array in arrays})
+        if dtype.kind != "U":
+            # A type of the ids and of the pad: signed, since pads may be negative.
+            dtype = np.result_type(dtype, np.int8, np.min_scalar_type(pad))
+            # NumPy promotes unsigned 64 bits and signed ones to floating point.
+            dtype = dtype if dtype.kind == "i" else np.dtype(np.int64)
         padding = np.full(context_size, pad, dtype=dtype)
         parts = [part for array in arrays for part in (padding, array)]
         tokens = np.concatenate(parts, dtype=dtype, casting="unsafe")
@@ -114,20 +114,13 @@ class TokenStream:
     def windows(self, members: IntArray | slice = slice(None)) -> NDArray[Any]:
         """Tokens before targets (n_members, context_size), the nearest first.
 
-        A view where all windows of a single document are asked for.
+        All windows of a single document are a view.
         """
         size = self.context_size
-        if isinstance(members, slice) and members == slice(None):
+        every = isinstance(members, slice) and members == slice(None)
+        if every and len(self.stops) == 1:
             views = np.lib.stride_tricks.sliding_window_view(self.tokens[:-1], size)
-            views = views[:, ::-1]
-            if len(self.stops) == 1:
-                return views
-            real = np.flatnonzero(self.tokens[size:] != self.pad)
-            windows = np.empty((real.size, size), dtype=self.tokens.dtype)
-            for chunk in row_blocks(real.size, size, _CHUNK_TOKENS // 16):
-                for k in range(size):
-                    np.take(views[:, k], real[chunk], out=windows[chunk, k])
-            return windows
+            return views[:, ::-1]
         positions = self.positions(members)
         windows = np.empty((positions.size, size), dtype=self.tokens.dtype)
         for k in range(size):
@@ -250,24 +243,10 @@ def one_hot_windows(
 def count_windows(
     stream: TokenStream, n_tokens: int, aggregation: Aggregation
 ) -> CooccurrenceCounts:
-    """Co-occurrences of the tokens of windows and their targets, in one pass.
+    """Co-occurrences of the features of `OneHotWindows` and the targets, in one pass.
 
-    Parameters
-    ----------
-    stream : TokenStream
-        Ids from 0 to ``n_tokens - 1``; the pad is the last, ``n_tokens - 1``, and so
-        never a target.
-    n_tokens : int
-        Number of ids.
-    aggregation : {"sum", "cat"}
-        As in `OneHotWindows`.
-
-    Returns
-    -------
-    counts : CooccurrenceCounts
-        Sparse, of ``n_tokens`` features ("sum") or ``context_size * n_tokens`` ("cat")
-        and ``n_tokens - 1`` classes: what `CooccurrenceCounts.from_rows` gives for the
-        one-hot features of all windows.
+    The pad must be the last id, ``n_tokens - 1``, which is no class. Counts are sparse
+    and the same as those of `CooccurrenceCounts.from_rows`.
     """
     size = stream.context_size
     targets = stream.tokens[size:]
@@ -432,18 +411,3 @@ def _count_distinct(stream: TokenStream) -> int:
     return total
 
 
-def _check_context_size(context_size: Any) -> None:
-    if not isinstance(context_size, Integral) or context_size < 1:
-        raise ValueError(
-            f"context_size must be an integer of at least 1, not {context_size!r}"
-        )
-
-
-def _padded_type(arrays: list[NDArray[Any]], pad: Any) -> Any:
-    """A type that holds all tokens and the pad: signed, since pads may be negative."""
-    dtype = np.result_type(*{array.dtype for array in arrays})
-    if dtype.kind == "U":
-        return dtype
-    dtype = np.result_type(dtype, np.int8, np.min_scalar_type(pad))
-    # Unsigned 64 bits and signed ones are promoted to floating point.
-    return dtype if dtype.kind == "i" else np.dtype(np.int64)
