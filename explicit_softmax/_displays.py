@@ -142,8 +142,6 @@ class LossCurveDisplay:
         display : LossCurveDisplay
         """
         ax = _set_axes(self, ax)
-        from matplotlib.ticker import MaxNLocator
-
         self.lines_ = []
         for name, curve in self.curves.items():
             epochs = range(1, len(curve) + 1)
@@ -152,7 +150,7 @@ class LossCurveDisplay:
             self.lines_ += ax.plot(epochs, curve, **{**last, **_line_keywords(line_kw)})
         ax.set(xscale=xscale, yscale=yscale, xlabel="Epoch", ylabel=self.loss_name)
         if xscale == "linear":
-            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            ax.locator_params("x", integer=True)
         _plain_log_ticks(ax)
         ax.legend()
         return self
@@ -210,17 +208,15 @@ class PrimingNumberDisplay:
         score_name: str = "Score",
     ) -> None:
         numbers = _vector(priming_numbers, "priming_numbers")
-        if not (np.isfinite(numbers).all() and (numbers > 0).all()):
-            raise ValueError(
-                f"priming_numbers must be positive and finite, not {priming_numbers!r}"
-            )
         values = _vector(scores, "scores")
+        marked = [] if mean_norm is None else [mean_norm]
+        for name, given in ("priming_numbers", numbers), ("mean_norm", marked):
+            if not all(0 < number < np.inf for number in given):
+                raise ValueError(f"{name} must be positive and finite, not {given}")
         if len(values) != len(numbers):
             raise ValueError(
                 f"scores has {len(values)} entries, and priming_numbers {len(numbers)}"
             )
-        if mean_norm is not None and not (mean_norm > 0 and np.isfinite(mean_norm)):
-            raise ValueError(f"mean_norm must be positive and finite, not {mean_norm}")
         order = np.argsort(numbers, kind="stable")
         self.priming_numbers = numbers[order]
         self.scores = values[order]
@@ -330,13 +326,13 @@ def _vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
 
 
 def _set_axes(display: Any, ax: Axes | None) -> Axes:
-    """Set `ax_` and `figure_` of a display: to those of a new figure for None."""
+    """Set `ax_` and `figure_` of a display; a new figure is made for None."""
     check_matplotlib_support(f"{type(display).__name__}.plot")
     import matplotlib.pyplot as plt
 
-    display.ax_ = plt.subplots(layout="constrained")[1] if ax is None else ax
-    display.figure_ = display.ax_.figure
-    return display.ax_
+    ax = plt.subplots(layout="constrained")[1] if ax is None else ax
+    display.ax_, display.figure_ = ax, ax.figure
+    return ax
 
 
 def _line_keywords(given: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -60,10 +60,7 @@ class ExplicitLanguageModel(
     temperatures, one for each position, act as a fixed attention over positions; they
     and the smoothing strength minimise the exact leave-one-out log-loss of a sample of
     windows. The model of the paper is ``smoothing="noise", inverse_temperature=1.0``.
-
-    Counts are additive: `partial_fit` streams documents, and `merge` adds the counts of
-    other models. With ``warm_start=True``, `fit` hands the solution to a log-loss
-    refinement.
+    Counts are additive: `partial_fit` streams documents, and `merge` joins models.
 
     Parameters
     ----------
@@ -90,9 +87,8 @@ class ExplicitLanguageModel(
 default="auto"
         beta of each position, the nearest first, or one number for all; one for "sum".
         "auto" minimises the leave-one-out log-loss of at most 2,048 windows, fewer if
-        they would have more than 2**24 scores. These are the windows whose hash, of
-        their document up to the target, is smallest: a sample that does not depend on
-        the order of documents or calls.
+        they would have more than 2**24 scores. They are those with the smallest hash of
+        the document up to the target, whatever the order of documents or calls.
     warm_start : bool, default=False
         Whether `fit` refines the explicit solution by minimising the log-loss.
     refinement : Refinement, default=None
@@ -301,7 +297,9 @@ default="auto"
         return self
 
     def merge(self, *others: Self) -> Self:
-        """Add the counts of other fitted models, such as those of other documents.
+        """Add the counts of other fitted models.
+
+        The result is the model of all documents, whatever their order.
 
         Parameters
         ----------
@@ -380,7 +378,7 @@ default="auto"
             "score": score,
             "perplexity": perplexity,
         }
-        if self._encoder.ids.tokenizer is not None:
+        if self.tokenizer_ is not None:
             report["n_bytes"] = sum(len(text.encode()) for text in documents)
             report["bits_per_byte"] = -total / math.log(2) / report["n_bytes"]
         return report
@@ -434,8 +432,7 @@ default="auto"
         ValueError
             If the model was fitted on token ids, which have no bytes.
         """
-        check_is_fitted(self)
-        if self._encoder.ids.tokenizer is None:
+        if self.tokenizer_ is None:
             raise ValueError(
                 "bits_per_byte needs a model of strings, and this one was fitted on "
                 "token ids"
@@ -533,7 +530,7 @@ default="auto"
         ids, size = self._encoder.ids, self._encoder.context_size
         decoder = self._model.decoders[0]
         history = np.zeros(0, dtype=np.int32)
-        if not (isinstance(prompt, str) and not prompt):
+        if not isinstance(prompt, str) or prompt:
             history = ids.encode([prompt])[0][-size:]
         drawn = np.empty(n_tokens, dtype=np.int32)
         for place in range(n_tokens):
@@ -554,25 +551,18 @@ default="auto"
         ----------
         path : str or path-like
             Where to write.
-
-        See Also
-        --------
-        ExplicitLanguageModel.load : Reads the file.
         """
         check_is_fitted(self)
         encoder, model = self._encoder, self._model
         counts, sample, refined = model.counts, model.sample, model.refined
-        tokenizer, settings = encoder.ids.tokenizer, model.settings
+        names = ("smoothing", "smoothing_strength", "inverse_temperature")
         header: dict[str, Any] = {
             "params": _plain(self),
             "vocabulary_size": encoder.ids.size,
-            "tokenizer": None if tokenizer is None else tokenizer.to_str(),
+            "tokenizer": _plain(encoder.ids.tokenizer),
             "context_size": encoder.context_size,
             "aggregation": encoder.aggregation,
-            "solved_with": {
-                name: _plain(getattr(settings, name))
-                for name in ("smoothing", "smoothing_strength", "inverse_temperature")
-            },
+            "solved_with": {n: _plain(getattr(model.settings, n)) for n in names},
             "n_nonzero": counts.n_nonzero,
             "threshold": int(sample.threshold),
             "choice": None,
@@ -599,7 +589,7 @@ default="auto"
             arrays["refined_weights"] = refined.decoders[0].weights
             arrays["refined_intercept"] = refined.decoders[0].intercept
             names = ("loss_curve", "validation_scores", "n_iter")
-            header["refined"] = {name: getattr(refined, name) for name in names}
+            header["refined"] = {n: getattr(refined, n) for n in names}
         write_arrays(path, header, arrays)
 
     @classmethod
@@ -629,13 +619,11 @@ default="auto"
     @classmethod
     def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Self:
         params, size = header["params"], header["vocabulary_size"]
-        ids = TokenIds(size)
-        if header["tokenizer"] is not None:
-            ids = TokenIds.from_text(header["tokenizer"])
-        if params["tokenizer"] is not None:
-            same = params["tokenizer"] == header["tokenizer"]
-            given = ids if same else TokenIds.from_text(params["tokenizer"])
-            params["tokenizer"] = given.tokenizer
+        text, given = header["tokenizer"], params["tokenizer"]
+        ids = TokenIds(size) if text is None else TokenIds.from_text(text)
+        if given is not None:
+            own = ids if given == text else TokenIds.from_text(given)
+            params["tokenizer"] = own.tokenizer
         if params["refinement"] is not None:
             params["refinement"] = Refinement(**params["refinement"])
         estimator = cls(**params)
@@ -687,23 +675,17 @@ default="auto"
         check_is_fitted(self)
         return self._encoder.ids.tokenizer
 
-    vocabulary_size_ = FromModel(lambda model: model.counts.n_classes + 1)
-    class_count_ = FromModel(lambda model: model.counts.class_count)
-    n_tokens_ = FromModel(lambda model: int(model.counts.class_count.sum()))
-    n_oov_ = FromModel(lambda model: int(model.counts.class_count[-1]))
-    inverse_temperature_ = FromModel(
-        lambda model: model.solution.choice.calibration.beta
-    )
-    smoothing_strength_ = FromModel(
-        lambda model: model.solution.choice.smoothing_strength
-    )
-    leave_one_out_log_loss_ = FromModel(lambda model: model.solution.choice.log_loss)
-    n_iter_ = FromModel(
-        lambda model: 1 if model.refined is None else model.refined.n_iter
-    )
-    loss_curve_ = FromModel(lambda model: model.refined.loss_curve, only_refined=True)
+    vocabulary_size_ = FromModel(lambda m: m.counts.n_classes + 1)
+    class_count_ = FromModel(lambda m: m.counts.class_count)
+    n_tokens_ = FromModel(lambda m: int(m.counts.class_count.sum()))
+    n_oov_ = FromModel(lambda m: int(m.counts.class_count[-1]))
+    inverse_temperature_ = FromModel(lambda m: m.solution.choice.calibration.beta)
+    smoothing_strength_ = FromModel(lambda m: m.solution.choice.smoothing_strength)
+    leave_one_out_log_loss_ = FromModel(lambda m: m.solution.choice.log_loss)
+    n_iter_ = FromModel(lambda m: 1 if m.refined is None else m.refined.n_iter)
+    loss_curve_ = FromModel(lambda m: m.refined.loss_curve, only_refined=True)
     validation_scores_ = FromModel(
-        lambda model: model.refined.validation_scores, only_refined=True
+        lambda m: m.refined.validation_scores, only_refined=True
     )
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -767,7 +749,7 @@ def _draw(
     return int(rng.choice(scores.size, p=softmax(scores)))
 
 
-def _check_number(name: str, value: Any, kind: type, least: int) -> None:
+def _check_number(name: str, value: Any, kind: Any, least: int) -> None:
     if not isinstance(value, kind) or not least <= value < math.inf:
         wanted = "an integer" if kind is Integral else "a finite number"
         raise ValueError(f"{name} must be {wanted} of at least {least}, not {value!r}")

@@ -101,7 +101,7 @@ def count_documents(
     members, keys = window_keys(rows.stream, limit.n_rows + 1)
     sample = RowSample.from_rows(
         replace(rows, dtype=np.float64)[members],
-        rows.stream.tokens[rows.stream.positions(members)],
+        rows.stream.targets[members],
         None,
         limit,
         keys,

@@ -73,12 +73,7 @@ def token_arrays(documents: Iterable[Any]) -> list[NDArray[Any]]:
 def token_array(document: Any, number: int, *, strings: bool = True) -> NDArray[Any]:
     """One document as a 1-d array of ids or, if `strings`, of strings.
 
-    Raises
-    ------
-    TypeError
-        If it is no sequence of ids or strings; `number` names the document.
-    ValueError
-        If a token is the empty string.
+    TypeError if it is no such sequence, ValueError for an empty string.
     """
     wanted = "token ids or strings" if strings else "token ids"
     if isinstance(document, str | bytes):
@@ -237,12 +232,8 @@ class TokenIds:
     def encode(self, documents: Iterable[Any]) -> list[NDArray[np.int32]]:
         """Ids of documents, empty ones included.
 
-        Raises
-        ------
-        TypeError
-            If documents are strings and the model is of ids, or the other way round.
-        ValueError
-            If an id is out of range.
+        TypeError if a document is not of the kind of the vocabulary, ValueError if an
+        id is out of range.
         """
         documents = list(documents)
         if self.tokenizer is not None:

@@ -26,15 +26,12 @@ from explicit_softmax.text.tokens import PAD_ID, PAD_STRING, token_arrays
 Aggregation: TypeAlias = Literal["sum", "cat"]
 
 # Pairs of a token and a target are counted in an array of all pairs, the fastest way,
-# if it has at most this many cells (512 MiB) ...
+# if it has at most this many cells (512 MiB), also for each token; sorted otherwise.
 _MOST_CELLS = 2**26
-# ... and no more than this many cells for each token; sorted otherwise.
 _CELLS_PER_TOKEN = 16
 
-# Tokens whose pairs are formed at a time.
+# Tokens whose pairs are formed at a time, and whose keys are: the latter fit in cache.
 _CHUNK_TOKENS = 2**22
-
-# Tokens whose keys are formed at a time: they stay in cache.
 _CHUNK_KEYS = 2**16
 
 # Base of the polynomial of a prefix: odd, and so invertible modulo 2**64.
@@ -74,7 +71,7 @@ class TokenStream:
         arrays = token_arrays(documents)
         if pad is None:
             pad = PAD_STRING if arrays[0].dtype.kind == "U" else PAD_ID
-        return cls.from_arrays(arrays, context_size, pad)
+        return cls.from_arrays(arrays, int(context_size), pad)
 
     @classmethod
     def from_arrays(
@@ -91,7 +88,7 @@ class TokenStream:
         parts = [part for array in arrays for part in (padding, array)]
         tokens = np.concatenate(parts, dtype=dtype, casting="unsafe")
         stops = np.cumsum([array.size for array in arrays], dtype=np.int64)
-        return cls(tokens, stops, int(context_size), pad)
+        return cls(tokens, stops, context_size, pad)
 
     @property
     def n_targets(self) -> int:
@@ -104,13 +101,6 @@ class TokenStream:
         tokens = self.tokens[self.context_size :]
         return tokens if len(self.stops) == 1 else tokens[tokens != self.pad]
 
-    def positions(self, members: IntArray | slice) -> NDArray[np.int64]:
-        """Places of targets in `tokens`."""
-        if isinstance(members, slice):
-            members = np.arange(*members.indices(self.n_targets))
-        document = np.searchsorted(self.stops, members, side="right")
-        return np.asarray(members + (document + 1) * self.context_size)
-
     def windows(self, members: IntArray | slice = slice(None)) -> NDArray[Any]:
         """Tokens before targets (n_members, context_size), the nearest first.
 
@@ -121,7 +111,10 @@ class TokenStream:
         if every and len(self.stops) == 1:
             views = np.lib.stride_tricks.sliding_window_view(self.tokens[:-1], size)
             return views[:, ::-1]
-        positions = self.positions(members)
+        if isinstance(members, slice):
+            members = np.arange(*members.indices(self.n_targets))
+        document = np.searchsorted(self.stops, members, side="right")
+        positions = members + (document + 1) * size
         windows = np.empty((positions.size, size), dtype=self.tokens.dtype)
         for k in range(size):
             positions -= 1
@@ -183,9 +176,7 @@ def context_windows(
 
 @dataclass(frozen=True, eq=False)
 class OneHotWindows:
-    """Features of windows, formed for the rows asked for only.
-
-    It takes the place of a CSR matrix for code that reads rows in batches.
+    """Features of windows, formed for the rows asked for only, in place of a matrix.
 
     Parameters
     ----------
@@ -250,8 +241,8 @@ def count_windows(
     """
     size = stream.context_size
     targets = stream.tokens[size:]
-    # Keys of a call to bincount. One call for all tokens would be no faster, but each
-    # fills an array of all cells. Fresh memory for each position would take time.
+    # Keys of a call to bincount, which fills an array of all cells; fresh memory for
+    # each position would take time.
     step = min(targets.size, max(_CHUNK_TOKENS, n_tokens * n_tokens))
     buffer = np.empty(step, dtype=np.int64)
     parts = [
@@ -262,9 +253,7 @@ def count_windows(
         cooccurrence = sp.csr_array(sp.vstack(parts, format="csr"))
         n_nonzero = float(size * stream.n_targets)
     else:
-        cooccurrence = parts[0]
-        for part in parts[1:]:
-            cooccurrence = cooccurrence + part
+        cooccurrence = sum(parts[1:], start=parts[0])
         n_nonzero = float(_count_distinct(stream))
     # Every target has one token right before it, or a pad.
     first = parts[0]
@@ -275,25 +264,11 @@ def count_windows(
 def window_keys(
     stream: TokenStream, limit: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Keys of the windows that are kept of a stream: those with the smallest keys.
+    """Numbers of the targets with the `limit` smallest distinct keys, and their keys.
 
     The key of a window is a hash of its document up to and including the target. It
-    depends neither on other documents nor on their order; windows with equal keys (but
-    for collisions of 64 bits) are equal and have equal targets.
-
-    Parameters
-    ----------
-    stream : TokenStream
-        Non-negative ids.
-    limit : int
-        Number of distinct keys to keep, at least 1.
-
-    Returns
-    -------
-    members : ndarray of int64
-        Numbers of the targets with the `limit` smallest distinct keys, in order.
-    keys : ndarray of uint64
-        Their keys.
+    depends neither on other documents nor on their order; windows with equal keys are
+    equal and have equal targets, except for collisions of 64 bits.
 
     Notes
     -----
@@ -374,10 +349,7 @@ def _count_cells(
         np.multiply(contexts[part], n_tokens, out=keys, dtype=np.int64)
         keys += targets[part]
         cells = np.bincount(keys, minlength=n_tokens * n_tokens)
-        if total is None:
-            total = cells
-        else:
-            total += cells
+        total = cells if total is None else np.add(total, cells, out=total)
     assert total is not None
     return total
 
@@ -409,5 +381,3 @@ def _count_distinct(stream: TokenStream) -> int:
             new &= tokens[size - k : end - k] != tokens[size - earlier : end - earlier]
         total += int(new.sum())
     return total
-
-
