@@ -14,7 +14,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ShuffleSplit
 from sklearn.utils import check_random_state
 
-from explicit_softmax._sklearn import FitReport, Interval, StrOptions
+from explicit_softmax._sklearn import (
+    DocumentationLinkMixin,
+    FitReport,
+    Interval,
+    StrOptions,
+)
 from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, scaled_rows
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.training.problem import Arrays, LabelledRows, Refined
@@ -25,7 +30,7 @@ _BATCH_SIZES = {"rows": 256, "windows": 1024}
 _SAMPLES_PER_ITER = {"rows": None, "windows": 100_000}
 
 
-class Refinement(BaseEstimator):
+class Refinement(DocumentationLinkMixin, BaseEstimator):
     """Parameters of the training that starts from an explicit solution.
 
     Estimators with ``warm_start=True`` hand the solution that they wrote down to this

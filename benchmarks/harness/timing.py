@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,7 +29,6 @@ RULE = (
     "or more)"
 )
 _RUN = Path(__file__).resolve().parent.parent / "run.py"
-_MIB = 2**20
 
 
 @dataclass
@@ -145,18 +143,13 @@ def medians_of_processes(
     }
 
 
-def run_job(module: str, name: str, arguments: str) -> None:
-    """The other end of `in_own_process`."""
-    print(json.dumps(getattr(import_module(module), name)(**json.loads(arguments))))
-
-
 def peak_memory() -> float | None:
     """Largest resident memory of this process so far in MiB; None on Windows."""
     if resource is None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Bytes on macOS, KiB elsewhere.
-    return peak / (_MIB if sys.platform == "darwin" else 1024)
+    return peak / (2**20 if sys.platform == "darwin" else 1024)
 
 
 def threads_line(limit: int | None) -> str:

@@ -87,8 +87,8 @@ MODELS: dict[str, Callable[[], Any]] = {
     **{name: _explicit(**parameters) for name, parameters in PARAMETERS.items()},
     "explicit, CV": ExplicitSoftmaxClassifierCV,
     # The same optimiser from both, 20 epochs being the default.
-    **{f"{COLD}, {n} epochs": partial(ColdStart, n) for n in _EPOCHS},
-    **{f"{WARM}, {n} epochs": _refined(max_iter=n) for n in _EPOCHS},
+    **{f"{COLD}, max_iter={n}": partial(ColdStart, n) for n in _EPOCHS},
+    **{f"{WARM}, max_iter={n}": _refined(max_iter=n) for n in _EPOCHS},
     f"{WARM}, lbfgs": _refined(solver="lbfgs"),
 }
 
@@ -279,7 +279,7 @@ def draw(path: Path, records: list[Record]) -> None:
         left.set(xscale="log", yscale="log")
         right.set_xscale("symlog", linthresh=1, linscale=0.4)
         figures.plain_ticks(left.xaxis)
-        figures.plain_ticks(right.xaxis)
+        figures.plain_ticks(right.xaxis, decades=(0, 1, 2))
         figures.plain_ticks(left.yaxis, (1, 1.5, 2, 3, 4, 5, 7))
     axes[0, 0].set_ylabel("test log-loss (nats)")
     axes[1, 0].set(ylabel="test error (%)", xlabel="seconds of fitting")

@@ -49,14 +49,15 @@ from explicit_softmax.text.windows import OneHotWindows
 OPTIONS = {
     "dataset": Name(HELP, fast="topics"),
     "context": Number([1, 2, 4], "numbers K", [1, 2], several=True),
-    "tokens": Number(None, "training tokens, at most", fast=6000),
+    "tokens": Number(None, "training tokens, at most", fast=3000),
     "vocabulary": Number(VOCABULARY_SIZE, "token ids; bytes are 256", 300, least=300),
     "refine": Number(500_000, "tokens of a refinement", fast=500, least=0),
+    "dev": Number(150_000, "dev tokens to score", fast=2000),
     "no_peers": Switch("leave peers out"),
     **FIGURE,
 }
-# Tokens that are scored: of training, of dev, and of the latter for curves.
-TRAIN, DEV, CURVE = 50_000, 150_000, 20_000
+# Tokens that are scored of training, and of the dev tokens for curves, at most.
+TRAIN, CURVE = 50_000, 20_000
 # A refinement is scored after each of so many iterations of as many tokens.
 ITERATIONS = 10
 # The default of ExplicitLanguageModel for windows.
@@ -82,7 +83,7 @@ PAPER = {
 def measure(options: Namespace) -> list[Record]:
     """Records of kind "model" and "peer"."""
     corpus = encode(load_corpus(options.dataset), options.vocabulary, options.tokens)
-    scored = sample(corpus.train, TRAIN), sample(corpus.dev, DEV)
+    scored = sample(corpus.train, TRAIN), sample(corpus.dev, options.dev)
     contexts = sorted(set(options.context))
     records: list[Record] = []
     for size in contexts:
@@ -226,7 +227,7 @@ def report(records: list[Record], options: Namespace) -> str:
     models, peers = of_kind(records, "model"), of_kind(records, "peer")
     lines = [
         f"data: {records[0]['data']}",
-        f"train perplexity on {TRAIN:,} tokens, dev perplexity on {DEV:,} (or all), "
+        f"train perplexity on {TRAIN:,} tokens, dev perplexity on {options.dev:,}, "
         f"curves on {CURVE:,} of these; random pieces of {PIECE_TOKENS:,} tokens",
         table(models, columns),
     ]
@@ -289,4 +290,5 @@ def draw(path: Path, records: list[Record]) -> None:
     for panel in (left, right):
         if panel.lines:
             panel.legend(fontsize="small")
-    figures.save(figure, path, records[0]["data"].partition(",")[0])
+    title = records[0]["data"].partition(",")[0].partition(" (")[0]
+    figures.save(figure, path, title)

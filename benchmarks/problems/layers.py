@@ -91,8 +91,7 @@ def measure(options: Namespace) -> list[Record]:
         network = ExplicitSoftmaxNetworkClassifier(random_state=0)
         sizes = [images.X_train.shape[1], n_classes, n_classes]
         exponent = network.norm_exponent
-        X = scaled_rows(images.X_train, exponent)
-        cold = random_layers(X, sizes[1:])
+        cold = random_layers(scaled_rows(images.X_train, exponent), sizes[1:])
         train(Start("cold, classes", *cold, exponent), n_classes)
         network.set_params(norm_exponent=0.0)
         train(Start.fitted(WARM_PLAIN, network, *images[:2]), n_classes, **_PLAIN)

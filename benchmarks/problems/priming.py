@@ -258,6 +258,6 @@ def draw(path: Path, records: list[Record]) -> None:
         panel.set(xscale="log", xlabel="priming number K (dashed: the mean norm)")
         panel.set(ylim=(-margin / 25, margin), ylabel=f"distance from the best {name}")
         panel.legend(fontsize="small")
-        figures.plain_ticks(panel.xaxis)
+        figures.plain_ticks(panel.xaxis, decades=range(4))
     title = found["data"].partition(",")[0]
     figures.save(figure, path, f"The theorem (β = 1) at every priming number: {title}")

@@ -229,6 +229,11 @@ class ExplicitModel:
 
     def __sub__(self, other: ExplicitModel) -> ExplicitModel:
         """Model without the rows of `other`, whose sample must hold all of them."""
+        self.check_additive("forget")
+        other.check_additive("forget")
+        self.check_settings(
+            other.settings, "rows counted with different {name} cannot go: {} and {}"
+        )
         return replace(
             self,
             counts=self.counts - other.counts,

@@ -167,6 +167,8 @@ class RowSample:
             if n_wanted < counted.size:
                 threshold = np.partition(keys[counted], n_wanted)[n_wanted]
                 members = counted[keys[counted] <= threshold]
+            if members.size == counted.size:
+                threshold = _LARGEST_KEY
             members = members[np.argsort(keys[members], kind="stable")]
             part_weights = np.asarray(weights[members], dtype=float)
             rows = X[members], y[members], part_weights, keys[members]
@@ -218,8 +220,10 @@ class RowSample:
             return self
         order = np.argsort(self.keys, kind="stable")
         keys = self.keys[order]
-        same = np.concatenate(([False], keys[1:] == keys[:-1]))
-        tied = same | np.concatenate((same[1:], [False]))
+        same = np.zeros(len(order), dtype=bool)
+        same[1:] = keys[1:] == keys[:-1]
+        tied = same.copy()
+        tied[:-1] |= same[1:]
         if tied.any():
             second = np.zeros(len(order))
             second[tied] = _projections(self.X[order[tied]], 1)
