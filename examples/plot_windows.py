@@ -101,8 +101,8 @@ ax.legend()
 # ------------------------
 #
 # The inverse temperatures of "cat" act like fixed attention weights over positions. The
-# two nearest words weigh about three quarters of what they do in the theorem, the
-# others a third or less.
+# nearest words weigh most, though less than in the theorem. Beyond the third word the
+# weights are small, and another sample of rows would order them differently.
 betas = models[-1][-1].inverse_temperature_
 figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 ax.bar(range(1, 9), betas)
