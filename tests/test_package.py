@@ -88,7 +88,7 @@ def test_a_class_is_one_file():
         name: [ast.unparse(b) for b in node.bases if ast.unparse(b) in classes]
         for name, node in classes.items()
     }
-    used = sum(bases.values(), [])
+    used = [base for taken in bases.values() for base in taken]
     assert [base for base in set(used) if used.count(base) == 1] == []
 
     def depth(name):
