@@ -78,13 +78,13 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
 
     Mean log-loss in nats and accuracy in percent over five folds, with
     `ExplicitSoftmaxClassifierCV` and for two other models, all with defaults and after
-    a StandardScaler (``python benchmarks/positive_features.py``):
+    a StandardScaler (``python benchmarks/run.py positive``):
 
     ==================  ==========  ==========  =============  ==========  ============
     model               iris        wine        breast cancer  digits      covtype-like
     ==================  ==========  ==========  =============  ==========  ============
-    "bins"              0.138 95.3  0.061 97.7  0.136 94.4     0.266 91.7  0.692 76.9
-    "split"             0.199 92.0  0.074 97.2  0.125 94.6     0.271 91.4  0.689 76.0
+    "bins"              0.137 95.3  0.057 97.7  0.136 94.4     0.266 91.7  0.692 76.9
+    "split"             0.196 92.0  0.073 97.2  0.125 94.6     0.271 91.4  0.689 76.0
     GaussianNB          0.128 96.0  0.102 97.2  0.614 93.0     3.817 78.6  0.733 76.6
     LogisticRegression  0.155 96.0  0.063 98.3  0.074 97.9     0.108 96.9  0.685 76.1
     ==================  ==========  ==========  =============  ==========  ============
