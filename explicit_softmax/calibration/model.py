@@ -335,7 +335,12 @@ class ExplicitModel:
             )
             return Choice(given, strength, float("nan"))
         held_out = self._held_out(strength, self.sample)
-        calibration, log_loss = calibrated(held_out, intercepts=intercepts)
+        calibration, log_loss = calibrated(
+            held_out,
+            intercepts=intercepts,
+            # A sample tells no more than its effective number of rows.
+            prior_weight=self.sample.typical_weight if self.sample.is_partial else 1.0,
+        )
         return Choice(calibration, strength, log_loss)
 
     @property

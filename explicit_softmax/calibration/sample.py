@@ -178,6 +178,21 @@ class RowSample:
                 return sample.head(limit)
             n_wanted *= 2  # these rows are narrow, or many of them are equal
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether other rows were counted that are not in the sample."""
+        return bool(self.threshold < _LARGEST_KEY)
+
+    @property
+    def typical_weight(self) -> float:
+        """Mean weight of the rows, each weighted by itself.
+
+        The summed weight over it is the effective number of rows, which is much smaller
+        than their number where a few rows occur very often.
+        """
+        total = float(self.weights.sum())
+        return float(self.weights @ self.weights) / total if total > 0 else 1.0
+
     def __add__(self, other: RowSample) -> RowSample:
         """Sample of the rows of both."""
         return self._pooled(other, 1.0, other.threshold)
