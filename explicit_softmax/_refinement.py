@@ -1,136 +1,336 @@
-"""Hand an explicit solution to the log-loss refinement."""
+"""Refinement: how an explicit solution is trained further, and the training itself."""
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ShuffleSplit
 from sklearn.utils import check_random_state
 
-from explicit_softmax._sklearn import FitReport
-from explicit_softmax.solution.counts import row_norms, row_scale
+from explicit_softmax._sklearn import FitReport, Interval, StrOptions
+from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, scaled_rows
 from explicit_softmax.solution.decoder import Decoder
-from explicit_softmax.training.refine import refine
+from explicit_softmax.training.problem import Arrays, LabelledRows, Refined
+from explicit_softmax.training.refine import Solver, refine
+
+# "auto" for rows that are stored, and for the windows of a language model.
+_BATCH_SIZES = {"rows": 256, "windows": 1024}
+_SAMPLES_PER_ITER = {"rows": None, "windows": 100_000}
+
+
+class Refinement(BaseEstimator):
+    """Parameters of the training that starts from an explicit solution.
+
+    Estimators with ``warm_start=True`` hand the solution that they wrote down to this
+    training, which minimises the mean log-loss in nats over the weights of all layers,
+    plus ``alpha / 2`` times their squared distance from the explicit solution. They
+    take it as their parameter `refinement`, and searches reach it as a nested one, as
+    in ``refinement__max_iter``.
+
+    Parameters
+    ----------
+    solver : {"adagrad", "sgd", "lbfgs"}, default="adagrad"
+        Mini-batch Adagrad (as in [1]_), mini-batch gradient descent, or L-BFGS on all
+        rows. The result of an epoch of the first two is the mean of the weights over
+        it. L-BFGS is preconditioned for one layer of at most 2,048 dense features. It
+        cannot be used for language models, whose features are made batch by batch.
+    learning_rate_init : "auto" or float, default="auto"
+        Step size of the mini-batch solvers. Features of dense rows are centred for it
+        (which changes the steps, not the model), and it has units of its own, so that
+        one value serves features of any scale: for Adagrad one over the root mean
+        square of the inputs of a layer, where sparse of the non-zero ones; for gradient
+        descent one over the mean squared norm of a row of inputs. "auto" is 0.05 for
+        Adagrad and 3 for gradient descent with one layer, 0.01 and 1 with several.
+        L-BFGS finds its steps itself.
+    batch_size : "auto" or int, default="auto"
+        Number of rows of a mini-batch; "auto" is 256, and 1,024 for language models.
+    max_iter : int, default=20
+        Largest number of iterations: epochs of the mini-batch solvers, or iterations of
+        L-BFGS.
+    alpha : float, default=0.0
+        Strength of the L2 penalty, which shrinks towards the explicit solution.
+    tol : float, default=1e-4
+        Training stops when the loss has not fallen by `tol` nats for `n_iter_no_change`
+        iterations. The loss is that of the rows set aside if there are any. Otherwise
+        it is the objective for the mini-batch solvers, and L-BFGS stops when no entry
+        of the gradient, in the units of its steps, exceeds `tol`.
+    early_stopping : bool, default=False
+        Whether to set rows aside, also from the counts, to stop when their loss no
+        longer falls, and to keep the weights of the iteration that did best on them.
+        Language models take documents for this instead (`documents_val`).
+    validation_fraction : float, default=0.1
+        Share of the rows that `early_stopping` sets aside.
+    n_iter_no_change : int, default=5
+        Number of iterations without improvement after which training stops.
+    samples_per_iter : "auto", int, or None, default="auto"
+        Number of rows of an epoch of the mini-batch solvers; None is all rows. Epochs
+        of fewer rows take turns until all rows were seen once. Their losses cannot be
+        compared, and without rows set aside such training runs for all of `max_iter`.
+        "auto" is all rows, and 100,000 tokens for language models.
+    shuffle : bool, default=True
+        Whether the rows are put into a new order for each pass over them.
+    random_state : int, RandomState instance, or None, default=None
+        Determines the order of the rows and which of them are set aside. The explicit
+        solution does not depend on it.
+
+    References
+    ----------
+    .. [1] J. R. Williams and H. Zhao, "Reducing the Need for Backpropagation and
+       Discovering Better Optima With Explicit Optimizations of Neural Networks",
+       arXiv:2311.07498, 2023.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "solver": [StrOptions({"adagrad", "sgd", "lbfgs"})],
+        "learning_rate_init": [
+            StrOptions({"auto"}),
+            Interval(Real, 0, None, closed="neither"),
+        ],
+        "batch_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "samples_per_iter": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+            None,
+        ],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        solver: Solver = "adagrad",
+        learning_rate_init: float | Literal["auto"] = "auto",
+        batch_size: int | Literal["auto"] = "auto",
+        max_iter: int = 20,
+        alpha: float = 0.0,
+        tol: float = 1e-4,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        samples_per_iter: int | Literal["auto"] | None = "auto",
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.solver = solver
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.alpha = alpha
+        self.tol = tol
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.samples_per_iter = samples_per_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+
+
+class RefinableModel(Protocol):
+    """A model with layers to start from, and a copy of itself with refined ones."""
+
+    @property
+    def decoders(self) -> tuple[Decoder, ...]:
+        """Decoder of each layer."""
+
+    def with_refinement(self, refined: Refined) -> Self:
+        """The model with the decoders of a refinement."""
+
+
+Model = TypeVar("Model", bound=RefinableModel)
+
+
+def checked_refinement(refinement: Refinement | None) -> Refinement:
+    """The refinement of an estimator with valid parameters, ``Refinement()`` for None.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    InvalidParameterError
+        If one of its parameters has a value that it cannot have.
+    """
+    if refinement is None:
+        return Refinement()
+    if not isinstance(refinement, Refinement):
+        raise TypeError(
+            "refinement must be an instance of Refinement or None, not "
+            f"{refinement!r}: write refinement=Refinement(...)"
+        )
+    refinement._validate_params()
+    return refinement
 
 
 def split_validation(
-    estimator: Any, rows: Any, codes: Any, weights: Any
-) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
-    """Rows to count and refine on, and rows to stop by."""
+    refinement: Refinement, X: Rows, y: IntArray, sample_weight: FloatArray | None
+) -> tuple[LabelledRows, LabelledRows | None]:
+    """Rows to count and to train on, and those set aside if `early_stopping`."""
+    if not refinement.early_stopping:
+        return (X, y, sample_weight), None
     splitter = ShuffleSplit(
         n_splits=1,
-        test_size=estimator.validation_fraction,
-        random_state=estimator.random_state,
+        test_size=refinement.validation_fraction,
+        random_state=refinement.random_state,
     )
-    train, held_out = next(splitter.split(rows))
+    train, held_out = next(splitter.split(y))
 
-    def part(members: Any) -> tuple[Any, Any, Any]:
-        weight = None if weights is None else weights[members]
-        return rows[members], codes[members], weight
+    def part(members: IntArray) -> LabelledRows:
+        weight = None if sample_weight is None else sample_weight[members]
+        return X[members], y[members], weight
 
-    if weights is not None and not (weights[train].any() and weights[held_out].any()):
-        raise ValueError(
-            "early_stopping leaves rows of zero weight only, to fit or to validate on"
-        )
+    for members in (train, held_out):
+        if sample_weight is not None and not sample_weight[members].any():
+            raise ValueError(
+                "early_stopping=True leaves only rows of zero weight to fit, or to "
+                "validate on"
+            )
     return part(train), part(held_out)
 
 
-def refine_solution(
-    estimator: Any,
-    rows: Any,
-    codes: Any,
-    weights: Any,
-    validation: Any,
-    report: FitReport,
-) -> None:
-    """Replace the solution of a fitted estimator by its refinement."""
-    solution = estimator._solution
-    decoder = solution.decoder
-    exponent = decoder.norm_exponent
-    if validation is not None:
-        validation = (scaled(validation[0], exponent), *validation[1:])
+def refine_model(
+    refinement: Refinement,
+    model: Model,
+    X: Rows,
+    y: IntArray,
+    sample_weight: FloatArray | None,
+    validation: LabelledRows | None,
+    progress: FitReport,
+    name: str = "The refinement",
+) -> Model:
+    """The model with its decoders trained on rows.
 
-    def fitted_attributes(coef: Any, intercept: Any) -> dict[str, Any]:
-        refined = Decoder.from_dense(
-            coef, intercept, norm_exponent=decoder.norm_exponent
-        )
-        return {"_solution": replace(solution, decoder=refined), "_refined": True}
+    Parameters
+    ----------
+    refinement : Refinement
+        With valid parameters.
+    model : object
+        Has `decoders`, the start of each layer, and ``with_refinement(Refined)``, which
+        returns such a model. Not changed.
+    X : ndarray, scipy.sparse CSR, or OneHotWindows of shape (n_rows, n_features)
+        Features as given: they are scaled by the `norm_exponent` of the first decoder
+        here.
+    y : ndarray of int, shape (n_rows,)
+        Class of each row.
+    sample_weight : ndarray of shape (n_rows,) or None
+        Rows of zero weight are left out.
+    validation : tuple of (X, y, sample_weight or None) or None
+        Rows that stop the training and choose the weights.
+    progress : FitReport
+        Announces the iterations to callbacks, which may stop them, and which get
+        ``{"_model": model}`` with the weights so far.
+    name : str, default="The refinement"
+        First words of the warning.
 
-    if weights is not None and not weights.all():
-        positive = np.flatnonzero(weights)
-        rows, codes, weights = rows[positive], codes[positive], weights[positive]
-    result = refine(
-        decoder.dense_weights(),
-        decoder.intercept,
-        scaled(rows, exponent),
-        codes,
-        sample_weight=weights,
-        validation=validation,
-        rng=check_random_state(estimator.random_state),
-        **solver_settings(estimator, report, fitted_attributes),
-    )
-    warn_if_cut_short(estimator, result, "The refinement")
-    vars(estimator).update(fitted_attributes(result.weights, result.intercept))
-    record_refinement(estimator, result, validation)
+    Returns
+    -------
+    model : object
 
+    Raises
+    ------
+    FloatingPointError
+        If the loss is not finite.
+    ValueError
+        If ``solver="lbfgs"`` is asked for windows.
 
-def solver_settings(
-    estimator: Any, report: FitReport, fitted_attributes: Callable[..., dict[str, Any]]
-) -> dict[str, Any]:
-    """Parameters of an estimator as solvers take them, and the callback.
-
-    To be called right before the solver: it announces the first iteration.
+    Warns
+    -----
+    ConvergenceWarning
+        If `max_iter` ended the training; at the line outside this package and
+        scikit-learn that led here.
     """
-    name = "lbfgs-iteration" if estimator.solver == "lbfgs" else "epoch"
-    return {
-        "solver": estimator.solver,
-        "learning_rate": estimator.learning_rate_init,
-        "batch_size": estimator.batch_size,
-        "max_iter": estimator.max_iter,
-        "alpha": estimator.alpha,
-        "tol": estimator.tol,
-        "n_iter_no_change": estimator.n_iter_no_change,
-        "shuffle": estimator.shuffle,
-        "callback": report.follow(name, estimator.max_iter, fitted_attributes),
-    }
+    exponent = model.decoders[0].norm_exponent
+    if validation is not None:
+        validation = scaled_rows(validation[0], exponent), *validation[1:]
+    if sample_weight is not None and not sample_weight.all():
+        positive = np.flatnonzero(sample_weight)
+        X, y, sample_weight = X[positive], y[positive], sample_weight[positive]
 
-
-def warn_if_cut_short(
-    estimator: Any, result: Any, what: str, stacklevel: int = 5
-) -> None:
-    """ConvergenceWarning if the limit of iterations ended a refinement."""
-    if not result.converged and result.n_iter >= estimator.max_iter:
-        warnings.warn(
-            f"{what} reached max_iter={estimator.max_iter} while the loss was "
-            "still falling. This is harmless if the model is good enough; otherwise "
-            "increase max_iter, or set early_stopping=True to stop when rows set aside "
-            "no longer gain.",
-            ConvergenceWarning,
-            stacklevel=stacklevel,
+    def decoders_of(weights: Arrays, intercepts: Arrays) -> tuple[Decoder, ...]:
+        first, *later = zip(weights, intercepts, strict=True)
+        return (
+            Decoder.from_dense(*first, norm_exponent=exponent),
+            *(Decoder.from_dense(*layer) for layer in later),
         )
 
+    def fitted_attributes(weights: Arrays, intercepts: Arrays) -> dict[str, Any]:
+        refined = Refined(decoders_of(weights, intercepts))
+        return {"_model": model.with_refinement(refined)}
 
-def record_refinement(estimator: Any, result: Any, validation: Any) -> None:
-    """Set what a refinement leaves beside the weights."""
-    estimator.loss_curve_ = result.loss_curve
-    # None is needed where the start is a minimum already.
-    estimator.n_iter_ = max(result.n_iter, 1)
-    estimator.validation_scores_ = (
-        None if validation is None else [-loss for loss in result.validation_curve]
+    task = "lbfgs-iteration" if refinement.solver == "lbfgs" else "epoch"
+    kind = "rows" if isinstance(X, np.ndarray) or sp.issparse(X) else "windows"
+    rate, size = refinement.learning_rate_init, refinement.batch_size
+    samples = refinement.samples_per_iter
+    result = refine(
+        [decoder.dense_weights() for decoder in model.decoders],
+        [decoder.intercept for decoder in model.decoders],
+        scaled_rows(X, exponent),
+        y,
+        sample_weight=sample_weight,
+        solver=refinement.solver,
+        learning_rate=None if rate == "auto" else rate,
+        batch_size=_BATCH_SIZES[kind] if size == "auto" else size,
+        max_iter=refinement.max_iter,
+        alpha=refinement.alpha,
+        tol=refinement.tol,
+        n_iter_no_change=refinement.n_iter_no_change,
+        validation=validation,
+        shuffle=refinement.shuffle,
+        samples_per_iter=_SAMPLES_PER_ITER[kind] if samples == "auto" else samples,
+        rng=check_random_state(refinement.random_state),
+        callback=progress.follow(task, refinement.max_iter, fitted_attributes),
+    )
+    if not result.converged and result.n_iter >= refinement.max_iter:
+        advice = "increase max_iter"
+        if validation is None:
+            advice += (
+                ", or set early_stopping=True to stop when rows set aside no longer "
+                "gain"
+            )
+        warnings.warn(
+            f"{name} reached max_iter={refinement.max_iter} while the loss was "
+            "still falling. This is harmless if the model is good enough; otherwise "
+            f"{advice}.",
+            ConvergenceWarning,
+            stacklevel=_stacklevel_of_caller(),
+        )
+    scores = None if validation is None else [-loss for loss in result.validation_curve]
+    return model.with_refinement(
+        Refined(
+            decoders_of(result.weights, result.intercepts),
+            result.loss_curve,
+            scores,
+            # L-BFGS takes no iteration where the start is a minimum already.
+            max(result.n_iter, 1),
+        )
     )
 
 
-def scaled(rows: Any, norm_exponent: float) -> Any:
-    """Rows divided by a power of their norms, as the decoder does when it scores."""
-    if norm_exponent == 0.0:
-        return sp.csr_array(rows) if sp.issparse(rows) else rows
-    scale = row_scale(row_norms(rows), norm_exponent).astype(rows.dtype)
-    if sp.issparse(rows):
-        return sp.csr_array(sp.diags_array(scale) @ rows)
-    return rows * scale[:, None]
+def _stacklevel_of_caller() -> int:
+    """Stacklevel of the first frame that is neither of this package nor scikit-learn's.
+
+    The number of frames between depends on the estimator, its decorators, and on what
+    fits it: a pipeline or a search.
+    """
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None:
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package not in ("explicit_softmax", "sklearn"):
+            break
+        level, frame = level + 1, frame.f_back
+    return level

@@ -1,64 +1,63 @@
 """Mini-batch Adagrad and gradient descent on the log-loss, rows dense or sparse.
 
-Rows are read in batches, so that windows may be made into features batch by batch.
+Rows are read in batches: windows, for example, become features batch by batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import numpy as np
 import scipy.sparse as sp
 
-from explicit_softmax.solution.counts import (
-    FloatArray,
-    IntArray,
-    Rows,
-    row_blocks,
-)
-from explicit_softmax.solution.loss import cross_entropy_residual
-from explicit_softmax.training.problem import Monitor, Problem
+from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, row_blocks
+from explicit_softmax.training.problem import Monitor, Problem, backpropagate
 
-# Weights of a batch of sparse rows that take their steps at a time: they stay in cache.
+# Weights of a batch of sparse rows that are updated at a time: they stay in cache.
 _WEIGHTS_AT_A_TIME = 2**18
 
 # Rows whose features are counted at a time.
 _COUNTED_ROWS = 2**18
 
+_EVERYWHERE = slice(None)
 
-class Steps:
-    """Steps on one array of parameters, all of it or some of its rows at a time.
 
-    `n_steps`, which the solver advances, counts batches and not calls of `take`.
+class Parameter:
+    """An array of parameters that takes steps, all of it or some rows at a time.
 
-    The mean over an epoch is kept as a correction: after T steps it is the last value
-    less sum_t (t - 1)/T step_t, which for sparse rows costs no more than the steps.
+    Steps are those of Adagrad if `adaptive`, whose squared sums start at `first_square`
+    and whose division is guarded by `epsilon`, or else `step_size` times the gradient.
+
+    If `average`, the mean over an epoch is kept as a correction: after T steps it is
+    the last value less sum_t (t - 1)/T step_t, which for sparse rows costs no more than
+    the steps. `n_steps`, which the solver advances, counts batches, not calls of
+    `step`.
     """
 
     def __init__(
         self,
-        values: FloatArray,
-        step: float,
+        start: FloatArray,
+        step_size: float,
         adaptive: bool,
         average: bool,
-        least: float,
+        epsilon: float = 1e-10,
         first_square: float = 0.0,
     ) -> None:
-        self.values = values
-        self.step = step
-        self.least = least
-        self.squares = np.full_like(values, first_square) if adaptive else None
-        self.correction = np.zeros_like(values) if average else None
+        self.values = start.copy()
+        self.step_size = step_size
+        self.epsilon = epsilon
+        self.squares = np.full_like(start, first_square) if adaptive else None
+        self.correction = np.zeros_like(start) if average else None
         self.n_steps = 0
 
-    def take(self, gradient: FloatArray, at: FloatArray | slice) -> None:
-        """Step along -gradient at rows `at`; overwrites the gradient."""
+    def step(self, gradient: FloatArray, at: IntArray | slice = _EVERYWHERE) -> None:
+        """Step against the gradient at rows `at`; overwrites the gradient."""
         if self.squares is not None:
             squares = self.squares[at] + gradient * gradient
             self.squares[at] = squares
-            gradient /= np.sqrt(squares) + self.least
-        gradient *= self.step
+            gradient /= np.sqrt(squares) + self.epsilon
+        gradient *= self.step_size
         self.values[at] -= gradient
         if self.correction is not None:
             gradient *= self.n_steps
@@ -74,25 +73,13 @@ class Steps:
         return mean
 
 
-def descend(
-    problem: Problem,
-    monitor: Monitor,
-    intercept: FloatArray,
-    *,
-    adaptive: bool,
-    step: float,
-    batch_size: int,
-    max_iter: int,
-    shuffle: bool,
-    average: bool,
-    epoch_size: int | None = None,
-) -> None:
-    """Run epochs, of all rows or of `epoch_size`, until `monitor` stops them.
+class Layer:
+    """A layer in training: its weights, and its intercept for centred inputs.
 
     With sparse rows a batch reads and writes the weights of its own features only, some
-    at a time, so that what is computed for them stays in cache. The penalty then falls
-    due at those features, multiplied by one over the probability that a batch has them,
-    so that its expectation is that of the objective.
+    at a time, which keeps the gradients computed for them in cache. The penalty is then
+    applied to those features, multiplied by one over the probability that a batch has
+    them: its expectation is that of the objective.
 
     Adagrad divides by the root of the summed squares of the gradients so far, which at
     first makes a full step of the smallest gradient: a feature that is seen for the
@@ -100,85 +87,142 @@ def descend(
     therefore start at the square of the gradient of one row that is wrong about a
     class.
     """
-    X, y, centre = problem.X, problem.y, problem.centre
-    sparse = not isinstance(X, np.ndarray)
-    # Gradients scale with the features, the guard against division by zero with them.
-    least = 1e-10 * problem.unit
-    first_square = (problem.unit / batch_size) ** 2 if sparse else 0.0
-    weights = Steps(problem.start.copy(), step, adaptive, average, least, first_square)
-    # The intercept of centred features, with a step in its own unit.
-    shift = intercept if centre is None else intercept + centre @ problem.start
-    offset_step = step * (problem.unit if adaptive else problem.row_square)
-    offset = Steps(shift, offset_step, adaptive, average, 1e-10)
-    due: FloatArray | None = None
-    if problem.alpha and sparse:
-        due = inverse_touch_probability(X, batch_size)
-    everywhere = slice(None)
-    for order in islice(_epochs(problem, epoch_size, shuffle), max_iter):
+
+    def __init__(
+        self,
+        problem: Problem,
+        depth: int,
+        adaptive: bool,
+        learning_rate: float,
+        batch_size: int,
+        average: bool,
+    ) -> None:
+        self.start, self.scale = problem.weights[depth], problem.scales[depth]
+        self.alpha = problem.alpha
+        sparse = depth == 0 and not isinstance(problem.X, np.ndarray)
+        self.penalty_factor = None
+        if self.alpha and sparse:
+            self.penalty_factor = inverse_touch_probability(problem.X, batch_size)
+        rms = self.scale.rms
+        self.weights = Parameter(
+            self.start,
+            learning_rate / (rms if adaptive else self.scale.squared_norm),
+            adaptive,
+            average,
+            # Gradients scale with the inputs, and so does the guard against zero.
+            epsilon=1e-10 * rms,
+            first_square=(rms / batch_size) ** 2 if sparse else 0.0,
+        )
+        offset = problem.intercepts[depth] + self.scale.mean_scores(self.start)
+        self.offset = Parameter(offset, learning_rate, adaptive, average)
+
+    def current(self) -> tuple[FloatArray, FloatArray]:
+        """Weights and intercept."""
+        weights = self.weights.values
+        return weights, self.offset.values - self.scale.mean_scores(weights)
+
+    def epoch_mean(self) -> tuple[FloatArray, FloatArray]:
+        """Weights and intercept, as `Parameter.epoch_mean`."""
+        weights = self.weights.epoch_mean()
+        return weights, self.offset.epoch_mean() - self.scale.mean_scores(weights)
+
+    def step(self, inputs: Rows, residual: FloatArray) -> None:
+        """Step against the gradient of a batch."""
+        sums = residual.sum(axis=0)
+        for part, at in _by_feature(inputs, sums.size):
+            gradient = part @ residual
+            if self.scale.mean is not None:
+                gradient -= self.scale.mean[:, None] * sums
+            if self.alpha:
+                pull = self.alpha * (self.weights.values[at] - self.start[at])
+                if self.penalty_factor is not None:
+                    pull *= self.penalty_factor[at, None]
+                gradient += pull
+            self.weights.step(gradient, at)
+        self.offset.step(sums)
+        self.weights.n_steps += 1
+        self.offset.n_steps += 1
+
+
+def descend(
+    problem: Problem,
+    monitor: Monitor,
+    *,
+    adaptive: bool,
+    learning_rate: float,
+    batch_size: int,
+    max_iter: int,
+    shuffle: bool,
+    average: bool,
+    samples_per_iter: int,
+) -> None:
+    """Run epochs of `samples_per_iter` rows until `monitor` stops them."""
+    layers = [
+        Layer(problem, depth, adaptive, learning_rate, batch_size, average)
+        for depth in range(len(problem.weights))
+    ]
+    for epoch in islice(_epochs(problem, samples_per_iter, shuffle), max_iter):
         total = 0.0
-        for first in range(0, order.size, batch_size):
-            members = order[first : first + batch_size]
-            batch = X[members]
-            scores = batch @ weights.values
-            scores += offset.values
-            if centre is not None:
-                scores -= centre @ weights.values
-            losses, residual = cross_entropy_residual(scores, y[members])
-            if problem.weight is not None:
-                residual *= problem.weight[members, None]
-                losses *= problem.weight[members]
-            residual /= len(members)
-            total += float(losses.sum())
-            sums = residual.sum(axis=0)
-            for part, at in (
-                _by_feature(batch, intercept.size)
-                if sparse
-                else [(batch.T, everywhere)]
-            ):
-                gradient = part @ residual
-                if centre is not None:
-                    gradient -= centre[:, None] * sums
-                if problem.alpha:
-                    pull = problem.alpha * (weights.values[at] - problem.start[at])
-                    gradient += pull if due is None else pull * due[at, None]
-                weights.take(gradient, at)
-            offset.take(sums, everywhere)
-            weights.n_steps += 1
-            offset.n_steps += 1
-        weight_mean, offset_mean = weights.epoch_mean(), offset.epoch_mean()
-        loss = total / order.size
-        if problem.alpha:
-            away = weight_mean - problem.start
-            loss += 0.5 * problem.alpha * float(np.vdot(away, away))
-        if centre is not None:
-            offset_mean = offset_mean - centre @ weight_mean
-        if monitor.update(loss, weight_mean, offset_mean):
+        for first in range(0, epoch.size, batch_size):
+            total += _step(problem, layers, epoch[first : first + batch_size])
+        weights, intercepts = zip(
+            *(layer.epoch_mean() for layer in layers), strict=True
+        )
+        loss = total / epoch.size + problem.penalty(weights)
+        if monitor.update(loss, weights, intercepts):
             return
+    if not monitor.watches:
+        monitor.result.converged = True
+
+
+def _step(problem: Problem, layers: list[Layer], members: IntArray) -> float:
+    """Step of all layers on a batch of rows; the sum of its losses before the step.
+
+    The rows are let go before the next batch is read: one batch stays in cache, two may
+    not.
+    """
+    weights, intercepts = zip(*(layer.current() for layer in layers), strict=True)
+    row_weight = problem.sample_weight
+    losses, inputs, residuals = backpropagate(
+        weights,
+        intercepts,
+        problem.X[members],
+        problem.y[members],
+        None if row_weight is None else row_weight[members],
+        len(members),
+    )
+    for layer, *batch in zip(layers, inputs, residuals, strict=True):
+        layer.step(*batch)
+    return float(losses.sum())
 
 
 def _by_feature(
-    batch: sp.csr_array, n_classes: int
-) -> Iterator[tuple[sp.csr_array, IntArray]]:
-    """Parts of the transposed batch: some of its own features, and which these are."""
-    touched, column = np.unique(batch.indices, return_inverse=True)
+    inputs: Rows, n_outputs: int
+) -> Iterable[tuple[Rows, IntArray | slice]]:
+    """Parts of the transposed inputs, and the rows of the weights that they belong to.
+
+    Dense inputs are one part; sparse ones are split into some of their own features.
+    """
+    if isinstance(inputs, np.ndarray):
+        return [(inputs.T, _EVERYWHERE)]
+    touched, column = np.unique(inputs.indices, return_inverse=True)
     narrow = sp.csr_array(
-        (batch.data, column.ravel(), batch.indptr),
-        shape=(batch.shape[0], touched.size),
+        (inputs.data, column.ravel(), inputs.indptr),
+        shape=(inputs.shape[0], touched.size),
     )
     by_feature = narrow.T.tocsr()
-    for part in row_blocks(touched.size, n_classes, _WEIGHTS_AT_A_TIME):
-        yield by_feature[part], touched[part]
+    parts = row_blocks(touched.size, n_outputs, _WEIGHTS_AT_A_TIME)
+    return ((by_feature[part], touched[part]) for part in parts)
 
 
-def _epochs(
-    problem: Problem, epoch_size: int | None, shuffle: bool
-) -> Iterator[IntArray]:
-    """Rows of each epoch; short epochs go on where the last one ended.
+def _epochs(problem: Problem, size: int, shuffle: bool) -> Iterator[IntArray]:
+    """Row numbers of each epoch, without end.
 
-    An epoch in which all rows have had their turn is filled up with the next turn.
+    Epochs of fewer than all rows take the rows in turns: each starts where the last one
+    ended, and one that exhausts the rows goes on with the next order of them.
     """
     n_rows = problem.X.shape[0]
-    size = n_rows if epoch_size is None else min(epoch_size, n_rows)
+    size = min(size, n_rows)
     left = np.zeros(0, dtype=np.int64)
     while True:
         order = problem.rng.permutation(n_rows) if shuffle else np.arange(n_rows)
