@@ -278,6 +278,7 @@ def draw(path: Path, records: list[Record]) -> None:
     for left, right in axes:
         left.set(xscale="log", yscale="log")
         right.set_xscale("symlog", linthresh=1, linscale=0.4)
+        right.set_xlim(left=-0.05)
         figures.plain_ticks(left.xaxis)
         figures.plain_ticks(right.xaxis, decades=(0, 1, 2))
         figures.plain_ticks(left.yaxis, (1, 1.5, 2, 3, 4, 5, 7))
