@@ -668,17 +668,15 @@ default="auto"
         return self._encoder.ids.tokenizer
 
     vocabulary_size_ = FromModel(lambda m: m.counts.n_classes + 1)
-    class_count_ = FromModel(lambda m: m.counts.class_count)
-    n_tokens_ = FromModel(lambda m: int(m.counts.class_count.sum()))
-    n_oov_ = FromModel(lambda m: int(m.counts.class_count[-1]))
-    inverse_temperature_ = FromModel(lambda m: m.solution.choice.calibration.beta)
-    smoothing_strength_ = FromModel(lambda m: m.solution.choice.smoothing_strength)
-    leave_one_out_log_loss_ = FromModel(lambda m: m.solution.choice.log_loss)
-    n_iter_ = FromModel(lambda m: 1 if m.refined is None else m.refined.n_iter)
-    loss_curve_ = FromModel(lambda m: m.refined.loss_curve, only_refined=True)
-    validation_scores_ = FromModel(
-        lambda m: m.refined.validation_scores, only_refined=True
-    )
+    class_count_ = FromModel("counts.class_count")
+    n_tokens_ = FromModel(lambda model: int(model.counts.class_count.sum()))
+    n_oov_ = FromModel(lambda model: int(model.counts.class_count[-1]))
+    inverse_temperature_ = FromModel("solution.choice.calibration.beta")
+    smoothing_strength_ = FromModel("solution.choice.smoothing_strength")
+    leave_one_out_log_loss_ = FromModel("solution.choice.log_loss")
+    n_iter_ = FromModel("n_iter")
+    loss_curve_ = FromModel("refined.loss_curve")
+    validation_scores_ = FromModel("refined.validation_scores")
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_model")

@@ -229,6 +229,11 @@ class ExplicitModel:
 
     def __sub__(self, other: ExplicitModel) -> ExplicitModel:
         """Model without the rows of `other`, whose sample must hold all of them."""
+        self.check_additive("forget")
+        other.check_additive("forget")
+        self.check_settings(
+            other.settings, "rows counted with different {name} cannot go: {} and {}"
+        )
         return replace(
             self,
             counts=self.counts - other.counts,
@@ -272,6 +277,11 @@ class ExplicitModel:
         if self.refined is not None:
             return self.refined.decoders
         return (self.solution.decoder,)
+
+    @property
+    def n_iter(self) -> int:
+        """Iterations of the refinement; 1 without it."""
+        return 1 if self.refined is None else self.refined.n_iter
 
     def held_out_scores(self) -> NDArray[np.float64]:
         """Leave-one-out scores (n_rows, n_classes) of the sampled rows."""

@@ -167,6 +167,8 @@ class RowSample:
             if n_wanted < counted.size:
                 threshold = np.partition(keys[counted], n_wanted)[n_wanted]
                 members = counted[keys[counted] <= threshold]
+            if members.size == counted.size:
+                threshold = _LARGEST_KEY
             members = members[np.argsort(keys[members], kind="stable")]
             part_weights = np.asarray(weights[members], dtype=float)
             rows = X[members], y[members], part_weights, keys[members]
