@@ -452,14 +452,6 @@ default="auto"
         log_proba : ndarray of shape (n_tokens,)
             In nats. The sum is the log-likelihood of the document; of a minimal pair of
             sentences, the one with the higher sum is preferred.
-
-        Examples
-        --------
-        >>> from explicit_softmax import ExplicitLanguageModel
-        >>> model = ExplicitLanguageModel(context_size=1, vocabulary_size=4)
-        >>> model = model.fit([[0, 1, 0, 1, 0, 1]] * 50)
-        >>> bool(model.log_proba([0, 1, 0]).sum() > model.log_proba([0, 0, 1]).sum())
-        True
         """
         check_is_fitted(self)
         if not self._encoder.ids.encode([document])[0].size:

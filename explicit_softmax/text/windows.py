@@ -272,42 +272,34 @@ def window_keys(
 
     Notes
     -----
-    The polynomial ``sum_j (token_j + 1) B**j`` of a prefix, modulo 2**64, is the
-    difference of two running sums over the stream, divided by B to the power of the
-    start of its document. The bits of this number, mixed, are the key.
+    The key is the polynomial ``sum_j (token_j + 1) B**j`` of this part of the document,
+    modulo 2**64, with its bits mixed. Polynomials are sums that run over the stream,
+    less the sum before the document.
     """
     starts = np.arange(1, len(stream.stops) + 1) * stream.context_size
     starts[1:] += stream.stops[:-1]
     powers = np.full(min(_CHUNK_KEYS, stream.tokens.size), _BASE, dtype=np.uint64)
-    inverses = np.full_like(powers, pow(_BASE, -1, 2**64))
-    for table in (powers, inverses):
-        table[0] = 1
-        np.multiply.accumulate(table, out=table)
-    # Running sum before the document at the end of the last chunk, and its B**-start.
-    before, inverse = np.zeros(1, dtype=np.uint64), np.ones(1, dtype=np.uint64)
-    total = np.uint64(0)
+    powers[0] = 1
+    np.multiply.accumulate(powers, out=powers)
+    # Start of the document that goes on in the next chunk, and its polynomial so far.
+    start, value = 0, np.zeros(1, dtype=np.uint64)
     kept_keys = np.zeros(0, dtype=np.uint64)
     kept_places = np.zeros(0, dtype=np.int64)
     bound = np.uint64(2**64 - 1)
     for first in range(0, stream.tokens.size, _CHUNK_KEYS):
         tokens = stream.tokens[first : first + _CHUNK_KEYS]
-        terms = np.add(tokens, 1, dtype=np.uint64, casting="unsafe")
-        terms *= powers[: tokens.size]
-        terms *= np.uint64(pow(_BASE, first, 2**64))
-        sums = np.empty(tokens.size + 1, dtype=np.uint64)
-        sums[0] = total
-        np.cumsum(terms, out=sums[1:])
-        sums[1:] += total
-        total = sums[-1]
         here = starts[slice(*np.searchsorted(starts, (first, first + tokens.size)))]
         here = here - first
-        scale = np.uint64(pow(_BASE, -first, 2**64))
-        before = np.concatenate([before[-1:], sums[here]])
-        inverse = np.concatenate([inverse[-1:], inverses[here] * scale])
         lengths = np.diff(here, prepend=0, append=tokens.size)
-        keys = sums[1:] - np.repeat(before, lengths)
-        keys *= np.repeat(inverse, lengths)
-        keys = mixed_bits(keys)
+        exponents = np.arange(tokens.size) - np.repeat(np.append(0, here), lengths)
+        terms = np.add(tokens, 1, dtype=np.uint64, casting="unsafe")
+        terms *= powers[exponents]
+        terms[: lengths[0]] *= np.uint64(pow(_BASE, first - start, 2**64))
+        sums = np.concatenate([value, terms]).cumsum(dtype=np.uint64)
+        before = np.append(np.uint64(0), sums[here])
+        keys = mixed_bits(sums[1:] - np.repeat(before, lengths))
+        value = sums[-1:] - before[-1:]
+        start = first + int(here[-1]) if here.size else start
         places = np.flatnonzero((keys <= bound) & (tokens != stream.pad))
         kept_keys = np.concatenate([kept_keys, keys[places]])
         kept_places = np.concatenate([kept_places, places + first])
