@@ -179,19 +179,16 @@ class RowSample:
             n_wanted *= 2  # these rows are narrow, or many of them are equal
 
     @property
-    def is_partial(self) -> bool:
-        """Whether other rows were counted that are not in the sample."""
-        return bool(self.threshold < _LARGEST_KEY)
+    def effective_size(self) -> float:
+        """Summed weight if all rows are here, otherwise how many rows the sample is worth.
 
-    @property
-    def typical_weight(self) -> float:
-        """Mean weight of the rows, each weighted by itself.
-
-        The summed weight over it is the effective number of rows, which is much smaller
-        than their number where a few rows occur very often.
+        A few rows that occur very often, and are in the sample or are not, make that
+        much smaller than the number of sampled rows.
         """
         total = float(self.weights.sum())
-        return float(self.weights @ self.weights) / total if total > 0 else 1.0
+        if self.threshold == _LARGEST_KEY or not total:
+            return total
+        return total**2 / float(self.weights @ self.weights)
 
     def __add__(self, other: RowSample) -> RowSample:
         """Sample of the rows of both."""
