@@ -180,7 +180,7 @@ class RowSample:
 
     @property
     def effective_size(self) -> float:
-        """Summed weight if all rows are here, otherwise how many rows the sample is worth.
+        """Summed weight of all rows, or how many rows a sample is worth.
 
         A few rows that occur very often, and are in the sample or are not, make that
         much smaller than the number of sampled rows.
