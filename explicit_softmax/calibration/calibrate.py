@@ -52,6 +52,7 @@ def calibrate(
     norm_weight: float | None = None,
     intercepts: Intercepts = "none",
     start: FloatArray | None = None,
+    prior_weight: float = 1.0,
     tol: float = 1e-8,
 ) -> tuple[Calibration, float]:
     """Minimise the leave-one-out log-loss, a convex problem in few numbers.
@@ -75,6 +76,8 @@ def calibrate(
         log n``, where the classes are too many for the rows.
     start : ndarray of shape (n_blocks,), default=None
         Inverse temperatures to start from where they are chosen.
+    prior_weight : float, default=1.0
+        Weight of the priors below, in units of the weights of the rows.
     tol : float, default=1e-8
         Relative decrease of the loss at which to stop.
 
@@ -106,7 +109,7 @@ def calibrate(
     form = _linear_form(
         held_out, given, beta is None, norm_weight is None, intercepts, start
     )
-    values, loss = _minimised(form, held_out, tol)
+    values, loss = _minimised(form, held_out, prior_weight, tol)
     if beta is None:
         given = replace(given, beta=values[:n_blocks])
     if norm_weight is None:
@@ -257,7 +260,7 @@ def _prior_scores(
 
 
 def _minimised(
-    form: _LinearForm, held_out: LeaveOneOut, tol: float
+    form: _LinearForm, held_out: LeaveOneOut, prior_weight: float, tol: float
 ) -> tuple[NDArray[np.float64], float]:
     """Values of least loss with their priors, and the loss alone."""
     (n_rows, n_classes), n_directions = form.fixed.shape, form.n_directions
@@ -267,7 +270,7 @@ def _minimised(
     def prior(values: FloatArray) -> float:
         spread = float(((values / units)[:n_betas] ** 2).sum())
         shifts = float((values[form.has_prior] ** 2).sum())
-        return 0.5 * (shifts + _BETA_PRIOR * spread)
+        return 0.5 * prior_weight * (shifts + _BETA_PRIOR * spread)
 
     def objective(point: FloatArray) -> tuple[float, FloatArray]:
         values = point * units
@@ -290,8 +293,8 @@ def _minimised(
                 total += (residual * factor[chunk]).sum(axis=0)
             loss += float((losses * weights[chunk]).sum())
         gradient = np.concatenate([slopes, sums.ravel()]) * units
-        gradient[form.has_prior] += values[form.has_prior]
-        gradient[:n_betas] += _BETA_PRIOR * point[:n_betas]
+        gradient[form.has_prior] += prior_weight * values[form.has_prior]
+        gradient[:n_betas] += prior_weight * _BETA_PRIOR * point[:n_betas]
         return (loss + prior(values)) / total_weight, gradient / total_weight
 
     values = form.first

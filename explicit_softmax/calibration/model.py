@@ -42,7 +42,8 @@ from explicit_softmax.solution.theorem import (
 )
 from explicit_softmax.training.problem import Refined
 
-# With more classes than this, rows do not suffice for an intercept each.
+# With more classes than this, or than sampled rows, these do not suffice for an
+# intercept each.
 _MOST_INTERCEPTS = 1000
 
 
@@ -229,6 +230,11 @@ class ExplicitModel:
 
     def __sub__(self, other: ExplicitModel) -> ExplicitModel:
         """Model without the rows of `other`, whose sample must hold all of them."""
+        self.check_additive("forget")
+        other.check_additive("forget")
+        self.check_settings(
+            other.settings, "rows counted with different {name} cannot go: {} and {}"
+        )
         return replace(
             self,
             counts=self.counts - other.counts,
@@ -319,18 +325,19 @@ class ExplicitModel:
             few = self.sample.head(budget.limit(n_classes * n_blocks))
             strength = best_strength(lambda s: self._held_out(s, few), calibrated)
         intercepts: Intercepts = "none"
+        size = self.sample.effective_size
         if settings.translation == "exact":
-            intercepts = "columns" if n_classes <= _MOST_INTERCEPTS else "exponent"
+            enough = n_classes <= min(size, _MOST_INTERCEPTS)
+            intercepts = "columns" if enough else "exponent"
         elif beta is not None and norm_weight is not None:
-            given = Calibration(
-                beta,
-                self._priming_number,
-                settings.calibrated_translation,
-                norm_weight,
-            )
+            translation = settings.calibrated_translation
+            given = Calibration(beta, self._priming_number, translation, norm_weight)
             return Choice(given, strength, float("nan"))
-        held_out = self._held_out(strength, self.sample)
-        calibration, log_loss = calibrated(held_out, intercepts=intercepts)
+        calibration, log_loss = calibrated(
+            self._held_out(strength, self.sample),
+            intercepts=intercepts,
+            prior_weight=float(self.sample.weights.sum()) / size if size else 1.0,
+        )
         return Choice(calibration, strength, log_loss)
 
     @property

@@ -167,6 +167,8 @@ class RowSample:
             if n_wanted < counted.size:
                 threshold = np.partition(keys[counted], n_wanted)[n_wanted]
                 members = counted[keys[counted] <= threshold]
+            if members.size == counted.size:
+                threshold = _LARGEST_KEY
             members = members[np.argsort(keys[members], kind="stable")]
             part_weights = np.asarray(weights[members], dtype=float)
             rows = X[members], y[members], part_weights, keys[members]
@@ -175,6 +177,18 @@ class RowSample:
             if members.size == counted.size or filled:
                 return sample.head(limit)
             n_wanted *= 2  # these rows are narrow, or many of them are equal
+
+    @property
+    def effective_size(self) -> float:
+        """Summed weight if all rows are here, otherwise how many rows the sample is worth.
+
+        A few rows that occur very often, and are in the sample or are not, make that
+        much smaller than the number of sampled rows.
+        """
+        total = float(self.weights.sum())
+        if self.threshold == _LARGEST_KEY or not total:
+            return total
+        return total**2 / float(self.weights @ self.weights)
 
     def __add__(self, other: RowSample) -> RowSample:
         """Sample of the rows of both."""

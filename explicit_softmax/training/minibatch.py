@@ -157,7 +157,6 @@ def descend(
     samples_per_iter: int,
 ) -> None:
     """Run epochs of `samples_per_iter` rows until `monitor` stops them."""
-    X, y, sample_weight = problem.X, problem.y, problem.sample_weight
     layers = [
         Layer(problem, depth, adaptive, learning_rate, batch_size, average)
         for depth in range(len(problem.weights))
@@ -165,17 +164,7 @@ def descend(
     for epoch in islice(_epochs(problem, samples_per_iter, shuffle), max_iter):
         total = 0.0
         for first in range(0, epoch.size, batch_size):
-            members = epoch[first : first + batch_size]
-            weights, intercepts = zip(
-                *(layer.current() for layer in layers), strict=True
-            )
-            row_weight = None if sample_weight is None else sample_weight[members]
-            losses, inputs, residuals = backpropagate(
-                weights, intercepts, X[members], y[members], row_weight, len(members)
-            )
-            total += float(losses.sum())
-            for layer, *gradient_parts in zip(layers, inputs, residuals, strict=True):
-                layer.step(*gradient_parts)
+            total += _step(problem, layers, epoch[first : first + batch_size])
         weights, intercepts = zip(
             *(layer.epoch_mean() for layer in layers), strict=True
         )
@@ -184,6 +173,27 @@ def descend(
             return
     if not monitor.watches:
         monitor.result.converged = True
+
+
+def _step(problem: Problem, layers: list[Layer], members: IntArray) -> float:
+    """Step of all layers on a batch of rows; the sum of its losses before the step.
+
+    The rows are let go before the next batch is read: one batch stays in cache, two may
+    not.
+    """
+    weights, intercepts = zip(*(layer.current() for layer in layers), strict=True)
+    row_weight = problem.sample_weight
+    losses, inputs, residuals = backpropagate(
+        weights,
+        intercepts,
+        problem.X[members],
+        problem.y[members],
+        None if row_weight is None else row_weight[members],
+        len(members),
+    )
+    for layer, *batch in zip(layers, inputs, residuals, strict=True):
+        layer.step(*batch)
+    return float(losses.sum())
 
 
 def _by_feature(

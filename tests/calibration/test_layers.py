@@ -1,6 +1,7 @@
 """Layers that are solved one after the other."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -98,7 +99,8 @@ def test_one_layer_is_the_calibrated_solution(strength):
 
     found = network.layers[0].solution.choice
     if strength is None:
-        strength = best_strength(held_out_at, priming_number=counts.mean_norm)
+        calibrated = partial(calibrate, priming_number=counts.mean_norm)
+        strength = best_strength(held_out_at, calibrated)
     assert_allclose(found.smoothing_strength, strength, rtol=1e-3)
     strength = found.smoothing_strength
     expected, loss = calibrate(held_out_at(strength), counts.mean_norm)
