@@ -17,7 +17,7 @@ import joblib
 import numpy as np
 
 from benchmarks.data.synthetic import make_bags
-from benchmarks.harness.models import evaluate
+from benchmarks.harness.models import AS_PRINTED, evaluate
 from benchmarks.harness.options import Number, Switch
 from benchmarks.harness.records import Record, named, ratio, table
 from benchmarks.harness.timing import (
@@ -40,7 +40,8 @@ OPTIONS = {
 MODELS = {
     "explicit, default": ExplicitSoftmaxClassifier,
     "explicit, all given": lambda: ExplicitSoftmaxClassifier(
-        inverse_temperature=0.5, smoothing_strength=0.1, translation="column"
+        **AS_PRINTED
+        | {"inverse_temperature": 0.5, "smoothing": "prior", "smoothing_strength": 0.1}
     ),
     MULTINOMIAL_NB: PEERS[MULTINOMIAL_NB].make,
 }

@@ -49,7 +49,7 @@ FEW = 8
 
 BY_SAMPLE, BY_SCAN = "ClassifierCV, leave-one-out", "leave-one-out, all rows"
 REFERENCE = "GridSearchCV, 5 folds"
-_CHUNK_ROWS = 2000
+_CHUNK_ROWS = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,17 +73,21 @@ class Linear:
         losses, hits = np.zeros(len(numbers)), np.zeros(len(numbers))
         for start in range(0, len(self.codes), _CHUNK_ROWS):
             chunk = slice(start, start + _CHUNK_ROWS)
-            codes = self.codes[chunk]
-            at = np.arange(len(codes))
-            # Classes first: sums over classes are then sums of whole vectors.
-            constant = np.ascontiguousarray(self.constant[chunk].T)
-            slope = np.ascontiguousarray(self.slope[chunk].T)
+            own = np.arange(len(self.codes[chunk])), self.codes[chunk]
+            # Less the own class, and classes first: sums are sums of whole vectors.
+            constant, slope = (
+                np.ascontiguousarray((part[chunk] - part[chunk][own][:, None]).T)
+                for part in (self.constant, self.slope)
+            )
+            scores, powers = constant.copy(), constant.astype(np.float32)
             for j, value in enumerate(numbers):
-                scores = constant + slope / value
-                highest, own = scores.max(axis=0), scores[codes, at]
-                hits[j] += np.count_nonzero(own == highest)
-                spread = np.log(np.exp(scores - highest).sum(axis=0))
-                losses[j] += (highest + spread - own).sum()
+                np.multiply(slope, 1.0 / value, out=scores)
+                scores += constant
+                highest = scores.max(axis=0)
+                hits[j] += np.count_nonzero(highest <= 0)
+                np.subtract(scores, highest, out=powers, casting="same_kind")
+                np.exp(powers, out=powers)
+                losses[j] += (highest + np.log(powers.sum(axis=0))).sum()
         return losses / len(self.codes), hits / len(self.codes)
 
 
@@ -167,9 +171,7 @@ def _theorem(smoothing: str | None) -> ExplicitSoftmaxClassifier:
     return ExplicitSoftmaxClassifier(**parameters)
 
 
-def _search(
-    X: Any, y: Any, numbers: NDArray[np.int64], smoothing: str | None
-) -> NDArray[np.float64]:
+def _search(X: Any, y: Any, numbers: Any, smoothing: str | None) -> NDArray[Any]:
     search = ExplicitSoftmaxClassifierCV(
         priming_numbers=numbers.tolist(),
         smoothing=smoothing,
@@ -181,9 +183,7 @@ def _search(
     return -np.asarray(search.cv_results_["mean_test_score"])
 
 
-def _grid_search(
-    X: Any, y: Any, numbers: NDArray[np.int64], smoothing: str | None
-) -> NDArray[np.float64]:
+def _grid_search(X: Any, y: Any, numbers: Any, smoothing: str | None) -> NDArray[Any]:
     search = GridSearchCV(
         _theorem(smoothing),
         {"priming_number": numbers.astype(float).tolist()},
