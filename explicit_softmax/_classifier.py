@@ -87,8 +87,8 @@ default="auto"
         second implementation); or in intercepts and translations of the columns of
         weights that minimise the leave-one-out log-loss together with the inverse
         temperature (Eq. 12), which matters where classes are unbalanced. With more than
-        1,000 classes, or more than sampled rows, "exact" fits the exponent of the class
-        frequencies only.
+        1,000 classes, or less than two sampled rows for each, "exact" fits the exponent
+        of the class frequencies only.
     n_blocks : int or array-like of int, default=1
         Number of contiguous blocks of features of equal size, such as the positions of
         a window, or their sizes, such as those of the parts of a FeatureUnion. Each

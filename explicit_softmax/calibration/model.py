@@ -50,8 +50,8 @@ from explicit_softmax.solution.theorem import (
 )
 from explicit_softmax.training.problem import Refined
 
-# With more classes than this, or than sampled rows, these do not suffice for an
-# intercept each.
+# With more classes than this, or less than two sampled rows for each, these do not
+# suffice for intercepts of single classes.
 _MOST_INTERCEPTS = 1000
 
 
@@ -342,7 +342,7 @@ class ExplicitModel:
         intercepts: Intercepts = "none"
         size = self.sample.effective_size
         if settings.translation == "exact":
-            enough = n_classes <= min(size, _MOST_INTERCEPTS)
+            enough = n_classes <= min(size / 2, _MOST_INTERCEPTS)
             intercepts = "columns" if enough else "exponent"
         elif beta is not None and norm_weight is not None:
             translation = settings.calibrated_translation
