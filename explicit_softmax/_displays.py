@@ -374,12 +374,13 @@ def _losses(run: Any, name: str, validation: bool) -> NDArray[np.float64]:
         raise ValueError(f"{name} has an empty loss_curve_: it began at the optimum")
     if not validation:
         return _vector(step.loss_curve_, name)
-    if step.validation_scores_ is None:
+    scores = getattr(step, "validation_scores_", None)
+    if scores is None:
         raise ValueError(
             f"validation=True needs validation rows, and {name} was refined without "
             "any: fit it with refinement=Refinement(early_stopping=True)"
         )
-    losses = -_vector(step.validation_scores_, name)
+    losses = -_vector(scores, name)
     if (losses < 0).any():
         raise ValueError(
             "validation=True needs log-likelihoods, and the validation_scores_ of "

@@ -667,7 +667,7 @@ default="auto"
         check_is_fitted(self)
         return self._encoder.ids.tokenizer
 
-    vocabulary_size_ = FromModel(lambda m: m.counts.n_classes + 1)
+    vocabulary_size_ = FromModel(lambda model: model.counts.n_classes + 1)
     class_count_ = FromModel("counts.class_count")
     n_tokens_ = FromModel(lambda model: int(model.counts.class_count.sum()))
     n_oov_ = FromModel(lambda model: int(model.counts.class_count[-1]))
