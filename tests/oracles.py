@@ -155,6 +155,8 @@ def score_row(
     priming_number,
     norm_weight=1.0,
     translation="column",
+    intercept_shift=0.0,
+    column_shift=0.0,
     norm_exponent=0.0,
     is_noise=False,
 ):
@@ -169,11 +171,11 @@ def score_row(
     scores = log_count + norm_weight * log_norm
     if translation == "column":
         scores = scores * norm / priming_number
+    scores = scores + intercept_shift + norm * column_shift
     for value, block in zip(np.broadcast_to(beta, len(blocks)), blocks, strict=True):
         part = smooth[block]
-        scores = scores + value * (
-            through[block] @ (np.log(part) - np.log(part.sum(axis=0)))
-        )
+        log_prob = np.log(part) - np.log(part.sum(axis=0))
+        scores = scores + value * (through[block] @ log_prob)
     return scores
 
 
@@ -184,50 +186,29 @@ def score_rows(
     *,
     blocks,
     smoothing,
-    priming_number,
     strength=0.1,
     sample_weight=None,
     norm_exponent=0.0,
     queries=None,
+    fixed=None,
     **how,
 ):
     """Scores of `queries`, or of the rows themselves, by the solution of the rows."""
-    rows = np.asarray(rows, dtype=np.float64)
-    counted = rows, codes, n_classes
-    fixed = fix(*counted, blocks, sample_weight, norm_exponent)
+    counted = np.asarray(rows, dtype=np.float64), codes, n_classes
+    if fixed is None:
+        fixed = fix(*counted, blocks, sample_weight, norm_exponent)
     counts = cooccurrence(*counted, sample_weight, norm_exponent)
     classes = class_counts(codes, n_classes, sample_weight)
     smooth = smoothed(counts, blocks, smoothing, strength, fixed)
+    how |= {"norm_exponent": norm_exponent, "is_noise": smoothing == "noise"}
+    queries = counted[0] if queries is None else queries
     return np.array(
-        [
-            score_row(
-                row,
-                smooth,
-                blocks,
-                classes,
-                fixed,
-                priming_number=priming_number,
-                norm_exponent=norm_exponent,
-                is_noise=smoothing == "noise",
-                **how,
-            )
-            for row in (rows if queries is None else queries)
-        ]
+        [score_row(row, smooth, blocks, classes, fixed, **how) for row in queries]
     )
 
 
 def leave_one_out_scores(
-    rows,
-    codes,
-    n_classes,
-    *,
-    blocks,
-    smoothing,
-    priming_number,
-    strength=0.1,
-    sample_weight=None,
-    norm_exponent=0.0,
-    **how,
+    rows, codes, n_classes, *, blocks, sample_weight=None, norm_exponent=0.0, **how
 ):
     """Scores of each row by counts refitted without one unit of its weight.
 
@@ -235,29 +216,22 @@ def leave_one_out_scores(
     """
     rows = np.asarray(rows, dtype=np.float64)
     weights = np.ones(len(rows)) if sample_weight is None else sample_weight
-    fixed = fix(rows, codes, n_classes, blocks, weights, norm_exponent)
+    how |= {"blocks": blocks, "norm_exponent": norm_exponent}
+    how["fixed"] = fix(rows, codes, n_classes, blocks, weights, norm_exponent)
     scores = []
-    for m, row in enumerate(rows):
-        if row.sum() == 0:
-            continue
+    for m in np.flatnonzero(rows.sum(axis=1)):
         left = np.array(weights, dtype=np.float64)
         left[m] -= min(left[m], 1.0)
-        counts = cooccurrence(rows, codes, n_classes, left, norm_exponent)
-        classes = class_counts(codes, n_classes, left)
-        scores.append(
-            score_row(
-                row,
-                smoothed(counts, blocks, smoothing, strength, fixed),
-                blocks,
-                classes,
-                fixed,
-                priming_number=priming_number,
-                norm_exponent=norm_exponent,
-                is_noise=smoothing == "noise",
-                **how,
-            )
-        )
+        how |= {"sample_weight": left, "queries": rows[m : m + 1]}
+        scores.extend(score_rows(rows, codes, n_classes, **how))
     return np.array(scores)
+
+
+def assert_same_probabilities(actual, expected, tol=1e-10):
+    """Scores up to a constant for each row."""
+    assert np.isfinite(actual).all()
+    first, second = map(log_probabilities, (actual, expected))
+    np.testing.assert_allclose(first, second, rtol=tol, atol=tol)
 
 
 def log_probabilities(scores):

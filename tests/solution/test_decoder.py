@@ -6,10 +6,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from explicit_softmax.solution import decoder as module
-from explicit_softmax.solution.counts import CooccurrenceCounts
 from explicit_softmax.solution.decoder import Decoder
-from explicit_softmax.solution.smoothing import feature_blocks, smooth_counts
-from explicit_softmax.solution.theorem import Calibration, explicit_decoder
 from tests import oracles
 
 LAYOUTS = [np.asarray, sp.csr_array]
@@ -148,40 +145,3 @@ def test_sparse_products_without_rows_or_features():
     assert decoder.scores(sp.csr_array((0, 8))).shape == (0, 5)
     empty = decoder.scores(sp.csr_array((3, 8)))
     assert_array_equal(empty, np.tile(decoder.zero_row_scores, (3, 1)))
-
-
-@pytest.mark.parametrize("n_blocks", [1, 2])
-@pytest.mark.parametrize("smoothing", ["uniform", "prior", "noise", None])
-@pytest.mark.parametrize("translation", ["column", "intercept"])
-@pytest.mark.parametrize("norm_exponent", [0.0, 0.5])
-def test_dense_and_sparse_layouts_give_the_same_probabilities(
-    norm_exponent, translation, smoothing, n_blocks
-):
-    rng = np.random.default_rng(0)
-    X = rng.poisson(0.5, (40, 8)).astype(float)
-    y = rng.integers(0, 4, 40)
-    if smoothing is None:
-        X += 1
-    counts = CooccurrenceCounts.from_rows(
-        sp.csr_array(X),
-        y,
-        4 if smoothing is None else 5,
-        norm_exponent=norm_exponent,
-    )
-    smoothed = smooth_counts(counts, smoothing, 0.2, feature_blocks(8, n_blocks))
-    beta = np.linspace(0.4, 1.1, n_blocks)
-    calibration = Calibration(beta, 2.0, translation, norm_weight=0.3)
-    dense, sparse = (
-        explicit_decoder(
-            smoothed, calibration, layout=layout, norm_exponent=norm_exponent
-        )
-        for layout in ("dense", "sparse")
-    )
-    assert sparse.is_sparse
-    assert not dense.is_sparse
-    queries = np.vstack((X, np.zeros((1, 8)), rng.poisson(2.0, (5, 8))))
-    expected = oracles.log_probabilities(dense.scores(queries))
-    for layout in LAYOUTS:
-        for decoder in (dense, sparse, sparse.densify()):
-            actual = oracles.log_probabilities(decoder.scores(layout(queries)))
-            assert_allclose(actual, expected, rtol=1e-10, atol=1e-10)
