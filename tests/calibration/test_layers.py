@@ -1,6 +1,5 @@
 """Layers that are solved one after the other."""
 
-import itertools
 from functools import partial
 
 import numpy as np
@@ -12,7 +11,6 @@ from explicit_softmax.calibration.calibrate import best_strength, calibrate
 from explicit_softmax.calibration.layers import solve_layers
 from explicit_softmax.calibration.leave_one_out import leave_one_out
 from explicit_softmax.solution.counts import CooccurrenceCounts
-from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.loss import network_scores
 from explicit_softmax.solution.smoothing import smooth_counts
 from explicit_softmax.solution.theorem import explicit_decoder
@@ -35,34 +33,10 @@ def probabilities(scores):
     return np.exp(oracles.log_probabilities(scores))
 
 
-@pytest.fixture
-def small_chunks(monkeypatch):
-    monkeypatch.setattr("explicit_softmax.calibration.layers._CHUNK_VALUES", 40)
-    monkeypatch.setattr("explicit_softmax.solution.loss._CHUNK_VALUES", 30)
-
-
-@pytest.mark.usefixtures("small_chunks")
-@pytest.mark.parametrize("n_layers", [1, 2, 3])
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_network_scores_are_those_of_the_definition(layout, n_layers):
-    X, _, _ = topics()
-    rng = np.random.default_rng(1)
-    sizes = (6, 5, 4, 3)[: n_layers + 1]
-    decoders, outputs = [], X
-    for shape in itertools.pairwise(sizes):
-        weights, intercept = rng.normal(size=shape), rng.normal(size=shape[1])
-        decoders.append(Decoder.from_dense(weights, intercept))
-        outputs = probabilities(outputs @ weights + intercept)
-    scores = network_scores(decoders, layout(X))
-    assert_allclose(probabilities(scores), outputs, rtol=1e-12)
-    single = [decoder.astype(np.float32) for decoder in decoders]
-    assert network_scores(single, layout(X.astype("f4"))).dtype == np.float32
-
-
-@pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_second_layer_is_the_theorem_at_k_of_one(layout, weighted):
+def test_second_layer_is_the_theorem_at_k_of_one(monkeypatch, layout, weighted):
+    monkeypatch.setattr("explicit_softmax.calibration.layers._CHUNK_VALUES", 40)
     X, parts, y = topics()
     weight = np.random.default_rng(2).uniform(0.1, 3, len(X)) if weighted else None
     network = solve_layers(

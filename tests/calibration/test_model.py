@@ -17,7 +17,7 @@ from explicit_softmax.calibration.model import (
     given_temperatures,
 )
 from explicit_softmax.calibration.sample import NO_ROWS, Limit
-from explicit_softmax.solution.smoothing import feature_blocks, smooth_counts
+from explicit_softmax.solution.smoothing import smooth_counts
 from explicit_softmax.training.problem import Refined
 from tests import oracles
 
@@ -209,15 +209,14 @@ def test_choices_are_those_of_the_steps_one_by_one(monkeypatch, given, translati
         how = {"sample_weight": sample.weights, "norm_exponent": 0.5}
         return leave_one_out(smoothed, *rows, **how)
 
-    how = {
-        "priming_number": model.counts.mean_norm,
-        "translation": "column" if translation == "column" else "intercept",
-        "beta": np.array([0.3]) if given == "temperature" else None,
-        "norm_weight": 0.0 if translation == "exact" else None,
-    }
-    if given == "temperature" and translation != "exact":
+    how = {"translation": "column" if translation == "column" else "intercept"}
+    if translation == "exact":
+        how["norm_weight"] = 0.0
+    elif given == "temperature":
         how["norm_weight"] = 1.0
-    calibrated = partial(calibrate, **how)
+    if given == "temperature":
+        how["beta"] = np.array([0.3])
+    calibrated = partial(calibrate, priming_number=model.counts.mean_norm, **how)
     strength = 0.2
     if given != "strength":
         strength = best_strength(held_out_at, calibrated)
@@ -232,35 +231,8 @@ def test_choices_are_those_of_the_steps_one_by_one(monkeypatch, given, translati
     for name, value in vars(expected).items():
         assert_array_equal(getattr(chosen.calibration, name), value)
     assert np.any(expected.intercept_shift != 0) == fits
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("smoothing", ["prior", "noise"])
-def test_held_out_scores_are_those_of_refits(smoothing, layout):
-    X, y = topics()
-    X[:, 0] += 1  # no row without features
-    weight = np.random.default_rng(1).uniform(0.5, 2.0, len(y))
-    settings = replace(AUTO, smoothing=smoothing, translation="column", n_blocks=2)
-    model = model_of(layout(X), y, settings, weight)
-    chosen, sample = model.solution.choice, model.sample
-    expected = oracles.leave_one_out_scores(
-        sample.X.toarray() if sp.issparse(sample.X) else sample.X,
-        sample.y,
-        3,
-        blocks=feature_blocks(6, 2),
-        smoothing=smoothing,
-        strength=chosen.smoothing_strength,
-        sample_weight=sample.weights,
-        norm_exponent=0.5,
-        beta=chosen.calibration.beta,
-        priming_number=chosen.calibration.priming_number,
-        norm_weight=chosen.calibration.norm_weight,
-    )
-    assert_allclose(
-        oracles.log_probabilities(model.held_out_scores()),
-        oracles.log_probabilities(expected),
-        atol=1e-9,
-    )
+    scores = held_out_at(strength).scores(expected)
+    assert_array_equal(model.held_out_scores(), scores)
 
 
 def test_the_sample_is_as_large_as_the_choices_need():
