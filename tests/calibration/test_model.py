@@ -67,12 +67,15 @@ def probabilities(model, X):
 
 
 @pytest.mark.parametrize("limit", [None, Limit(20)])
-@pytest.mark.parametrize("translation", ["column", "intercept", "exact"])
+@pytest.mark.parametrize(
+    "settings",
+    [GIVEN, *(replace(AUTO, translation=t) for t in ("column", "intercept", "exact"))],
+    ids=["given", "column", "intercept", "exact"],
+)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_models_add_and_subtract_to_the_bit(layout, translation, limit):
+def test_models_add_and_subtract_to_the_bit(layout, settings, limit):
     X, y = topics()
     weight = np.random.default_rng(1).integers(1, 3, len(y)) * 1.0
-    settings = replace(AUTO, translation=translation)
 
     def model(rows, limit=limit):
         return model_of(layout(X[rows]), y[rows], settings, weight[rows], limit)
@@ -80,24 +83,17 @@ def test_models_add_and_subtract_to_the_bit(layout, translation, limit):
     order = np.random.default_rng(2).permutation(len(y))
     a, b, c = map(model, np.split(order, [20, 50]))
     whole = model(slice(None))
+    assert (len(whole.sample.y) == 0) == (settings is GIVEN and limit is None)
     assert_same_bits(a + b, b + a)
     assert_same_bits((a + b) + c, whole)
     assert_same_bits(a + (c + b), whole)
-    everything = model(order[20:50], Limit(1000))
+    everything = model(order[20:50], limit and Limit(1000))
     rest = (a + b) - everything
     assert_array_equal(rest.counts.dense(), a.counts.dense())
     assert_array_equal(rest.counts.class_count, a.counts.class_count)
     assert rest.counts.n_nonzero == a.counts.n_nonzero
     if limit is None:
         assert_same_bits(rest, a)
-
-
-def test_models_without_a_sample_add_and_subtract():
-    X, y = topics()
-    a, b = (model_of(X[part], y[part], GIVEN) for part in (slice(40), slice(40, 90)))
-    assert len(a.sample.y) == 0
-    assert_same_bits(a + b, model_of(X, y, GIVEN))
-    assert_same_bits((a + b) - b, a)
 
 
 @pytest.mark.parametrize("name", CHANGES)
