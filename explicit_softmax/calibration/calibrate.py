@@ -35,7 +35,7 @@ FIRST_STRENGTH = 0.1
 _STRENGTH_FACTOR = 4.0
 _MOST_STEPS = 8
 # It goes on as long as the loss falls by this share.
-_LEAST_GAIN = 5e-4
+_LEAST_GAIN = 1e-3
 
 # Relative precision of a loss that is only compared with those of other candidates.
 COMPARISON_TOL = 1e-6

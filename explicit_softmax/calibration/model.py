@@ -21,12 +21,20 @@ from explicit_softmax.calibration.calibrate import (
     calibrate,
 )
 from explicit_softmax.calibration.leave_one_out import LeaveOneOut, leave_one_out
-from explicit_softmax.calibration.sample import BUDGETS, NO_ROWS, Limit, RowSample
+from explicit_softmax.calibration.sample import (
+    BUDGETS,
+    NO_ROWS,
+    Limit,
+    RowSample,
+    key_numbers,
+    row_keys,
+)
 from explicit_softmax.solution.counts import (
     CooccurrenceCounts,
     FloatArray,
     IntArray,
     Rows,
+    row_products,
 )
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.smoothing import (
@@ -204,14 +212,21 @@ class ExplicitModel:
         """
         if limit is None:
             limit = settings.sample_limit(X.shape[1], n_classes)
+        norms = keys = None
+        if limit.n_rows:
+            # One pass for the norms and the keys of the rows.
+            with np.errstate(invalid="ignore", over="ignore"):
+                products = row_products(X, key_numbers(X.shape[1]))
+            norms, keys = products[:, 0], row_keys(X, y, products)
         counts = CooccurrenceCounts.from_rows(
             X,
             y,
             n_classes,
             sample_weight=sample_weight,
             norm_exponent=settings.norm_exponent,
+            norms=norms,
         )
-        sample = RowSample.from_rows(X, y, sample_weight, limit)
+        sample = RowSample.from_rows(X, y, sample_weight, limit, keys)
         return cls(counts, sample, settings, X.dtype)
 
     def __add__(self, other: ExplicitModel) -> ExplicitModel:

@@ -17,6 +17,7 @@ from explicit_softmax.calibration.sample import (
     mixed_bits,
     row_keys,
 )
+from explicit_softmax.solution import counts
 from tests import layouts, strategies
 
 LAYOUTS = [np.asarray, sp.csr_array]
@@ -114,7 +115,7 @@ def test_keys_do_not_depend_on_the_rows_beside_them(monkeypatch, n_features):
         assert len(set(keys)) == 9
         single = [row_keys(make(X)[[i]], y[[i]])[0] for i in range(9)]
         assert_array_equal(keys, single)
-        monkeypatch.setattr(module, "_BLOCK_VALUES", 4 * n_features)
+        monkeypatch.setattr(counts, "_BLOCK_VALUES", 4 * n_features)
         assert_array_equal(row_keys(make(X), y), keys)
         monkeypatch.undo()
         assert (row_keys(make(X), (y + 1) % 3) != keys).all()
@@ -122,7 +123,7 @@ def test_keys_do_not_depend_on_the_rows_beside_them(monkeypatch, n_features):
 
 def test_float32_and_float64_find_the_same_rows():
     rng = np.random.default_rng(0)
-    X, y = rng.random((30, 5)), np.arange(30) % 2
+    X, y = rng.random((30, 5), dtype=np.float32), np.arange(30) % 2
     for layout in LAYOUTS:
         double, single = (sample_of(layout(X.astype(t)), y) for t in ("f8", "f4"))
         assert_array_equal(double.keys, single.keys)
