@@ -1,7 +1,7 @@
 """Slow, obvious reference implementations, written from the formulas alone."""
 
 import math
-from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import scipy.special
@@ -63,24 +63,13 @@ def centred(scores):
     return scores - np.mean(scores, axis=-1, keepdims=True)
 
 
-@dataclass
-class Fixed:
+def fix(rows, codes, n_classes, blocks, sample_weight=None, norm_exponent=0.0):
     """What all rows decide, and what stays as it is while one row is left out.
 
     `unit` is the mean non-zero feature, `marginal` the v of "prior" at strength 1,
     `kept` and `noise` the q and p of Eq. 4, `least_count` and `total_count` what turns
     class counts to frequencies.
     """
-
-    unit: float
-    marginal: np.ndarray
-    kept: np.ndarray
-    noise: np.ndarray
-    least_count: float
-    total_count: float
-
-
-def fix(rows, codes, n_classes, blocks, sample_weight=None, norm_exponent=0.0):
     counts = cooccurrence(rows, codes, n_classes, sample_weight, norm_exponent)
     classes = class_counts(codes, n_classes, sample_weight)
     n_nonzero = number_of_nonzeros(rows, sample_weight)
@@ -101,13 +90,13 @@ def fix(rows, codes, n_classes, blocks, sample_weight=None, norm_exponent=0.0):
             # A feature with all mass has p = 0; no logarithm may be infinite.
             noise[block.start + d] = max(spread, 1e-12 / size)
     least = min((count for count in classes if count > 0), default=1.0)
-    return Fixed(
-        unit,
-        n_classes * marginal / marginal.sum(),
-        kept,
-        noise,
-        least,
-        sum(count if count > 0 else 0.5 * least for count in classes),
+    return SimpleNamespace(
+        unit=unit,
+        marginal=n_classes * marginal / marginal.sum(),
+        kept=kept,
+        noise=noise,
+        least_count=least,
+        total_count=sum(count if count > 0 else 0.5 * least for count in classes),
     )
 
 

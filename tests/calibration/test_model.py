@@ -205,22 +205,24 @@ def test_choices_are_those_of_the_steps_one_by_one(monkeypatch, given, translati
         how = {"sample_weight": sample.weights, "norm_exponent": 0.5}
         return leave_one_out(smoothed, *rows, **how)
 
-    how = {"translation": "column" if translation == "column" else "intercept"}
-    if translation == "exact":
-        how["norm_weight"] = 0.0
-    elif given == "temperature":
-        how["norm_weight"] = 1.0
-    if given == "temperature":
-        how["beta"] = np.array([0.3])
-    calibrated = partial(calibrate, priming_number=model.counts.mean_norm, **how)
+    beta, norm_weight = settings.given_numbers(1)
+    assert (beta is None) == (given != "temperature")
+    fits = translation == "exact"
+    assert norm_weight == (0.0 if fits else None if beta is None else 1.0)
+    calibrated = partial(
+        calibrate,
+        priming_number=model.counts.mean_norm,
+        translation="column" if translation == "column" else "intercept",
+        beta=beta,
+        norm_weight=norm_weight,
+    )
     strength = 0.2
     if given != "strength":
         strength = best_strength(held_out_at, calibrated)
     assert chosen.smoothing_strength == strength
-    fits = translation == "exact"
     intercepts = "exponent" if fits else "none"
     expected, loss = calibrated(held_out_at(strength), intercepts=intercepts)
-    if given == "temperature" and not fits:
+    if beta is not None and not fits:
         assert np.isnan(chosen.log_loss)  # nothing was left to choose
     else:
         assert chosen.log_loss == loss

@@ -183,12 +183,15 @@ def test_norms_of_float32_rows_are_float64(layout):
 
 
 @pytest.mark.parametrize("layout", ["dense", "csr"])
-def test_values_at_pairs_of_feature_and_class(layout):
+def test_values_at_pairs_and_counts_of_no_rows(layout):
     counts = LAYOUTS[layout](np.array([[1.0, 0.0], [0.0, 3.0], [4.0, 5.0]]))
     found = values_at(counts, np.array([2, 0, 1, 2]), np.array([1, 1, 1, 0]))
     assert_array_equal(found, [5.0, 0.0, 3.0, 4.0])
     nothing = np.zeros(0, dtype=int)
     assert values_at(counts, nothing, nothing).shape == (0,)
+    no_rows = from_rows(counts[:0], nothing, 3)
+    assert_array_equal(no_rows.dense(), np.zeros((2, 3)))
+    assert (no_rows.mean_norm, no_rows.mean_nonzero) == (0.0, 1.0)
 
 
 def test_float32_sums_beyond_their_precision_or_range_are_exact():
@@ -284,11 +287,3 @@ def test_other_input_that_cannot_be_counted(layout):
     for combine in (narrow.__add__, narrow.__sub__):
         with pytest.raises(ValueError, match="different shape"):
             combine(wide)
-
-
-@pytest.mark.parametrize("layout", ["dense", "csr"])
-def test_no_rows_count_nothing(layout):
-    counts = from_rows(LAYOUTS[layout](np.zeros((0, 3))), np.zeros(0, int), 2)
-    assert_array_equal(counts.dense(), np.zeros((3, 2)))
-    assert counts.mean_norm == 0.0
-    assert counts.mean_nonzero == 1.0
