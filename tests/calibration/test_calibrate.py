@@ -231,7 +231,7 @@ def test_best_strength_comes_close_to_the_least_loss(seed, translation):
 
     found = best_strength(held_out_at, partial(calibrate, **how))
     least = min(loss_at(strength) for strength in np.geomspace(1e-4, 1e2, 25))
-    # Steps end where they gain less than 0.05 %, and a parabola is not the loss.
+    # Steps end where they gain less than 0.1 %, and a parabola is not the loss.
     assert loss_at(found) < 1.005 * least
 
 
