@@ -58,3 +58,12 @@ def block_sizes(draw, n_features):
     cuts = draw(st.sets(st.integers(1, max(n_features - 1, 1)), max_size=3))
     stops = sorted(cut for cut in cuts if cut < n_features)
     return [int(size) for size in np.diff([0, *stops, n_features])]
+
+
+def merged(data, parts):
+    """Sum of the parts by a tree of any shape."""
+    while len(parts) > 1:
+        left = parts.pop(data.draw(st.integers(0, len(parts) - 1)))
+        right = parts.pop(data.draw(st.integers(0, len(parts) - 1)))
+        parts.append(left + right)
+    return parts[0]

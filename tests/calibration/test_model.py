@@ -17,7 +17,7 @@ from explicit_softmax.calibration.model import (
     given_temperatures,
 )
 from explicit_softmax.calibration.sample import NO_ROWS, Limit
-from explicit_softmax.solution.smoothing import feature_blocks, smooth_counts
+from explicit_softmax.solution.smoothing import smooth_counts
 from explicit_softmax.training.problem import Refined
 from tests import oracles
 
@@ -67,12 +67,15 @@ def probabilities(model, X):
 
 
 @pytest.mark.parametrize("limit", [None, Limit(20)])
-@pytest.mark.parametrize("translation", ["column", "intercept", "exact"])
+@pytest.mark.parametrize(
+    "settings",
+    [GIVEN, *(replace(AUTO, translation=t) for t in ("column", "intercept", "exact"))],
+    ids=["given", "column", "intercept", "exact"],
+)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_models_add_and_subtract_to_the_bit(layout, translation, limit):
+def test_models_add_and_subtract_to_the_bit(layout, settings, limit):
     X, y = topics()
     weight = np.random.default_rng(1).integers(1, 3, len(y)) * 1.0
-    settings = replace(AUTO, translation=translation)
 
     def model(rows, limit=limit):
         return model_of(layout(X[rows]), y[rows], settings, weight[rows], limit)
@@ -80,24 +83,17 @@ def test_models_add_and_subtract_to_the_bit(layout, translation, limit):
     order = np.random.default_rng(2).permutation(len(y))
     a, b, c = map(model, np.split(order, [20, 50]))
     whole = model(slice(None))
+    assert (len(whole.sample.y) == 0) == (settings is GIVEN and limit is None)
     assert_same_bits(a + b, b + a)
     assert_same_bits((a + b) + c, whole)
     assert_same_bits(a + (c + b), whole)
-    everything = model(order[20:50], Limit(1000))
+    everything = model(order[20:50], limit and Limit(1000))
     rest = (a + b) - everything
     assert_array_equal(rest.counts.dense(), a.counts.dense())
     assert_array_equal(rest.counts.class_count, a.counts.class_count)
     assert rest.counts.n_nonzero == a.counts.n_nonzero
     if limit is None:
         assert_same_bits(rest, a)
-
-
-def test_models_without_a_sample_add_and_subtract():
-    X, y = topics()
-    a, b = (model_of(X[part], y[part], GIVEN) for part in (slice(40), slice(40, 90)))
-    assert len(a.sample.y) == 0
-    assert_same_bits(a + b, model_of(X, y, GIVEN))
-    assert_same_bits((a + b) - b, a)
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -209,58 +205,32 @@ def test_choices_are_those_of_the_steps_one_by_one(monkeypatch, given, translati
         how = {"sample_weight": sample.weights, "norm_exponent": 0.5}
         return leave_one_out(smoothed, *rows, **how)
 
-    how = {
-        "priming_number": model.counts.mean_norm,
-        "translation": "column" if translation == "column" else "intercept",
-        "beta": np.array([0.3]) if given == "temperature" else None,
-        "norm_weight": 0.0 if translation == "exact" else None,
-    }
-    if given == "temperature" and translation != "exact":
-        how["norm_weight"] = 1.0
-    calibrated = partial(calibrate, **how)
+    beta, norm_weight = settings.given_numbers(1)
+    assert (beta is None) == (given != "temperature")
+    fits = translation == "exact"
+    assert norm_weight == (0.0 if fits else None if beta is None else 1.0)
+    calibrated = partial(
+        calibrate,
+        priming_number=model.counts.mean_norm,
+        translation="column" if translation == "column" else "intercept",
+        beta=beta,
+        norm_weight=norm_weight,
+    )
     strength = 0.2
     if given != "strength":
         strength = best_strength(held_out_at, calibrated)
     assert chosen.smoothing_strength == strength
-    fits = translation == "exact"
     intercepts = "exponent" if fits else "none"
     expected, loss = calibrated(held_out_at(strength), intercepts=intercepts)
-    if given == "temperature" and not fits:
+    if beta is not None and not fits:
         assert np.isnan(chosen.log_loss)  # nothing was left to choose
     else:
         assert chosen.log_loss == loss
     for name, value in vars(expected).items():
         assert_array_equal(getattr(chosen.calibration, name), value)
     assert np.any(expected.intercept_shift != 0) == fits
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("smoothing", ["prior", "noise"])
-def test_held_out_scores_are_those_of_refits(smoothing, layout):
-    X, y = topics()
-    X[:, 0] += 1  # no row without features
-    weight = np.random.default_rng(1).uniform(0.5, 2.0, len(y))
-    settings = replace(AUTO, smoothing=smoothing, translation="column", n_blocks=2)
-    model = model_of(layout(X), y, settings, weight)
-    chosen, sample = model.solution.choice, model.sample
-    expected = oracles.leave_one_out_scores(
-        sample.X.toarray() if sp.issparse(sample.X) else sample.X,
-        sample.y,
-        3,
-        blocks=feature_blocks(6, 2),
-        smoothing=smoothing,
-        strength=chosen.smoothing_strength,
-        sample_weight=sample.weights,
-        norm_exponent=0.5,
-        beta=chosen.calibration.beta,
-        priming_number=chosen.calibration.priming_number,
-        norm_weight=chosen.calibration.norm_weight,
-    )
-    assert_allclose(
-        oracles.log_probabilities(model.held_out_scores()),
-        oracles.log_probabilities(expected),
-        atol=1e-9,
-    )
+    scores = held_out_at(strength).scores(expected)
+    assert_array_equal(model.held_out_scores(), scores)
 
 
 def test_the_sample_is_as_large_as_the_choices_need():

@@ -38,16 +38,6 @@ def topics(n_rows=40, n_features=5, seed=0):
     return X, y
 
 
-def same_candidates(grid):
-    """Each candidate in the order that is promised."""
-    return [
-        {"norm_exponent": e, "smoothing_strength": s, "priming_number": number}
-        for e in grid.norm_exponents
-        for s in grid.smoothing_strengths
-        for number in grid.priming_numbers
-    ]
-
-
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("temperature", [0.6, "auto"])
@@ -60,9 +50,12 @@ def test_leave_one_out_candidates_equal_refits(temperature, layout, weighted):
     scored = score_by_leave_one_out(
         grid, layout(X), y, 3, weight, sample, lambda candidate: candidate, n_jobs=2
     )
-    assert list(grid.candidates()) == same_candidates(grid)
-    for found, candidate in zip(scored, same_candidates(grid), strict=True):
-        number, exponent = candidate["priming_number"], candidate["norm_exponent"]
+    how = {"blocks": [slice(0, 5)], "smoothing": "prior", "sample_weight": weight}
+    single = np.array([(row == X).all(axis=1).sum() == 1 for row in X])
+    single = single[sample.members]
+    assert single.sum() > 15
+    for found, candidate in zip(scored, grid.candidates(), strict=True):
+        exponent, strength, number = candidate.values()
         if number == "mean_norm":
             weights = np.ones(len(y)) if weight is None else weight
             norms = oracles.scaled_rows(X, exponent).sum(axis=1)
@@ -75,26 +68,19 @@ def test_leave_one_out_candidates_equal_refits(temperature, layout, weighted):
             X,
             y,
             3,
-            blocks=[slice(0, 5)],
-            smoothing="prior",
-            strength=candidate["smoothing_strength"],
-            sample_weight=weight,
+            **how,
+            **vars(calibration),
             norm_exponent=exponent,
-            beta=calibration.beta,
-            priming_number=number,
-            norm_weight=calibration.norm_weight,
-        )[sample.members]
-        single = np.array([(row == X).all(axis=1).sum() == 1 for row in X])
-        single = single[sample.members]
-        assert single.sum() > 15
-        scores, expected = map(oracles.log_probabilities, (found.scores, expected))
-        assert_allclose(scores[single], expected[single], atol=1e-9)
+            strength=strength,
+        )
+        oracles.assert_same_probabilities(
+            found.scores[single], expected[sample.members][single], 1e-9
+        )
         loss = oracles.mean_loss(found.scores, sample.y, sample.weights)
         # Exponentials of float32 where priming numbers alone differ.
         assert_allclose(found.log_loss, loss, rtol=1e-6)
         if temperature == "auto":
-            how = {"tol": 1e-13, "translation": "column"}
-            least = calibrate(found.held_out, number, **how)[1]
+            least = calibrate(found.held_out, number, tol=1e-13)[1]
             assert_allclose(found.log_loss, least, rtol=1e-3)
 
 
@@ -109,8 +95,9 @@ def folds_of(y, kind):
     return folds
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("layout", "weighted"), [(np.asarray, True), (sp.csr_array, False)]
+)
 @pytest.mark.parametrize("kind", ["partition", "gaps", "repeats"])
 @pytest.mark.parametrize("temperature", [0.6, "auto"])
 def test_folds_equal_models_of_the_other_rows(temperature, kind, layout, weighted):
@@ -126,7 +113,7 @@ def test_folds_equal_models_of_the_other_rows(temperature, kind, layout, weighte
     scores = score_by_folds(grid, rows, y, 3, weight, folds, score, n_jobs=2)
     assert scores.shape == (3, 12)
     for (train, test), found in zip(folds, scores, strict=True):
-        for loss, candidate in zip(found, same_candidates(grid), strict=True):
+        for loss, candidate in zip(found, grid.candidates(), strict=True):
             part, other = (None if weight is None else weight[n] for n in (train, test))
             settings = replace(grid.settings, **candidate)
             model = ExplicitModel.from_rows(rows[train], y[train], 3, settings, part)
@@ -181,5 +168,15 @@ def test_grids_name_what_is_wrong(changed, message):
     grid = Grid.checked(SETTINGS, *given.values())
     assert grid == Grid(SETTINGS, ["mean_norm"], [0.1], [0, 1])
     assert all(type(value) is int for value in grid.norm_exponents)
+    # Norm exponents outermost, then strengths.
+    order = [tuple(candidate.values()) for candidate in GRID.candidates()]
+    assert order[:4] == [
+        (0, 0.1, 2.0),
+        (0, 0.1, "mean_norm"),
+        (0, 0.1, 50),
+        (0, 0.7, 2),
+    ]
+    assert order[6] == (0.5, 0.1, 2.0)
+    assert len(order) == 12
     with pytest.raises(ValueError, match=message):
         Grid.checked(SETTINGS, *(given | changed).values())
