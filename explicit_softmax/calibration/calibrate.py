@@ -146,12 +146,13 @@ def best_strength(
 
     Notes
     -----
-    From 0.1 up or down by factors of 4 as long as the loss falls noticeably, then the
-    vertex of the parabola through the last three losses, over the log of the strength.
+    From 0.1 up or down by factors of 4 as long as the loss falls noticeably, then to
+    the vertex of the parabola through the last three losses, over the log of the
+    strength; the best of all of these.
     """
     start: FloatArray | None = None
 
-    def loss(n_steps: int) -> float:
+    def loss(n_steps: float) -> float:
         nonlocal start
         held_out = held_out_at(FIRST_STRENGTH * _STRENGTH_FACTOR**n_steps)
         found, value = calibrated(held_out, start=start, tol=COMPARISON_TOL)
@@ -159,20 +160,21 @@ def best_strength(
         start = found.beta if (found.beta > 0).all() else None
         return value
 
-    losses = {0: loss(0), 1: loss(1)}
-    direction, at = (1, 1) if losses[1] < losses[0] else (-1, 0)
-    while True:
+    losses = {0.0: loss(0.0), 1.0: loss(1.0)}
+    direction, at = (1.0, 1.0) if losses[1.0] < losses[0.0] else (-1.0, 0.0)
+    while abs(at) < _MOST_STEPS:
         if at + direction not in losses:
             losses[at + direction] = loss(at + direction)
         if not losses[at + direction] < (1.0 - _LEAST_GAIN) * losses[at]:
+            before, here, after = (losses[at + offset] for offset in (-1, 0, 1))
+            curvature = before - 2 * here + after
+            if curvature > 0:
+                vertex = at + float(np.clip(0.5 * (before - after) / curvature, -1, 1))
+                losses[vertex] = loss(vertex)
             break
         at += direction
-        if abs(at) == _MOST_STEPS:
-            return float(FIRST_STRENGTH * _STRENGTH_FACTOR**at)
-    before, here, after = (losses[at + offset] for offset in (-1, 0, 1))
-    curvature = before - 2 * here + after
-    shift = 0.5 * (before - after) / curvature if curvature > 0 else 0.0
-    return float(FIRST_STRENGTH * _STRENGTH_FACTOR ** (at + np.clip(shift, -1, 1)))
+    best = min(losses, key=lambda n_steps: losses[n_steps])
+    return float(FIRST_STRENGTH * _STRENGTH_FACTOR**best)
 
 
 @dataclass(frozen=True, eq=False)
