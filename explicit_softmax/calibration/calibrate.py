@@ -170,7 +170,8 @@ def best_strength(
             curvature = before - 2 * here + after
             if curvature > 0:
                 vertex = at + float(np.clip(0.5 * (before - after) / curvature, -1, 1))
-                losses[vertex] = loss(vertex)
+                if vertex not in losses:
+                    losses[vertex] = loss(vertex)
             break
         at += direction
     best = min(losses, key=lambda n_steps: losses[n_steps])
