@@ -83,7 +83,7 @@ def escape_shapes(app, what, name, item, options, lines):
 
 
 def add_report(app, docname, source):
-    """List the report of benchmarks/reproduce.py where there is one."""
+    """List the report of the reproduction where there is one."""
     if docname == "reproduction":
         found = Path(app.srcdir, "reproduction", "report.rst").is_file()
         source[0] += REPORT if found else "There is none in this copy.\n"

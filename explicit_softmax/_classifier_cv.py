@@ -123,7 +123,8 @@ validation_scores_, n_features_in_, feature_names_in_
 
     See Also
     --------
-    ExplicitSoftmaxClassifier : The same model with given hyper-parameters; it streams.
+    ExplicitSoftmaxClassifier : Chooses all but priming number and norm exponent, in a
+        fraction of the time, and streams.
     sklearn.linear_model.RidgeCV : Leave-one-out for ridge regression.
 
     Notes
@@ -254,40 +255,18 @@ validation_scores_, n_features_in_, feature_names_in_
         return self
 
     def densify(self) -> Self:
-        """Store all weights in one dense array, in place.
-
-        Returns
-        -------
-        self : ExplicitSoftmaxClassifierCV
-            With the same probabilities; see `ExplicitSoftmaxClassifier.densify`.
-        """
+        """Store all weights densely, in place; see `ExplicitSoftmaxClassifier`."""
         check_is_fitted(self)
         if self._model.refined is None:
             self._model = self._model.with_layout("dense")
         return self
 
     def to_logistic_regression(self) -> LogisticRegression:
-        """The same model as a fitted LogisticRegression, for tools that expect one.
-
-        Returns
-        -------
-        model : sklearn.linear_model.LogisticRegression
-            See `ExplicitSoftmaxClassifier.to_logistic_regression`.
-
-        Raises
-        ------
-        ValueError
-            If the chosen `norm_exponent_` is not zero, or if there is one class only.
-        """
+        """The model as a LogisticRegression; see `ExplicitSoftmaxClassifier`."""
         return logistic_regression_of(self)
 
     def get_metadata_routing(self) -> Any:
-        """Metadata routing: to the splitter of `cv`.
-
-        Returns
-        -------
-        routing : MetadataRouter
-        """
+        """Metadata routing: to the splitter of `cv`."""
         router = MetadataRouter(owner=self).add_self_request(self)
         if self.cv is not None:
             router.add(

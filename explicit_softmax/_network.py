@@ -47,16 +47,14 @@ class ExplicitSoftmaxNetworkClassifier(ExplicitSoftmaxBase):
     """Layers of softmax, each written down from co-occurrence counts.
 
     The first layer is the explicit solution of `ExplicitSoftmaxClassifier`. Its softmax
-    outputs are positive and sum to one, so that they are rows of norm K = 1 for the
-    next layer, which is solved in the same way, and so on (section 3.3 of [1]_). This
-    takes forward passes over the data, and no gradient. The inverse temperature of each
-    layer is chosen before the next is solved.
+    outputs are positive and sum to one: they are rows of norm K = 1 for the next layer,
+    which is solved in the same way, and so on (section 3.3 of [1]_), in forward passes
+    over the data. The inverse temperature of each layer is chosen before the next is
+    solved. ``warm_start=True`` then trains all layers jointly by back-propagation.
 
     With ``hidden_targets="classes"`` all layers predict the classes, as in the paper.
-    With an integer the hidden layers predict so many clusters within each class, which
-    makes them wider than the number of classes and the model non-linear in earnest.
-
-    With ``warm_start=True`` back-propagation then trains all layers jointly.
+    With an integer, hidden layers predict that many clusters within each class, which
+    makes the model clearly non-linear.
 
     Parameters
     ----------
@@ -71,9 +69,9 @@ class ExplicitSoftmaxNetworkClassifier(ExplicitSoftmaxBase):
         is the same as "classes".
     inverse_temperature : "auto", float, or array-like of shape (n_layers,), \
 default="auto"
-        beta, what the evidence of the inputs is multiplied by, for all layers or each.
-        "auto" minimises the exact leave-one-out log-loss of each layer over at most
-        4,096 rows, fewer if these would store more than 2**20 features or 2**21 scores.
+        Factor of the evidence of the inputs, for all layers or each. "auto" minimises
+        the exact leave-one-out log-loss of each layer over at most 4,096 rows, fewer if
+        these would store more than 2**20 features or 2**21 scores.
     smoothing : {"prior", "uniform", "noise"} or None, default="prior"
         As in `ExplicitSoftmaxClassifier`; "noise" is for the first layer, and later
         ones then have "prior".
@@ -85,9 +83,8 @@ default="auto"
         Rows are divided by ``norm ** norm_exponent`` before they are counted and
         scored: 0 is the paper. Inputs of later layers have norm 1.
     warm_start : bool, default=False
-        Whether `fit` trains all layers jointly, from the explicit solution. Elsewhere
-        in scikit-learn the name means to start from the previous call to `fit`; here
-        nothing is carried over from earlier calls.
+        Whether `fit` trains all layers jointly, from the explicit solution on; see
+        `ExplicitSoftmaxClassifier` on the name.
     refinement : Refinement, default=None
         Solver, steps, and stopping rules of the joint training; ``Refinement()`` by
         default. Without effect if `warm_start` is False.
@@ -97,8 +94,6 @@ default="auto"
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels.
     coefs_ : list of ndarray of shape (n_inputs, n_outputs)
         Weights of each layer. Those of the first are for rows divided by ``norm **
         norm_exponent``.
@@ -114,17 +109,9 @@ default="auto"
     priming_number_ : float
         Priming number K of the first layer, the mean norm of its rows; that of later
         layers is 1.
-    loss_curve_ : list of float
-        Objective in nats by epoch or iteration; only after joint training.
-    n_iter_ : int
-        Epochs or iterations of joint training; 1 without it.
-    validation_scores_ : list of float or None
-        Mean log-likelihood of the validation rows by epoch or iteration; None without
-        `early_stopping`; only after joint training.
-    n_features_in_ : int
-        Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen in `fit`, where all are strings.
+    classes_, loss_curve_, n_iter_, validation_scores_, n_features_in_, \
+feature_names_in_
+        As in `ExplicitSoftmaxClassifier`.
 
     See Also
     --------
@@ -355,36 +342,13 @@ def _hidden_codes(
     sample_weight: NDArray[np.float64] | None,
     rng: Any,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Target of each row, and the class of each target.
-
-    Parameters
-    ----------
-    hidden_targets : "classes", int, or clusterer
-        As in `ExplicitSoftmaxNetworkClassifier`.
-    rows : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
-        Finite features of positive weight.
-    codes : ndarray of int, shape (n_rows,)
-        Class of each row.
-    n_classes : int
-        Number of classes.
-    sample_weight : ndarray of shape (n_rows,) or None
-        Positive weights.
-    rng : numpy.random.RandomState
-        Draws the rows that are clustered, and seeds their clustering.
-
-    Returns
-    -------
-    targets : ndarray of int, shape (n_rows,)
-        Targets are in the order of their classes; each has a row, but for "classes".
-    owners : ndarray of int, shape (n_targets,)
-        Class of each target.
-    """
-    # One cluster is the class, and needs no look at the rows.
+    """Target of each row, and the class of each target, in the order of classes."""
+    # One cluster is the class.
     one = isinstance(hidden_targets, Integral) and hidden_targets == 1
     if one or isinstance(hidden_targets, str):
         return codes, np.arange(n_classes)
     targets = np.empty(len(codes), dtype=np.intp)
-    owners: list[int] = []
+    class_of_target: list[int] = []
     for label in range(n_classes):
         members = np.flatnonzero(codes == label)
         if not members.size:
@@ -401,11 +365,10 @@ def _hidden_codes(
                     f"label for each of {members.size} rows, and gave an array of "
                     f"shape {found.shape}"
                 )
-        # Clusters without rows leave no gaps.
         present, places = np.unique(found, return_inverse=True)
-        targets[members] = len(owners) + places
-        owners.extend([label] * len(present))
-    return targets, np.array(owners, dtype=np.intp)
+        targets[members] = len(class_of_target) + places
+        class_of_target.extend([label] * len(present))
+    return targets, np.array(class_of_target, dtype=np.intp)
 
 
 def _clusters(

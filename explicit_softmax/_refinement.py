@@ -225,26 +225,16 @@ def refine_model(
     refinement : Refinement
         With valid parameters.
     model : object
-        Has `decoders`, the start of each layer, and ``with_refinement(Refined)``, which
-        returns such a model. Not changed.
-    X : ndarray, scipy.sparse CSR, or OneHotWindows of shape (n_rows, n_features)
-        Features as given: they are scaled by the `norm_exponent` of the first decoder
-        here.
-    y : ndarray of int, shape (n_rows,)
-        Class of each row.
-    sample_weight : ndarray of shape (n_rows,) or None
-        Rows of zero weight are left out.
+        Its `decoders` are the start of each layer. Not changed.
+    X, y, sample_weight
+        Rows as given: they are scaled here by the `norm_exponent` of the first decoder,
+        and those of zero weight are left out. X may be windows.
     validation : tuple of (X, y, sample_weight or None) or None
         Rows that stop the training and choose the weights.
     progress : FitReport
-        Announces the iterations to callbacks, which may stop them, and which get
-        ``{"_model": model}`` with the weights so far.
+        Announces the iterations to callbacks, with ``{"_model": model}`` so far.
     name : str, default="The refinement"
         First words of the warning.
-
-    Returns
-    -------
-    model : object
 
     Raises
     ------

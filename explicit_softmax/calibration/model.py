@@ -59,19 +59,8 @@ _MOST_INTERCEPTS = 1000
 class Settings:
     """Parameters of an estimator on which counts and solution depend.
 
-    Parameters
-    ----------
-    priming_number : float or "mean_norm"
-    inverse_temperature : float, array-like of shape (n_blocks,), or "auto"
-    smoothing : {"prior", "uniform", "noise"} or None
-    smoothing_strength : float or "auto"
-    norm_exponent : float
-    translation : {"column", "intercept", "exact"}
-        As in `ExplicitSoftmaxClassifier`.
-    n_blocks : int or array-like of int
-        As in `feature_blocks`.
-    row_norm : float, default=None
-        Norm of all rows where they have the same norm, in equal parts in all blocks.
+    They are those of `ExplicitSoftmaxClassifier`. `row_norm` is the norm of all rows
+    where they have the same norm, in equal parts in all blocks.
     """
 
     priming_number: Any
@@ -127,15 +116,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What leave-one-out chose, or what was given.
-
-    Parameters
-    ----------
-    calibration : Calibration
-    smoothing_strength : float
-    log_loss : float
-        Leave-one-out log-loss in nats; NaN if nothing was chosen.
-    """
+    """What leave-one-out chose, or what was given: then `log_loss` is NaN (in nats)."""
 
     calibration: Calibration
     smoothing_strength: float

@@ -90,17 +90,7 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A candidate that was compared by leave-one-out.
-
-    Parameters
-    ----------
-    calibration : Calibration
-        What was chosen for it.
-    log_loss : float
-        Leave-one-out log-loss in nats.
-    held_out : LeaveOneOut
-        Leave-one-out scores, shared by all priming numbers.
-    """
+    """What was chosen for a candidate, its leave-one-out log-loss, and the scores."""
 
     calibration: Calibration
     log_loss: float
@@ -274,21 +264,9 @@ def priming_log_losses(
     priming_numbers: Sequence[float],
     calibration: Calibration,
 ) -> NDArray[np.float64]:
-    """Leave-one-out log-loss at many priming numbers, everything else given.
+    """Leave-one-out log-loss, in nats per unit of weight, at many priming numbers.
 
-    Parameters
-    ----------
-    held_out : LeaveOneOut
-        Leave-one-out scores.
-    priming_numbers : sequence of float
-        K, positive.
-    calibration : Calibration
-        Everything else, with ``translation="column"``.
-
-    Returns
-    -------
-    losses : ndarray of shape (n_priming_numbers,)
-        In nats per unit of weight.
+    Everything else is that of `calibration`, with ``translation="column"``.
 
     Notes
     -----

@@ -107,17 +107,9 @@ class Decoder:
         return replace(self, weights=weights, left=left, right=right)
 
     def scores(self, X: Rows) -> FloatArray:
-        """Log-odds of rows, up to a constant per row.
+        """Log-odds of rows (n_rows, n_classes), up to a constant per row.
 
-        Parameters
-        ----------
-        X : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
-            Non-negative features.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_rows, n_classes)
-            In the wider type of rows and decoder.
+        In the wider type of rows, dense or CSR, and decoder.
         """
         scores = self._product(X)
         if self.norm_exponent != 0.0:

@@ -94,20 +94,7 @@ def log_loss(
 ) -> float:
     """Weighted mean negative log-likelihood in nats, without storing all scores.
 
-    Parameters
-    ----------
-    decoders : sequence of Decoder
-        One per layer; one decoder is a sequence of one.
-    X : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
-        Non-negative features, or anything whose slices are such rows.
-    y : ndarray of int, shape (n_rows,)
-        Class of each row.
-    sample_weight : ndarray of shape (n_rows,), default=None
-        Weights of the losses.
-
-    Returns
-    -------
-    loss : float
+    `decoders` has one entry per layer; X may be anything whose slices are rows.
 
     Examples
     --------

@@ -77,18 +77,10 @@ class RefinementResult:
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """What a model keeps of a refinement.
+    """What a model keeps of a refinement: dense layers, and how they came about.
 
-    Parameters
-    ----------
-    decoders : tuple of Decoder
-        Refined layers, dense.
-    loss_curve : list of float
-        Objective in nats by iteration.
-    validation_scores : list of float or None
-        Mean log-likelihood of the validation rows by iteration; None without such rows.
-    n_iter : int
-        Number of iterations, at least 1.
+    `validation_scores` are mean log-likelihoods of the validation rows in nats by
+    iteration, None without such rows. `n_iter` is at least 1.
     """
 
     decoders: tuple[Decoder, ...]
@@ -155,24 +147,9 @@ def backpropagate(
 ) -> tuple[NDArray[np.float64], list[Rows], list[FloatArray]]:
     """Losses of rows, inputs of all layers, and slopes of the loss by their scores.
 
-    Parameters
-    ----------
-    weights, intercepts : sequence of ndarray
-        Of each layer, (n_inputs, n_outputs) and (n_outputs,).
-    X, y : ndarray or CSR of shape (n_rows, n_features), ndarray of shape (n_rows,)
-        Inputs of the first layer, and classes.
-    row_weight : ndarray of shape (n_rows,), default=None
-        Factors of the losses.
-    divisor : float, default=1.0
-        Residuals are those of the sum of the losses over this.
-
-    Returns
-    -------
-    losses : ndarray of float64, shape (n_rows,)
-        In nats, multiplied by `row_weight`.
-    inputs, residuals : list of ndarray, (n_rows, n_inputs) and (n_rows, n_outputs)
-        Of each layer: ``inputs[l].T @ residuals[l]`` is the gradient by its weights,
-        the sum of the residuals over rows that by its intercepts.
+    Losses (n_rows,) are in nats, times `row_weight`; residuals are those of the sum of
+    the losses over `divisor`. ``inputs[l].T @ residuals[l]`` is the gradient by the
+    weights of a layer, the sum of the residuals over the rows that by its intercepts.
     """
     inputs = [X]
     for weight, intercept in zip(weights[:-1], intercepts[:-1], strict=True):

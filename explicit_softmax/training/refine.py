@@ -180,14 +180,10 @@ def random_layers(
 
     Parameters
     ----------
-    X : ndarray, scipy.sparse CSR, or OneHotWindows of shape (n_rows, n_features)
-        Features; only their scale matters.
+    X, sample_weight, rng
+        As in `refine`; only the scale of the features matters.
     sizes : sequence of int
         Number of outputs of each layer.
-    sample_weight : ndarray of shape (n_rows,), default=None
-        Weights of the rows.
-    rng : numpy.random.RandomState or Generator, default=None
-        A generator of seed 0 by default.
 
     Returns
     -------
