@@ -8,6 +8,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from explicit_softmax._sklearn import (
@@ -16,16 +18,9 @@ from explicit_softmax._sklearn import (
     StrOptions,
     _check_feature_names_in,
     _fit_context,
-    _get_output_config,
     restored_on_error,
 )
-from explicit_softmax.text.vocabulary import (
-    TokenCounts,
-    Vocabulary,
-    as_tokens,
-    as_vocabulary,
-    check_kind,
-)
+from explicit_softmax.text.tokens import PAD_ID, PAD_STRING
 from explicit_softmax.text.windows import one_hot_windows
 
 
@@ -53,11 +48,7 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
         most frequent are kept; among equally frequent ones, those that come first.
     min_frequency : int or float, default=None
         Number of occurrences in the columns used, or share of all tokens there except
-        padding, below which a token is not kept. A token of a document is in up to
-        `context_size` windows and is counted in each.
-    handle_unknown : {"oov", "error"}, default="oov"
-        What to do with tokens that are neither in `categories` nor seen in `fit`.
-        Tokens excluded by `max_categories` or `min_frequency` are always oov.
+        padding, below which a token is not kept. Overlapping windows are all counted.
     sparse_output : bool, default=True
         Whether features are a CSR array or an ndarray.
     dtype : dtype, default=np.float64
@@ -67,8 +58,6 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
     ----------
     categories_ : ndarray of shape (n_tokens,)
         The vocabulary: int64 ids, or strings as objects.
-    infrequent_categories_ : ndarray
-        Known tokens that `max_categories` or `min_frequency` excluded.
     context_size_ : int
         Number of columns used.
     n_blocks_ : int
@@ -87,8 +76,8 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
 
     Notes
     -----
-    Padding is -1 among ids and the empty string among strings. Ids may be floating
-    point, and are several times faster than strings.
+    Padding is -1 among ids, which may be floating point, and "" among strings. Ids are
+    many times faster than strings.
 
     The classifier's `n_blocks` must match the window: a grid search over window sizes
     takes one grid for each size::
@@ -115,12 +104,9 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
     >>> context.transform([["rose", "a"], ["tulip", ""]])
     array([[0, 0, 1, 0, 0, 1, 0, 0, 0, 0],
            [0, 0, 0, 0, 1, 0, 0, 0, 1, 0]])
-    >>> context.set_params(aggregation="sum").fit_transform(X)
-    array([[0, 0, 0, 2, 0],
-           [1, 0, 0, 1, 0],
-           [1, 0, 1, 0, 0],
-           [0, 1, 1, 0, 0],
-           [1, 1, 0, 0, 0]])
+    >>> context.set_params(aggregation="sum").transform([["rose", "a"], ["a", "a"]])
+    array([[1, 0, 1, 0, 0],
+           [2, 0, 0, 0, 0]])
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
@@ -133,14 +119,9 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
             Interval(Real, 0, 1, closed="neither"),
             None,
         ],
-        "handle_unknown": [StrOptions({"oov", "error"})],
         "sparse_output": ["boolean"],
         "dtype": "no_validation",  # type: ignore[dict-item]
     }
-
-    context_size_: int
-    _counts: TokenCounts
-    _vocabulary: Vocabulary
 
     def __init__(
         self,
@@ -150,7 +131,6 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
         categories: ArrayLike | str = "auto",
         max_categories: int | None = None,
         min_frequency: float | None = None,
-        handle_unknown: str = "oov",
         sparse_output: bool = True,
         dtype: Any = np.float64,
     ) -> None:
@@ -159,7 +139,6 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
         self.categories = categories
         self.max_categories = max_categories
         self.min_frequency = min_frequency
-        self.handle_unknown = handle_unknown
         self.sparse_output = sparse_output
         self.dtype = dtype
 
@@ -185,39 +164,20 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
             another kind than `categories`.
         ValueError
             If `context_size` is more than the number of columns, if a number is no id,
-            if `categories` are not distinct or hold padding, or under
-            ``handle_unknown="error"`` if a token is not in `categories`. A transformer
-            that was fitted before stays as it was.
+            or if `categories` are not distinct or hold padding. A transformer that was
+            fitted before stays as it was.
         """
         with restored_on_error(self):
-            return self._learn(X, None)
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Add windows to those that the vocabulary is learned from.
-
-        Batches in any order give the same features as one `fit` of all. Features change
-        their columns as long as the vocabulary grows.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_columns)
-            Windows of token ids or of strings, the nearest token first.
-        y : object, default=None
-            Ignored.
-
-        Returns
-        -------
-        self : ContextWindowTransformer
-
-        Raises
-        ------
-        TypeError, ValueError
-            As `fit`, and if `X` or `context_size` differs in size or kind from that of
-            earlier calls.
-        """
-        with restored_on_error(self):
-            return self._learn(X, getattr(self, "_counts", None))
+            windows = self._read(X, reset=True)
+            n_columns = windows.shape[1]
+            self.context_size_ = int(self.context_size or n_columns)
+            if self.context_size_ > n_columns:
+                raise ValueError(
+                    f"context_size={self.context_size} is more than the columns of X, "
+                    f"{n_columns}: make larger windows, or reduce context_size"
+                )
+            self._learn(windows[:, : self.context_size_])
+        return self
 
     def transform(self, X: Any) -> Any:
         """Features of windows.
@@ -237,14 +197,17 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
         TypeError
             If tokens are of another kind than in `fit`.
         ValueError
-            If a number is no id, if the number of columns differs from that in `fit`,
-            or under ``handle_unknown="error"`` if a token is unknown.
+            If a number is no id, or if `X` has another number of columns than in `fit`.
         """
         check_is_fitted(self)
-        self._check_output()
-        codes = self._encode(self._read(X, reset=False)[:, : self.context_size_])
+        tokens = self._read(X, reset=False)[:, : self.context_size_]
+        _check_kind(tokens, self.categories_, "fit")
+        distinct, places = _distinct(tokens)
+        n_codes = len(self._code_of) + 1
+        codes = [self._code_of.get(token, n_codes - 1) for token in distinct.tolist()]
+        windows = np.array(codes, dtype=np.int32)[places]
         aggregation: Any = self.aggregation
-        rows = one_hot_windows(codes, self._vocabulary.n_codes, aggregation, self.dtype)
+        rows = one_hot_windows(windows, n_codes, aggregation, self.dtype)
         return rows if self.sparse_output else rows.toarray()
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
@@ -282,71 +245,86 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.categorical = True
-        # Numbers are ids from 0 up; -1 is padding.
-        tags.input_tags.positive_only = True
+        tags.input_tags.positive_only = True  # except for -1, which is padding
         tags.transformer_tags.preserves_dtype = []
         return tags
 
     def _read(self, X: Any, *, reset: bool) -> NDArray[Any]:
-        values = validate_data(self, X, reset=reset, dtype=None)
-        if values.dtype.kind == "U" and not hasattr(X, "dtype"):
-            # NumPy makes strings of numbers that stand among strings in a list.
-            values = np.asarray(X, dtype=object)
-        return as_tokens(values)
+        return _as_tokens(validate_data(self, X, reset=reset, dtype=None), X, "X")
 
-    def _learn(self, X: Any, earlier: TokenCounts | None) -> Self:
-        """Count windows on top of earlier ones, and choose the vocabulary."""
-        self._check_output()
-        windows = self._read(X, reset=earlier is None)
-        n_columns = windows.shape[1]
-        size = n_columns if self.context_size is None else int(self.context_size)
-        if size > n_columns:
-            raise ValueError(
-                f"context_size={size} is more than the columns of X, {n_columns}: make "
-                "larger windows, or reduce context_size"
-            )
-        if earlier is not None and size != self.context_size_:
-            raise ValueError(
-                f"context_size={size} is not the same as on the last call to "
-                f"partial_fit or fit: {self.context_size_}"
-            )
-        self.context_size_ = size
-        windows = windows[:, :size]
-        if earlier is not None:
-            check_kind(windows, earlier.tokens, "the windows before")
-        given = None
-        if not isinstance(self.categories, str):
-            given = as_vocabulary(self.categories)
-            check_kind(windows, given, "categories")
-        counts = TokenCounts.from_windows(windows)
-        self._counts = counts if earlier is None else earlier + counts
-        known = self._counts.tokens if given is None else given
-        kept = self._counts.frequent(known, self.min_frequency, self.max_categories)
-        self.categories_ = known[kept]
-        self.infrequent_categories_ = known[~kept]
-        self._vocabulary = Vocabulary(self.categories_)
-        if given is not None and self.handle_unknown == "error":
-            self._encode(windows)
-        return self
-
-    def _encode(self, windows: NDArray[Any]) -> NDArray[np.int32]:
-        check_kind(windows, self.categories_, "fit")
-        codes = self._vocabulary.encode(windows)
-        if self.handle_unknown == "error":
-            out = np.argwhere(codes == self._vocabulary.oov)
-            tokens = windows[tuple(out.T)]
-            infrequent = Vocabulary(self.infrequent_categories_)
-            for at in np.flatnonzero(infrequent.encode(tokens) == infrequent.oov)[:1]:
+    def _learn(self, windows: NDArray[Any]) -> None:
+        """Choose the vocabulary."""
+        pad = PAD_STRING if windows.dtype == object else PAD_ID
+        distinct, places = _distinct(windows)
+        number = np.bincount(places.ravel())
+        number[distinct == pad] = 0
+        if isinstance(self.categories, str):
+            known, count = distinct[number > 0], number[number > 0]
+        else:
+            values = check_array(self.categories, dtype=None, ensure_2d=False)
+            known = _as_tokens(values.reshape(-1, 1), self.categories, "categories")
+            _check_kind(windows, known, "categories")
+            known = known.ravel()
+            if values.ndim > 1 or len({pad, *known.tolist()}) <= known.size:
                 raise ValueError(
-                    f"row {out[at][0]} holds the unknown token "
-                    f"{tokens.tolist()[at]!r}; handle_unknown='oov' would accept it"
+                    "categories must be a list of distinct tokens for all columns, "
+                    f"without padding ({pad!r})"
                 )
-        return codes
+            number_of = dict(zip(distinct.tolist(), number.tolist(), strict=True))
+            count = np.array([number_of.get(token, 0) for token in known.tolist()])
+        least = self.min_frequency or 0
+        if least < 1:  # a share
+            least *= number.sum()
+        kept = np.argsort(-count, kind="stable")[: self.max_categories]
+        self.categories_ = known[np.sort(kept[count[kept] >= least])]
+        self._code_of = {t: n for n, t in enumerate([*self.categories_.tolist(), pad])}
 
-    def _check_output(self) -> None:
-        container = _get_output_config("transform", estimator=self)["dense"]
-        if self.sparse_output and container != "default":
-            raise ValueError(
-                f"{container} output cannot hold sparse features: set "
-                "sparse_output=False, or set_output(transform='default')"
-            )
+
+def _distinct(tokens: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Sorted distinct values, and the place of each token among them."""
+    if tokens.dtype != object and tokens.max() < tokens.size:
+        # Much faster than sorting: all ids up to the largest, whether seen or not.
+        return np.arange(PAD_ID, tokens.max() + 1), tokens - PAD_ID
+    encoder = LabelEncoder()  # hashes strings, which np.unique would sort
+    places = encoder.fit_transform(tokens.ravel())
+    return encoder.classes_, places.reshape(tokens.shape)
+
+
+def _as_tokens(values: NDArray[Any], given: Any, name: str) -> NDArray[Any]:
+    """Ids as int64, or strings as objects, of a checked 2-d array made of `given`."""
+    if values.dtype.kind == "U":
+        # NumPy makes strings of numbers that stand among strings in a list.
+        source = values if hasattr(given, "dtype") else given
+        values = np.array(source, dtype=object).reshape(values.shape)
+    demand = f"the {name} argument must be all strings or all numbers (ids)"
+    if values.dtype.kind == "O":
+        is_string = isinstance(values.flat[0], str)
+        allowed = str if is_string else int | float | np.integer | np.floating
+        kinds = set(map(type, values.flat))
+        others = {kind for kind in kinds if not issubclass(kind, allowed)} | {bool}
+        if kinds & others:
+            at = next(n for n, token in enumerate(values.flat) if type(token) in others)
+            kind = type(values.flat[at]).__name__
+            raise TypeError(f"{demand}; row {at // values.shape[1]} holds a {kind}")
+        if is_string:
+            return values
+        values = np.array(values.tolist())
+    if values.dtype.kind not in "iuf":
+        raise TypeError(f"{demand}, not values of type {values.dtype}")
+    with np.errstate(invalid="ignore"):  # of numbers beyond int64
+        ids = values.astype(np.int64, copy=False)
+    wrong = (values < PAD_ID) | (values >= 2**63) | (ids != values)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        negative = "Negative values in data: " if values[row, column] < 0 else ""
+        raise ValueError(
+            f"{negative}row {row} of {name} holds {values[row, column]}. Ids are whole "
+            f"numbers from 0 to 2**63 - 1, and {PAD_ID} stands for padding."
+        )
+    return ids
+
+
+def _check_kind(tokens: NDArray[Any], known: NDArray[Any], origin: str) -> None:
+    kinds = ["strings" if a.dtype == object else "ids" for a in (tokens, known)]
+    if kinds[0] != kinds[1]:
+        raise TypeError(f"X holds tokens as {kinds[0]}, and {origin} had {kinds[1]}")
