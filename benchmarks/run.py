@@ -6,11 +6,11 @@ folder that the environment variable EXPLICIT_SOFTMAX_DATA names, then downloade
 replaced by small sets that come with scikit-learn and Python; each run says which.
 """
 
+import json
 import sys
 import time
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 # The checkout, in place of this folder.
@@ -25,7 +25,7 @@ PROBLEMS = {
     "positive": "features that may be negative, made positive in several ways",
     "layers": "several layers, by what the hidden one predicts, beside an MLP",
     "language": "language models of windows: the paper's Table 1, and n-gram peers",
-    "counting": "time and memory of counting, streaming, and scoring windows",
+    "counting": "time and memory of counting and streaming windows",
     "paper": "all numbers and claims of the paper beside ours, in one report",
 }
 
@@ -33,9 +33,10 @@ PROBLEMS = {
 def main(argv: list[str]) -> Any:
     """Run one problem; its records."""
     if argv[:1] == ["--job"]:
-        from benchmarks.harness.timing import run_job
-
-        return run_job(*argv[1:])
+        # The other end of `harness.timing.in_own_process`.
+        module, name, arguments = argv[1:]
+        found = getattr(import_module(module), name)(**json.loads(arguments))
+        return print(json.dumps(found))
     if not argv or argv[0] not in PROBLEMS:
         names = (f"  {name:<13}{told}" for name, told in PROBLEMS.items())
         print(f"{__doc__}\nProblems:\n" + "\n".join(names))
@@ -50,9 +51,10 @@ def main(argv: list[str]) -> Any:
     from benchmarks.harness.records import write_json
     from benchmarks.harness.timing import threads_line
 
-    problem = module_of(argv[0])
+    room = "paper.reproduce" if argv[0] == "paper" else f"problems.{argv[0]}"
+    problem = import_module(f"benchmarks.{room}")
     options = parse(argv[0], problem.__doc__, problem.OPTIONS, argv[1:])
-    options.announce = Announcer()
+    options.announce, options.command = announcer(), " ".join(argv)
     with threadpool_limits(options.threads):
         records = problem.measure(options)
     if options.fast:
@@ -69,20 +71,12 @@ def main(argv: list[str]) -> Any:
     return records
 
 
-def module_of(problem: str) -> ModuleType:
-    """The module of a problem: OPTIONS, measure, report, and perhaps draw."""
-    room = "paper.reproduce" if problem == "paper" else f"problems.{problem}"
-    return import_module(f"benchmarks.{room}")
-
-
-class Announcer:
-    """Says on stderr what begins, and when."""
-
-    def __init__(self) -> None:
-        self.since = time.perf_counter()
-
-    def __call__(self, text: str) -> None:
-        print(f"[{time.perf_counter() - self.since:7.1f} s] {text}", file=sys.stderr)
+def announcer() -> Any:
+    """A function that says on stderr what begins, and when."""
+    since = time.perf_counter()
+    return lambda text: print(
+        f"[{time.perf_counter() - since:7.1f} s] {text}", file=sys.stderr
+    )
 
 
 if __name__ == "__main__":

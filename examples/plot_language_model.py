@@ -14,9 +14,11 @@ and the explicit solution.
 # The texts are Python's own help. The documents are divided at random, with a fixed
 # seed, into three parts: one to train on, one to validate the refinement on, and one to
 # test on. The tokens are learned from the training documents.
+import warnings
 from pydoc_data.topics import topics
 
 import matplotlib.pyplot as plt
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from explicit_softmax import ExplicitLanguageModel, LossCurveDisplay, Refinement
@@ -69,7 +71,7 @@ axes[1].set(xlabel="Tokens back", ylabel="Inverse temperature")
 # The model continues a prompt, and it tells which of two orders of the same words is
 # more likely, by the sum of log-probabilities in nats.
 prompt = "The following statement"
-print(prompt + model.generate(prompt, 40, top_k=20, random_state=0))
+print(prompt + model.generate(prompt, 40, temperature=0.8, top_k=10, random_state=0))
 for text in ("It is an error if", "It error an is if"):
     print(f"{model.log_proba(text).sum():8.2f}  {text}")
 
@@ -81,6 +83,7 @@ for text in ("It is an error if", "It error an is if"):
 # start from the token frequencies (an inverse temperature of zero). All see the same
 # number of tokens, and the weights that score best on the validation documents are
 # kept.
+warnings.filterwarnings("ignore", category=ConvergenceWarning)
 starts = {"cold": {"inverse_temperature": 0.0}, **settings}
 runs = {}
 for name, parameters in starts.items():
@@ -98,4 +101,6 @@ display.ax_.set_xlabel("Tokens / 25,000")
 
 # %%
 # The curves are of the validation documents. On the training documents the theorem
-# would look best, because it has counted them.
+# would look best, because it has counted them; on others it is far too confident, and
+# the cold start overtakes it within 25,000 tokens. After 75,000 tokens neither is near
+# the leave-one-out solution before any refinement.

@@ -51,7 +51,7 @@ ax.axvspan(40 * bad.start, 40 * bad.stop, color="0.9", label="wrong labels")
 ax.axvline(40 * (discovered + 1), color="0.4", linestyle="--", label="forgotten")
 ax.plot(rows, reference, color="C1", linewidth=3, alpha=0.5, label="never saw them")
 ax.plot(rows, losses, color="C0", label="the stream")
-ax.set(xlabel="Rows streamed", ylabel="Test log-loss (nats)", ylim=(0.3, 0.9))
+ax.set(xlabel="Rows streamed", ylabel="Test log-loss (nats)", ylim=(0.3, 1.1))
 ax.legend(loc="upper right")
 
 # %%

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral, Real
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -55,17 +56,14 @@ class FromModel:
 
     Parameters
     ----------
-    read : callable
-        Takes the model and returns the value.
-    only_refined : bool, default=False
-        Whether there is a value after a refinement only.
+    read : str or callable
+        Path of attributes from the model to the value, or a function of the model.
+        There is a value only after a refinement if the path starts with "refined".
     """
 
-    def __init__(
-        self, read: Callable[[Any], Any], *, only_refined: bool = False
-    ) -> None:
-        self.read = read
-        self.only_refined = only_refined
+    def __init__(self, read: str | Callable[[Any], Any]) -> None:
+        self.only_refined = isinstance(read, str) and read.startswith("refined.")
+        self.read = attrgetter(read) if isinstance(read, str) else read
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -282,7 +280,7 @@ def logistic_regression_of(classifier: ExplicitSoftmaxBase) -> LogisticRegressio
     linear = LogisticRegression()
     linear.classes_ = classifier.classes_.copy()
     linear.coef_, linear.intercept_ = coef, intercept
-    linear.n_iter_ = np.array([1 if model.refined is None else model.refined.n_iter])
+    linear.n_iter_ = np.array([model.n_iter])
     linear.n_features_in_ = classifier.n_features_in_
     if hasattr(classifier, "feature_names_in_"):
         linear.feature_names_in_ = classifier.feature_names_in_.copy()

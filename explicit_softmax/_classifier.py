@@ -65,7 +65,7 @@ class ExplicitSoftmaxClassifier(ExplicitSoftmaxBase):
 default="auto"
         beta, the factor of the evidence of the features: one for all blocks, or one for
         each. "auto" is the non-negative minimiser of the exact leave-one-out log-loss
-        over at most 4,096 rows: fewer if these would store more than 2**22 features
+        over at most 4,096 rows: fewer if these would store more than 2**21 features
         (2**20 without ``translation="exact"``) or 2**20 scores (classes times blocks),
         but at least 256. They are the rows with the smallest hash of their content,
         whatever the order, and are stored in the model.
@@ -87,7 +87,8 @@ default="auto"
         second implementation); or in intercepts and translations of the columns of
         weights that minimise the leave-one-out log-loss together with the inverse
         temperature (Eq. 12), which matters where classes are unbalanced. With more than
-        1,000 classes "exact" fits the exponent of the class frequencies only.
+        1,000 classes, or less than two sampled rows for each, "exact" fits the exponent
+        of the class frequencies only.
     n_blocks : int or array-like of int, default=1
         Number of contiguous blocks of features of equal size, such as the positions of
         a window, or their sizes, such as those of the parts of a FeatureUnion. Each
@@ -422,25 +423,15 @@ default="auto"
 
     coef_ = FromModel(coef_of)
     intercept_ = FromModel(intercept_of)
-    class_count_ = FromModel(lambda model: model.counts.class_count)
+    class_count_ = FromModel("counts.class_count")
     feature_count_ = FromModel(feature_count_of)
-    priming_number_ = FromModel(
-        lambda model: model.solution.choice.calibration.priming_number
-    )
+    priming_number_ = FromModel("solution.choice.calibration.priming_number")
     inverse_temperature_ = FromModel(beta_of)
-    smoothing_strength_ = FromModel(
-        lambda model: model.solution.choice.smoothing_strength
-    )
-    norm_weight_ = FromModel(
-        lambda model: model.solution.choice.calibration.norm_weight
-    )
-    n_iter_ = FromModel(
-        lambda model: 1 if model.refined is None else model.refined.n_iter
-    )
-    loss_curve_ = FromModel(lambda model: model.refined.loss_curve, only_refined=True)
-    validation_scores_ = FromModel(
-        lambda model: model.refined.validation_scores, only_refined=True
-    )
+    smoothing_strength_ = FromModel("solution.choice.smoothing_strength")
+    norm_weight_ = FromModel("solution.choice.calibration.norm_weight")
+    n_iter_ = FromModel("n_iter")
+    loss_curve_ = FromModel("refined.loss_curve")
+    validation_scores_ = FromModel("refined.validation_scores")
 
     def _settings(self) -> Settings:
         return Settings(

@@ -298,26 +298,16 @@ validation_scores_, n_features_in_, feature_names_in_
 
     coef_ = FromModel(coef_of)
     intercept_ = FromModel(intercept_of)
-    class_count_ = FromModel(lambda model: model.counts.class_count)
+    class_count_ = FromModel("counts.class_count")
     feature_count_ = FromModel(feature_count_of)
-    priming_number_ = FromModel(
-        lambda model: model.solution.choice.calibration.priming_number
-    )
+    priming_number_ = FromModel("solution.choice.calibration.priming_number")
     inverse_temperature_ = FromModel(beta_of)
-    smoothing_strength_ = FromModel(
-        lambda model: float(model.settings.smoothing_strength)
-    )
-    norm_exponent_ = FromModel(lambda model: float(model.settings.norm_exponent))
-    norm_weight_ = FromModel(
-        lambda model: model.solution.choice.calibration.norm_weight
-    )
-    n_iter_ = FromModel(
-        lambda model: 1 if model.refined is None else model.refined.n_iter
-    )
-    loss_curve_ = FromModel(lambda model: model.refined.loss_curve, only_refined=True)
-    validation_scores_ = FromModel(
-        lambda model: model.refined.validation_scores, only_refined=True
-    )
+    smoothing_strength_ = FromModel("solution.choice.smoothing_strength")
+    norm_exponent_ = FromModel("settings.norm_exponent")
+    norm_weight_ = FromModel("solution.choice.calibration.norm_weight")
+    n_iter_ = FromModel("n_iter")
+    loss_curve_ = FromModel("refined.loss_curve")
+    validation_scores_ = FromModel("refined.validation_scores")
 
     def _grid(self) -> Grid:
         settings = Settings(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class LossCurveDisplay:
     """Losses of several refinements by epoch, on logarithmic axes.
 
-    Like the right side of Fig. 1 of Williams and Zhao (arXiv:2311.07498), which
+    It resembles the right side of Fig. 1 of Williams and Zhao (arXiv:2311.07498), which
     compares cold and warm starts. Make one with `from_estimators`.
 
     Parameters
@@ -47,20 +47,17 @@ class LossCurveDisplay:
     A start with ``inverse_temperature=0.0`` uses the class frequencies only.
 
     >>> import matplotlib.pyplot as plt
+    >>> from sklearn.base import clone
     >>> from sklearn.datasets import load_digits
     >>> from explicit_softmax import ExplicitSoftmaxClassifier, Refinement
     >>> from explicit_softmax import LossCurveDisplay
     >>> X, y = load_digits(return_X_y=True)
-    >>> runs = {
-    ...     name: ExplicitSoftmaxClassifier(
-    ...         inverse_temperature=beta,
-    ...         warm_start=True,
-    ...         refinement=Refinement(tol=0.05, random_state=0),
-    ...     ).fit(X, y)
-    ...     for name, beta in [("cold", 0.0), ("theorem", 1.0), ("default", "auto")]
-    ... }
+    >>> refinement = Refinement(tol=0.05, random_state=0)
+    >>> warm = ExplicitSoftmaxClassifier(warm_start=True, refinement=refinement)
+    >>> cold = clone(warm).set_params(inverse_temperature=0.0)
+    >>> runs = {"cold": cold.fit(X, y), "warm": warm.fit(X, y)}
     >>> display = LossCurveDisplay.from_estimators(runs)
-    >>> display.curves["default"][0] < display.curves["cold"][0]
+    >>> display.curves["warm"][0] < display.curves["cold"][0]
     True
     >>> plt.close(display.figure_)
     """
@@ -116,8 +113,9 @@ class LossCurveDisplay:
             name: _losses(run, f"estimators[{name!r}]", validation)
             for name, run in estimators.items()
         }
-        part = "Validation" if validation else "Training"
-        loss_name = loss_name or f"{part} log-loss (nats)"
+        if loss_name is None:
+            part = "Validation" if validation else "Training"
+            loss_name = f"{part} log-loss (nats)"
         return cls(curves=curves, loss_name=loss_name).plot(**plot_kw)
 
     def plot(
@@ -133,7 +131,7 @@ class LossCurveDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on. By default a new figure is made.
+            Axes to draw on; those of a new figure by default.
         xscale, yscale : str, default="log"
             Scales of the axes, as in `matplotlib.axes.Axes.set_xscale`.
         line_kw : dict, default=None
@@ -143,9 +141,7 @@ class LossCurveDisplay:
         -------
         display : LossCurveDisplay
         """
-        ax = _axes(self, ax)
-        from matplotlib.ticker import MaxNLocator
-
+        ax = _set_axes(self, ax)
         self.lines_ = []
         for name, curve in self.curves.items():
             epochs = range(1, len(curve) + 1)
@@ -154,10 +150,9 @@ class LossCurveDisplay:
             self.lines_ += ax.plot(epochs, curve, **{**last, **_line_keywords(line_kw)})
         ax.set(xscale=xscale, yscale=yscale, xlabel="Epoch", ylabel=self.loss_name)
         if xscale == "linear":
-            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            ax.locator_params("x", integer=True)
         _plain_log_ticks(ax)
         ax.legend()
-        self.ax_, self.figure_ = ax, ax.figure
         return self
 
 
@@ -213,17 +208,15 @@ class PrimingNumberDisplay:
         score_name: str = "Score",
     ) -> None:
         numbers = _vector(priming_numbers, "priming_numbers")
-        if not (np.isfinite(numbers).all() and (numbers > 0).all()):
-            raise ValueError(
-                f"priming_numbers must be positive and finite, not {priming_numbers!r}"
-            )
         values = _vector(scores, "scores")
+        marked = [] if mean_norm is None else [mean_norm]
+        for name, given in ("priming_numbers", numbers), ("mean_norm", marked):
+            if not all(0 < number < np.inf for number in given):
+                raise ValueError(f"{name} must be positive and finite, not {given}")
         if len(values) != len(numbers):
             raise ValueError(
                 f"scores has {len(values)} entries, and priming_numbers {len(numbers)}"
             )
-        if mean_norm is not None and not (mean_norm > 0 and np.isfinite(mean_norm)):
-            raise ValueError(f"mean_norm must be positive and finite, not {mean_norm}")
         order = np.argsort(numbers, kind="stable")
         self.priming_numbers = numbers[order]
         self.scores = values[order]
@@ -267,9 +260,7 @@ class PrimingNumberDisplay:
             and the search did not refit a model (``refit=False``).
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        search = _fitted_step(estimator)
-        metric = _metric(search)
-        numbers, scores, norm = _scan(search, metric)
+        numbers, scores, norm, metric = _scan(_fitted_step(estimator))
         name = score_name or _score_name(metric, negate_score)
         return cls(
             priming_numbers=numbers, scores=scores, mean_norm=norm, score_name=name
@@ -287,7 +278,7 @@ class PrimingNumberDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on. By default a new figure is made.
+            Axes to draw on; those of a new figure by default.
         negate_score : bool, default=False
             Whether to draw the negated scores.
         line_kw : dict, default=None
@@ -297,7 +288,7 @@ class PrimingNumberDisplay:
         -------
         display : PrimingNumberDisplay
         """
-        ax = _axes(self, ax)
+        ax = _set_axes(self, ax)
         numbers = self.priming_numbers
         scores = -self.scores if negate_score else self.scores
         (self.line_,) = ax.plot(numbers, scores, **_line_keywords(line_kw))
@@ -313,7 +304,6 @@ class PrimingNumberDisplay:
             ax.set_xscale("log")
             _plain_log_ticks(ax)
         ax.set(xlabel="Priming number K", ylabel=self.score_name)
-        self.ax_, self.figure_ = ax, ax.figure
         return self
 
 
@@ -335,11 +325,14 @@ def _vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
     return vector
 
 
-def _axes(display: Any, ax: Axes | None) -> Axes:
+def _set_axes(display: Any, ax: Axes | None) -> Axes:
+    """Set `ax_` and `figure_` of a display; a new figure is made for None."""
     check_matplotlib_support(f"{type(display).__name__}.plot")
     import matplotlib.pyplot as plt
 
-    return plt.subplots(layout="constrained")[1] if ax is None else ax
+    ax = plt.subplots(layout="constrained")[1] if ax is None else ax
+    display.ax_, display.figure_ = ax, ax.figure
+    return ax
 
 
 def _line_keywords(given: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -377,35 +370,23 @@ def _losses(run: Any, name: str, validation: bool) -> NDArray[np.float64]:
             f"{name} has no loss_curve_: fit it with warm_start=True, which refines "
             "the explicit solution"
         )
-    losses = np.asarray(step.loss_curve_)
-    if validation:
-        scores = getattr(step, "validation_scores_", None)
-        if scores is None:
-            raise ValueError(
-                f"validation=True needs validation rows, and {name} was refined without"
-                " any: fit it with refinement=Refinement(early_stopping=True)"
-            )
-        losses = -np.asarray(scores)
-        if (losses < 0).any():
-            raise ValueError(
-                "validation=True needs log-likelihoods, and the validation_scores_ of "
-                f"{name} are positive, as accuracies are"
-            )
-    if not len(losses):
+    if not len(step.loss_curve_):
         raise ValueError(f"{name} has an empty loss_curve_: it began at the optimum")
-    return _vector(losses, name)
-
-
-def _metric(search: Any) -> Any:
-    """Scoring that the best candidate was chosen by."""
-    several = getattr(search, "multimetric_", False)
-    metric = search.refit if several else getattr(search, "scoring", None)
-    if several and not isinstance(metric, str):
+    if not validation:
+        return _vector(step.loss_curve_, name)
+    scores = getattr(step, "validation_scores_", None)
+    if scores is None:
         raise ValueError(
-            "estimator has several metrics: fit it with refit='name of a metric' to "
-            "say which one to draw"
+            f"validation=True needs validation rows, and {name} was refined without "
+            "any: fit it with refinement=Refinement(early_stopping=True)"
         )
-    return metric
+    losses = -_vector(scores, name)
+    if (losses < 0).any():
+        raise ValueError(
+            "validation=True needs log-likelihoods, and the validation_scores_ of "
+            f"{name} are positive, as accuracies are"
+        )
+    return losses
 
 
 def _score_name(metric: Any, negated: bool) -> str:
@@ -416,8 +397,16 @@ def _score_name(metric: Any, negated: bool) -> str:
     return words.capitalize() if is_loss == negated else f"Negative {words}"
 
 
-def _scan(search: Any, metric: Any) -> tuple[list[Any], NDArray[Any], float | None]:
-    """Values of K with the best other parameters, their scores, and the mean norm."""
+def _scan(search: Any) -> tuple[list[Any], NDArray[Any], float | None, Any]:
+    """Values of K with the best other parameters, scores, mean norm, and metric."""
+    metric, suffix = getattr(search, "scoring", None), "score"
+    if getattr(search, "multimetric_", False):
+        metric = suffix = search.refit
+        if not isinstance(metric, str):
+            raise ValueError(
+                "estimator has several metrics: fit it with refit='name of a metric' "
+                "to say which one to draw"
+            )
     results = getattr(search, "cv_results_", {"params": []})
     params = results["params"]
     names = sorted({n for p in params for n in p if n.endswith("priming_number")})
@@ -428,7 +417,6 @@ def _scan(search: Any, metric: Any) -> tuple[list[Any], NDArray[Any], float | No
             f"GridSearchCV do; {type(search).__name__} searched over {names or 'none'}"
         )
     (name,) = names
-    suffix = metric if getattr(search, "multimetric_", False) else "score"
     first = results[f"rank_test_{suffix}"].argmin()
     best = params[getattr(search, "best_index_", first)]
     chosen = [i for i, p in enumerate(params) if name in p and _same(p, best, name)]
@@ -445,7 +433,7 @@ def _scan(search: Any, metric: Any) -> tuple[list[Any], NDArray[Any], float | No
             "fitted classifier knows: fit the search with refit=True"
         )
     numbers = [mean_norm if number == "mean_norm" else number for number in numbers]
-    return numbers, results[f"mean_test_{suffix}"][chosen], mean_norm
+    return numbers, results[f"mean_test_{suffix}"][chosen], mean_norm, metric
 
 
 def _same(params: dict[str, Any], best: dict[str, Any], name: str) -> bool:

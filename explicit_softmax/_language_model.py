@@ -12,12 +12,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import BaseEstimator
-from sklearn.model_selection import ShuffleSplit
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from explicit_softmax._refinement import Refinement, checked_refinement, refine_model
+from explicit_softmax._base import CONSTRAINTS, FromModel
+from explicit_softmax._refinement import (
+    Refinement,
+    checked_refinement,
+    refine_model,
+    split_validation,
+)
 from explicit_softmax._sklearn import (
     CallbackSupportMixin,
     DocumentationLinkMixin,
@@ -39,7 +44,7 @@ from explicit_softmax.text.language import (
 )
 from explicit_softmax.text.model_file import complaint_about, read_arrays, write_arrays
 from explicit_softmax.text.tokens import TokenIds, document_list
-from explicit_softmax.text.windows import OneHotWindows
+from explicit_softmax.text.windows import Aggregation
 from explicit_softmax.training.problem import Refined
 
 
@@ -55,10 +60,7 @@ class ExplicitLanguageModel(
     temperatures, one for each position, act as a fixed attention over positions; they
     and the smoothing strength minimise the exact leave-one-out log-loss of a sample of
     windows. The model of the paper is ``smoothing="noise", inverse_temperature=1.0``.
-
-    Counts are additive: `partial_fit` streams documents, and `merge` adds the counts of
-    other models. With ``warm_start=True``, `fit` hands the solution to a log-loss
-    refinement.
+    Counts are additive: `partial_fit` streams documents, and `merge` joins models.
 
     Parameters
     ----------
@@ -85,9 +87,8 @@ class ExplicitLanguageModel(
 default="auto"
         beta of each position, the nearest first, or one number for all; one for "sum".
         "auto" minimises the leave-one-out log-loss of at most 2,048 windows, fewer if
-        they would have more than 2**24 scores. These are the windows whose hash, of
-        their document up to the target, is smallest: a sample that does not depend on
-        the order of documents or calls.
+        they would have more than 2**24 scores. They are those with the smallest hash of
+        the document up to the target, whatever the order of documents or calls.
     warm_start : bool, default=False
         Whether `fit` refines the explicit solution by minimising the log-loss.
     refinement : Refinement, default=None
@@ -155,17 +156,10 @@ default="auto"
         "aggregation": [StrOptions({"sum", "cat"})],
         "tokenizer": "no_validation",  # type: ignore[dict-item]
         "vocabulary_size": [Interval(Integral, 3, None, closed="left"), None],
-        "smoothing": [StrOptions({"uniform", "prior", "noise"}), None],
-        "smoothing_strength": [
-            StrOptions({"auto"}),
-            Interval(Real, 0, None, closed="neither"),
-        ],
-        "inverse_temperature": [
-            StrOptions({"auto"}),
-            Interval(Real, 0, None, closed="left"),
-            "array-like",
-        ],
-        "warm_start": ["boolean"],
+        "smoothing": CONSTRAINTS["smoothing"],
+        "smoothing_strength": CONSTRAINTS["smoothing_strength"],
+        "inverse_temperature": CONSTRAINTS["inverse_temperature"],
+        "warm_start": CONSTRAINTS["warm_start"],
         "refinement": [Refinement, None],
     }
 
@@ -182,7 +176,7 @@ default="auto"
         self,
         *,
         context_size: int = 4,
-        aggregation: str = "cat",
+        aggregation: Aggregation = "cat",
         tokenizer: Any = None,
         vocabulary_size: int | None = 4098,
         smoothing: str | None = "prior",
@@ -231,9 +225,8 @@ default="auto"
         TypeError
             If documents are neither strings nor sequences of ids, or of both kinds.
         ValueError
-            If there is no token, which includes an iterator that was read to its end
-            before, or if an id is out of range. A model that was fitted before stays as
-            it was.
+            If there is no token, as in an iterator that was read to its end before, or
+            if an id is out of range. A model that was fitted before stays as it was.
         """
         documents = document_list(documents)
         refinement = checked_refinement(self.refinement)
@@ -242,29 +235,35 @@ default="auto"
         report = FitReport(self, documents, documents, None, max_iter)
         with restored_on_error(self):
             self._encoder = self._new_encoder(documents)
-            set_aside = refinement.early_stopping and documents_val is None
-            if self.warm_start and set_aside:
+            if self.warm_start and refinement.early_stopping and documents_val is None:
                 documents, documents_val = _set_aside(documents, refinement)
             rows = self._encoder.windows(documents)
-            self._model = count_documents(rows, self._settings(self._encoder))
-            _ = self._model.solution
+            model = count_documents(rows, self._settings(self._encoder))
+            _ = model.solution
             if self.warm_start:
-                self._refine(refinement, rows, documents_val, report)
+                validation = None
+                if documents_val is not None:
+                    held_out = self._encoder.windows(document_list(documents_val))
+                    validation = held_out, held_out.stream.targets, None
+                targets = rows.stream.targets
+                model = refine_model(
+                    refinement, model, rows, targets, None, validation, report
+                )
+            self._model = model
         report.end()
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, documents: Iterable[Any], y: Any = None) -> Self:
-        """Count more documents.
+        """Count more documents; the solution is computed when it is first needed.
 
         Any sequence of calls gives the same model as one `fit` of all documents with
-        the same vocabulary. The solution is computed when it is first needed.
+        the same vocabulary.
 
         Parameters
         ----------
         documents : iterable of str, or of sequences of int
-            As in `fit`. The first call determines the vocabulary: byte-pair encoding is
-            learned from its documents.
+            As in `fit`. Byte-pair encoding is learned from those of the first call.
         y : None
             Ignored.
 
@@ -275,34 +274,32 @@ default="auto"
         Raises
         ------
         TypeError, ValueError
-            As in `fit`; also if the model was refined, or if parameters were changed
-            since the first call.
+            As in `fit`, and if the model was refined, or parameters changed since the
+            first call.
         """
         documents = document_list(documents)
-        if not hasattr(self, "_model"):
-            encoder = self._new_encoder(documents)
-            rows = encoder.windows(documents)
-            model = count_documents(rows, self._settings(encoder))
-            self._encoder, self._model = encoder, model
-            return self
-        self._model.check_additive("partial_fit")
-        encoder = self._new_encoder(documents, self._encoder.ids)
+        earlier: ExplicitModel | None = vars(self).get("_model")
+        if earlier is not None:
+            earlier.check_additive("partial_fit")
+        ids = None if earlier is None else self._encoder.ids
+        encoder = self._new_encoder(documents, ids)
         settings = self._settings(encoder)
-        changed = (
-            "{name}={1} differs from {0}, with which this model was counted: call fit "
-            "to start again"
-        )
-        self._encoder.check_equal(encoder, changed)
-        self._model.check_settings(settings, changed)
+        if earlier is not None:
+            changed = (
+                "{name}={1} differs from {0}, with which this model was counted: call "
+                "fit to start again"
+            )
+            self._encoder.check_equal(encoder, changed)
+            earlier.check_settings(settings, changed)
         batch = count_documents(encoder.windows(documents), settings)
-        self._model = self._model + batch
+        self._model = batch if earlier is None else earlier + batch
+        self._encoder = encoder
         return self
 
     def merge(self, *others: Self) -> Self:
         """Add the counts of other fitted models.
 
-        Merging models of parts of the documents, in any order, gives the model of all
-        of them.
+        The result is the model of all documents, whatever their order.
 
         Parameters
         ----------
@@ -345,7 +342,7 @@ default="auto"
         Parameters
         ----------
         documents : iterable of str, or of sequences of int
-            Documents as in `fit`.
+            As in `fit`.
 
         Returns
         -------
@@ -366,21 +363,22 @@ default="auto"
         check_is_fitted(self)
         documents = document_list(documents)
         rows = self._encoder.windows(documents)
-        targets, oov = rows.stream.targets, self._encoder.ids.oov
-        parts = token_log_likelihood(self._decoder, rows, targets)
+        targets = rows.stream.targets
+        parts = token_log_likelihood(self._model.decoders[0], rows, targets)
         total = sum(float(part.sum()) for part in parts)
         score = total / targets.size
-        never_counted = self._model.counts.class_count[targets] == 0
+        is_oov = targets == self._encoder.ids.oov
+        never_counted = self.class_count_[targets] == 0
         with np.errstate(over="ignore"):  # a likelihood may be too small
             perplexity = float(np.exp(-score))
         report = {
             "n_tokens": targets.size,
-            "n_oov": int((targets == oov).sum()),
-            "n_new": int((never_counted & (targets != oov)).sum()),
+            "n_oov": int(is_oov.sum()),
+            "n_new": int((never_counted & ~is_oov).sum()),
             "score": score,
             "perplexity": perplexity,
         }
-        if self._encoder.ids.tokenizer is not None:
+        if self.tokenizer_ is not None:
             report["n_bytes"] = sum(len(text.encode()) for text in documents)
             report["bits_per_byte"] = -total / math.log(2) / report["n_bytes"]
         return report
@@ -391,7 +389,7 @@ default="auto"
         Parameters
         ----------
         documents : iterable of str, or of sequences of int
-            Documents as in `fit`.
+            As in `fit`.
         y : None
             Ignored.
 
@@ -407,7 +405,7 @@ default="auto"
         Parameters
         ----------
         documents : iterable of str, or of sequences of int
-            Documents as in `fit`.
+            As in `fit`.
 
         Returns
         -------
@@ -423,7 +421,7 @@ default="auto"
         Parameters
         ----------
         documents : iterable of str
-            Documents as in `fit`.
+            As in `fit`.
 
         Returns
         -------
@@ -434,8 +432,7 @@ default="auto"
         ValueError
             If the model was fitted on token ids, which have no bytes.
         """
-        check_is_fitted(self)
-        if self._encoder.ids.tokenizer is None:
+        if self.tokenizer_ is None:
             raise ValueError(
                 "bits_per_byte needs a model of strings, and this one was fitted on "
                 "token ids"
@@ -455,20 +452,13 @@ default="auto"
         log_proba : ndarray of shape (n_tokens,)
             In nats. The sum is the log-likelihood of the document; of a minimal pair of
             sentences, the one with the higher sum is preferred.
-
-        Examples
-        --------
-        >>> from explicit_softmax import ExplicitLanguageModel
-        >>> model = ExplicitLanguageModel(context_size=1, vocabulary_size=4)
-        >>> model = model.fit([[0, 1, 0, 1, 0, 1]] * 50)
-        >>> bool(model.log_proba([0, 1, 0]).sum() > model.log_proba([0, 0, 1]).sum())
-        True
         """
         check_is_fitted(self)
         if not self._encoder.ids.encode([document])[0].size:
             return np.zeros(0)
         rows = self._encoder.windows([document])
-        parts = token_log_likelihood(self._decoder, rows, rows.stream.targets)
+        decoder, targets = self._model.decoders[0], rows.stream.targets
+        parts = token_log_likelihood(decoder, rows, targets)
         return np.concatenate(list(parts))
 
     def predict_proba(self, prefixes: Iterable[Any]) -> NDArray[np.float32]:
@@ -486,7 +476,7 @@ default="auto"
         """
         check_is_fitted(self)
         encoded = self._encoder.ids.encode(document_list(prefixes))
-        scores = self._decoder.scores(self._encoder.next_rows(encoded))
+        scores = self._model.decoders[0].scores(self._encoder.next_rows(encoded))
         return np.asarray(softmax(scores, axis=1))
 
     def generate(
@@ -525,19 +515,19 @@ default="auto"
             If a number is out of range.
         """
         check_is_fitted(self)
-        _check_at_least("n_tokens", n_tokens, 0)
-        if top_k is not None:
-            _check_at_least("top_k", top_k, 1)
-        _check_temperature(temperature)
+        _check_number("n_tokens", n_tokens, Integral, 0)
+        _check_number("top_k", 1 if top_k is None else top_k, Integral, 1)
+        _check_number("temperature", temperature, Real, 0)
         rng = check_random_state(random_state)
         ids, size = self._encoder.ids, self._encoder.context_size
+        decoder = self._model.decoders[0]
         history = np.zeros(0, dtype=np.int32)
-        if not (isinstance(prompt, str) and not prompt):
+        if not isinstance(prompt, str) or prompt:
             history = ids.encode([prompt])[0][-size:]
         drawn = np.empty(n_tokens, dtype=np.int32)
         for place in range(n_tokens):
             rows = self._encoder.next_rows([history])
-            scores = self._decoder.scores(rows)[0].astype(np.float64)
+            scores = decoder.scores(rows)[0].astype(np.float64)
             scores[ids.oov] = -np.inf
             drawn[place] = _draw(scores, float(temperature), top_k, rng)
             history = np.append(history, drawn[place])[-size:]
@@ -553,28 +543,18 @@ default="auto"
         ----------
         path : str or path-like
             Where to write.
-
-        See Also
-        --------
-        ExplicitLanguageModel.load : Reads the file.
         """
         check_is_fitted(self)
         encoder, model = self._encoder, self._model
         counts, sample, refined = model.counts, model.sample, model.refined
-        tokenizer, settings = encoder.ids.tokenizer, model.settings
+        names = ("smoothing", "smoothing_strength", "inverse_temperature")
         header: dict[str, Any] = {
-            "params": {
-                name: _plain(value)
-                for name, value in self.get_params(deep=False).items()
-            },
+            "params": _plain(self),
             "vocabulary_size": encoder.ids.size,
-            "tokenizer": None if tokenizer is None else tokenizer.to_str(),
+            "tokenizer": _plain(encoder.ids.tokenizer),
             "context_size": encoder.context_size,
             "aggregation": encoder.aggregation,
-            "solved_with": {
-                name: _plain(getattr(settings, name))
-                for name in ("smoothing", "smoothing_strength", "inverse_temperature")
-            },
+            "solved_with": {n: _plain(getattr(model.settings, n)) for n in names},
             "n_nonzero": counts.n_nonzero,
             "threshold": int(sample.threshold),
             "choice": None,
@@ -588,11 +568,10 @@ default="auto"
             "sample_weights": sample.weights,
             "sample_keys": sample.keys,
         }
-        choice = model.choice
-        if "solution" in vars(model):  # computed already
-            choice = model.solution.choice
+        # That of the solution if it was computed: choosing again would take longer than
+        # reading all the rest.
+        choice = vars(model).get("solution", model).choice
         if choice is not None:
-            # Choosing again would take longer than reading all the rest.
             header["choice"] = {
                 "beta": choice.calibration.beta.tolist(),
                 "smoothing_strength": choice.smoothing_strength,
@@ -601,11 +580,8 @@ default="auto"
         if refined is not None:
             arrays["refined_weights"] = refined.decoders[0].weights
             arrays["refined_intercept"] = refined.decoders[0].intercept
-            header["refined"] = {
-                "loss_curve": refined.loss_curve,
-                "validation_scores": refined.validation_scores,
-                "n_iter": refined.n_iter,
-            }
+            names = ("loss_curve", "validation_scores", "n_iter")
+            header["refined"] = {n: getattr(refined, n) for n in names}
         write_arrays(path, header, arrays)
 
     @classmethod
@@ -635,18 +611,17 @@ default="auto"
     @classmethod
     def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Self:
         params, size = header["params"], header["vocabulary_size"]
-        ids = TokenIds(size)
-        if header["tokenizer"] is not None:
-            ids = TokenIds.from_text(header["tokenizer"])
-        if params["tokenizer"] is not None:
-            same = params["tokenizer"] == header["tokenizer"]
-            given = ids if same else TokenIds.from_text(params["tokenizer"])
-            params["tokenizer"] = given.tokenizer
+        text, given = header["tokenizer"], params["tokenizer"]
+        ids = TokenIds(size) if text is None else TokenIds.from_text(text)
+        if given is not None:
+            own = ids if given == text else TokenIds.from_text(given)
+            params["tokenizer"] = own.tokenizer
         if params["refinement"] is not None:
             params["refinement"] = Refinement(**params["refinement"])
         estimator = cls(**params)
         encoder = WindowEncoder(ids, header["context_size"], header["aggregation"])
-        settings = _settings(encoder, **header["solved_with"])
+        # Parameters may have been changed since the model was counted.
+        settings = cls(**{**params, **header["solved_with"]})._settings(encoder)
         shape = (encoder.n_blocks * size, size - 1)
         counts = CooccurrenceCounts(
             arrays["counts"], arrays["class_count"], header["n_nonzero"]
@@ -688,57 +663,20 @@ default="auto"
         return estimator
 
     @property
-    def vocabulary_size_(self) -> int:
-        self._require("vocabulary_size_")
-        return self._encoder.ids.size
-
-    @property
     def tokenizer_(self) -> Any:
-        self._require("tokenizer_")
+        check_is_fitted(self)
         return self._encoder.ids.tokenizer
 
-    @property
-    def class_count_(self) -> NDArray[np.float64]:
-        self._require("class_count_")
-        return self._model.counts.class_count
-
-    @property
-    def n_tokens_(self) -> int:
-        self._require("n_tokens_")
-        return int(self.class_count_.sum())
-
-    @property
-    def n_oov_(self) -> int:
-        self._require("n_oov_")
-        return int(self.class_count_[self._encoder.ids.oov])
-
-    @property
-    def inverse_temperature_(self) -> NDArray[np.float64]:
-        self._require("inverse_temperature_")
-        return self._model.solution.choice.calibration.beta
-
-    @property
-    def smoothing_strength_(self) -> float:
-        self._require("smoothing_strength_")
-        return self._model.solution.choice.smoothing_strength
-
-    @property
-    def leave_one_out_log_loss_(self) -> float:
-        self._require("leave_one_out_log_loss_")
-        return self._model.solution.choice.log_loss
-
-    @property
-    def n_iter_(self) -> int:
-        self._require("n_iter_")
-        return 1 if self._model.refined is None else self._model.refined.n_iter
-
-    @property
-    def loss_curve_(self) -> list[float]:
-        return self._refined("loss_curve_").loss_curve
-
-    @property
-    def validation_scores_(self) -> list[float] | None:
-        return self._refined("validation_scores_").validation_scores
+    vocabulary_size_ = FromModel(lambda model: model.counts.n_classes + 1)
+    class_count_ = FromModel("counts.class_count")
+    n_tokens_ = FromModel(lambda model: int(model.counts.class_count.sum()))
+    n_oov_ = FromModel(lambda model: int(model.counts.class_count[-1]))
+    inverse_temperature_ = FromModel("solution.choice.calibration.beta")
+    smoothing_strength_ = FromModel("solution.choice.smoothing_strength")
+    leave_one_out_log_loss_ = FromModel("solution.choice.log_loss")
+    n_iter_ = FromModel("n_iter")
+    loss_curve_ = FromModel("refined.loss_curve")
+    validation_scores_ = FromModel("refined.validation_scores")
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_model")
@@ -750,73 +688,26 @@ default="auto"
         tags.target_tags.required = False
         return tags
 
-    def _require(self, attribute: str) -> None:
-        """AttributeError before fit, not NotFittedError: hasattr is to be false."""
-        if not hasattr(self, "_model"):
-            raise AttributeError(
-                f"this {type(self).__name__} is not fitted yet and has no {attribute}"
-            )
-
-    def _refined(self, attribute: str) -> Refined:
-        self._require(attribute)
-        if self._model.refined is None:
-            raise AttributeError(
-                f"this {type(self).__name__} was not refined and has no {attribute}"
-            )
-        return self._model.refined
-
-    @property
-    def _decoder(self) -> Decoder:
-        return self._model.decoders[0]
-
-    def _refine(
-        self,
-        refinement: Refinement,
-        rows: OneHotWindows,
-        documents_val: Iterable[Any] | None,
-        report: FitReport,
-    ) -> None:
-        validation = None
-        if documents_val is not None:
-            held_out = self._encoder.windows(document_list(documents_val))
-            validation = (held_out, held_out.stream.targets, None)
-        targets = rows.stream.targets
-        self._model = refine_model(
-            refinement, self._model, rows, targets, None, validation, report
-        )
-
     def _new_encoder(
         self, documents: list[Any], ids: TokenIds | None = None
     ) -> WindowEncoder:
         if ids is None:
             size = None if self.vocabulary_size is None else int(self.vocabulary_size)
             ids = TokenIds.for_documents(documents, self.tokenizer, size)
-        aggregation: Any = self.aggregation
-        return WindowEncoder(ids, int(self.context_size), aggregation)
+        return WindowEncoder(ids, int(self.context_size), self.aggregation)
 
     def _settings(self, encoder: WindowEncoder) -> Settings:
-        return _settings(
-            encoder, self.smoothing, self.smoothing_strength, self.inverse_temperature
+        norm = float(encoder.context_size)
+        return Settings(
+            priming_number=norm,
+            inverse_temperature=self.inverse_temperature,
+            smoothing=self.smoothing,
+            smoothing_strength=self.smoothing_strength,
+            norm_exponent=0.0,
+            translation="column",
+            n_blocks=encoder.n_blocks,
+            row_norm=norm,
         )
-
-
-def _settings(
-    encoder: WindowEncoder,
-    smoothing: Any,
-    smoothing_strength: Any,
-    inverse_temperature: Any,
-) -> Settings:
-    norm = float(encoder.context_size)
-    return Settings(
-        priming_number=norm,
-        inverse_temperature=inverse_temperature,
-        smoothing=smoothing,
-        smoothing_strength=smoothing_strength,
-        norm_exponent=0.0,
-        translation="column",
-        n_blocks=encoder.n_blocks,
-        row_norm=norm,
-    )
 
 
 def _set_aside(
@@ -828,12 +719,9 @@ def _set_aside(
             "early_stopping=True sets documents aside and needs at least two: give "
             "documents_val, or split the document"
         )
-    splitter = ShuffleSplit(
-        n_splits=1,
-        test_size=refinement.validation_fraction,
-        random_state=refinement.random_state,
-    )
-    train, held_out = next(splitter.split(documents))
+    numbers = np.arange(len(documents))
+    parts = split_validation(refinement, numbers, numbers, None)
+    train, held_out = (part[1] for part in parts if part is not None)
     return [documents[i] for i in np.sort(train)], [documents[i] for i in held_out]
 
 
@@ -851,25 +739,17 @@ def _draw(
     return int(rng.choice(scores.size, p=softmax(scores)))
 
 
-def _check_at_least(name: str, value: Any, least: int) -> None:
-    if not isinstance(value, Integral) or value < least:
-        raise ValueError(
-            f"{name} must be an integer of at least {least}, not {value!r}"
-        )
-
-
-def _check_temperature(value: Any) -> None:
-    if not (isinstance(value, Real) and 0 <= float(value) < math.inf):
-        raise ValueError(
-            f"temperature must be a non-negative and finite number, not {value!r}"
-        )
+def _check_number(name: str, value: Any, kind: Any, least: int) -> None:
+    if not isinstance(value, kind) or not least <= value < math.inf:
+        wanted = "an integer" if kind is Integral else "a finite number"
+        raise ValueError(f"{name} must be {wanted} of at least {least}, not {value!r}")
 
 
 def _plain(value: Any) -> Any:
-    """A parameter as JSON has it."""
+    """A parameter, or the parameters of an estimator, as JSON has them."""
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, Refinement):
+    if isinstance(value, BaseEstimator):
         return {name: _plain(v) for name, v in value.get_params(deep=False).items()}
     if isinstance(value, np.random.RandomState):
         return None

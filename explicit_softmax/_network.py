@@ -293,31 +293,21 @@ default="auto"
         return softmax_in_place(checked_scores(decoders[:-1], rows))
 
     coefs_ = FromModel(
-        lambda model: [decoder.dense_weights() for decoder in model.decoders]
+        lambda model: [layer.dense_weights() for layer in model.decoders]
     )
-    intercepts_ = FromModel(
-        lambda model: [decoder.intercept for decoder in model.decoders]
-    )
+    intercepts_ = FromModel(lambda model: [layer.intercept for layer in model.decoders])
     inverse_temperature_ = FromModel(
-        lambda model: np.array(
-            [layer.solution.choice.calibration.beta[0] for layer in model.layers]
-        )
+        lambda model: np.array([c.calibration.beta[0] for c in model.choices])
     )
     smoothing_strength_ = FromModel(
-        lambda model: np.array(
-            [layer.solution.choice.smoothing_strength for layer in model.layers]
-        )
+        lambda model: np.array([c.smoothing_strength for c in model.choices])
     )
     priming_number_ = FromModel(
-        lambda model: model.layers[0].solution.choice.calibration.priming_number
+        lambda model: model.choices[0].calibration.priming_number
     )
-    n_iter_ = FromModel(
-        lambda model: 1 if model.refined is None else model.refined.n_iter
-    )
-    loss_curve_ = FromModel(lambda model: model.refined.loss_curve, only_refined=True)
-    validation_scores_ = FromModel(
-        lambda model: model.refined.validation_scores, only_refined=True
-    )
+    n_iter_ = FromModel("n_iter")
+    loss_curve_ = FromModel("refined.loss_curve")
+    validation_scores_ = FromModel("refined.validation_scores")
 
 
 def _check_countable(rows: Any) -> None:

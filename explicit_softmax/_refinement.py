@@ -14,7 +14,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import ShuffleSplit
 from sklearn.utils import check_random_state
 
-from explicit_softmax._sklearn import FitReport, Interval, StrOptions
+from explicit_softmax._sklearn import (
+    DocumentationLinkMixin,
+    FitReport,
+    Interval,
+    StrOptions,
+)
 from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, scaled_rows
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.training.problem import Arrays, LabelledRows, Refined
@@ -25,7 +30,7 @@ _BATCH_SIZES = {"rows": 256, "windows": 1024}
 _SAMPLES_PER_ITER = {"rows": None, "windows": 100_000}
 
 
-class Refinement(BaseEstimator):
+class Refinement(DocumentationLinkMixin, BaseEstimator):
     """Parameters of the training that starts from an explicit solution.
 
     Estimators with ``warm_start=True`` hand the solution that they wrote down to this
@@ -64,6 +69,7 @@ class Refinement(BaseEstimator):
     early_stopping : bool, default=False
         Whether to set rows aside, also from the counts, to stop when their loss no
         longer falls, and to keep the weights of the iteration that did best on them.
+        Language models take documents for this instead (`documents_val`).
     validation_fraction : float, default=0.1
         Share of the rows that `early_stopping` sets aside.
     n_iter_no_change : int, default=5
@@ -295,11 +301,16 @@ def refine_model(
         callback=progress.follow(task, refinement.max_iter, fitted_attributes),
     )
     if not result.converged and result.n_iter >= refinement.max_iter:
+        advice = "increase max_iter"
+        if validation is None:
+            advice += (
+                ", or set early_stopping=True to stop when rows set aside no longer "
+                "gain"
+            )
         warnings.warn(
-            f"{name} reached max_iter={refinement.max_iter} while the loss was still "
-            "falling. This is harmless if the model is good enough; otherwise increase "
-            "max_iter, or set early_stopping=True, which stops when rows set aside no "
-            "longer gain.",
+            f"{name} reached max_iter={refinement.max_iter} while the loss was "
+            "still falling. This is harmless if the model is good enough; otherwise "
+            f"{advice}.",
             ConvergenceWarning,
             stacklevel=_stacklevel_of_caller(),
         )

@@ -11,7 +11,6 @@ from sklearn.base import _fit_context
 from sklearn.utils._metadata_requests import _routing_enabled as routing_enabled
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -42,7 +41,6 @@ __all__ = [
     "_check_feature_names_in",
     "_check_sample_weight",
     "_fit_context",
-    "_get_output_config",
     "check_matplotlib_support",
     "process_routing",
     "restored_on_error",

@@ -1,7 +1,7 @@
 """Slow, obvious reference implementations, written from the formulas alone."""
 
 import math
-from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import scipy.special
@@ -63,24 +63,13 @@ def centred(scores):
     return scores - np.mean(scores, axis=-1, keepdims=True)
 
 
-@dataclass
-class Fixed:
+def fix(rows, codes, n_classes, blocks, sample_weight=None, norm_exponent=0.0):
     """What all rows decide, and what stays as it is while one row is left out.
 
     `unit` is the mean non-zero feature, `marginal` the v of "prior" at strength 1,
     `kept` and `noise` the q and p of Eq. 4, `least_count` and `total_count` what turns
     class counts to frequencies.
     """
-
-    unit: float
-    marginal: np.ndarray
-    kept: np.ndarray
-    noise: np.ndarray
-    least_count: float
-    total_count: float
-
-
-def fix(rows, codes, n_classes, blocks, sample_weight=None, norm_exponent=0.0):
     counts = cooccurrence(rows, codes, n_classes, sample_weight, norm_exponent)
     classes = class_counts(codes, n_classes, sample_weight)
     n_nonzero = number_of_nonzeros(rows, sample_weight)
@@ -101,13 +90,13 @@ def fix(rows, codes, n_classes, blocks, sample_weight=None, norm_exponent=0.0):
             # A feature with all mass has p = 0; no logarithm may be infinite.
             noise[block.start + d] = max(spread, 1e-12 / size)
     least = min((count for count in classes if count > 0), default=1.0)
-    return Fixed(
-        unit,
-        n_classes * marginal / marginal.sum(),
-        kept,
-        noise,
-        least,
-        sum(count if count > 0 else 0.5 * least for count in classes),
+    return SimpleNamespace(
+        unit=unit,
+        marginal=n_classes * marginal / marginal.sum(),
+        kept=kept,
+        noise=noise,
+        least_count=least,
+        total_count=sum(count if count > 0 else 0.5 * least for count in classes),
     )
 
 
@@ -155,6 +144,8 @@ def score_row(
     priming_number,
     norm_weight=1.0,
     translation="column",
+    intercept_shift=0.0,
+    column_shift=0.0,
     norm_exponent=0.0,
     is_noise=False,
 ):
@@ -169,11 +160,11 @@ def score_row(
     scores = log_count + norm_weight * log_norm
     if translation == "column":
         scores = scores * norm / priming_number
+    scores = scores + intercept_shift + norm * column_shift
     for value, block in zip(np.broadcast_to(beta, len(blocks)), blocks, strict=True):
         part = smooth[block]
-        scores = scores + value * (
-            through[block] @ (np.log(part) - np.log(part.sum(axis=0)))
-        )
+        log_prob = np.log(part) - np.log(part.sum(axis=0))
+        scores = scores + value * (through[block] @ log_prob)
     return scores
 
 
@@ -184,50 +175,29 @@ def score_rows(
     *,
     blocks,
     smoothing,
-    priming_number,
     strength=0.1,
     sample_weight=None,
     norm_exponent=0.0,
     queries=None,
+    fixed=None,
     **how,
 ):
     """Scores of `queries`, or of the rows themselves, by the solution of the rows."""
-    rows = np.asarray(rows, dtype=np.float64)
-    counted = rows, codes, n_classes
-    fixed = fix(*counted, blocks, sample_weight, norm_exponent)
+    counted = np.asarray(rows, dtype=np.float64), codes, n_classes
+    if fixed is None:
+        fixed = fix(*counted, blocks, sample_weight, norm_exponent)
     counts = cooccurrence(*counted, sample_weight, norm_exponent)
     classes = class_counts(codes, n_classes, sample_weight)
     smooth = smoothed(counts, blocks, smoothing, strength, fixed)
+    how |= {"norm_exponent": norm_exponent, "is_noise": smoothing == "noise"}
+    queries = counted[0] if queries is None else queries
     return np.array(
-        [
-            score_row(
-                row,
-                smooth,
-                blocks,
-                classes,
-                fixed,
-                priming_number=priming_number,
-                norm_exponent=norm_exponent,
-                is_noise=smoothing == "noise",
-                **how,
-            )
-            for row in (rows if queries is None else queries)
-        ]
+        [score_row(row, smooth, blocks, classes, fixed, **how) for row in queries]
     )
 
 
 def leave_one_out_scores(
-    rows,
-    codes,
-    n_classes,
-    *,
-    blocks,
-    smoothing,
-    priming_number,
-    strength=0.1,
-    sample_weight=None,
-    norm_exponent=0.0,
-    **how,
+    rows, codes, n_classes, *, blocks, sample_weight=None, norm_exponent=0.0, **how
 ):
     """Scores of each row by counts refitted without one unit of its weight.
 
@@ -235,29 +205,22 @@ def leave_one_out_scores(
     """
     rows = np.asarray(rows, dtype=np.float64)
     weights = np.ones(len(rows)) if sample_weight is None else sample_weight
-    fixed = fix(rows, codes, n_classes, blocks, weights, norm_exponent)
+    how |= {"blocks": blocks, "norm_exponent": norm_exponent}
+    how["fixed"] = fix(rows, codes, n_classes, blocks, weights, norm_exponent)
     scores = []
-    for m, row in enumerate(rows):
-        if row.sum() == 0:
-            continue
+    for m in np.flatnonzero(rows.sum(axis=1)):
         left = np.array(weights, dtype=np.float64)
         left[m] -= min(left[m], 1.0)
-        counts = cooccurrence(rows, codes, n_classes, left, norm_exponent)
-        classes = class_counts(codes, n_classes, left)
-        scores.append(
-            score_row(
-                row,
-                smoothed(counts, blocks, smoothing, strength, fixed),
-                blocks,
-                classes,
-                fixed,
-                priming_number=priming_number,
-                norm_exponent=norm_exponent,
-                is_noise=smoothing == "noise",
-                **how,
-            )
-        )
+        how |= {"sample_weight": left, "queries": rows[m : m + 1]}
+        scores.extend(score_rows(rows, codes, n_classes, **how))
     return np.array(scores)
+
+
+def assert_same_probabilities(actual, expected, tol=1e-10):
+    """Scores up to a constant for each row."""
+    assert np.isfinite(actual).all()
+    first, second = map(log_probabilities, (actual, expected))
+    np.testing.assert_allclose(first, second, rtol=tol, atol=tol)
 
 
 def log_probabilities(scores):

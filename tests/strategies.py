@@ -1,12 +1,17 @@
 """Hypothesis strategies for small counts, and the settings that they run with."""
 
 import numpy as np
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-# Derandomised: a run that fails, fails again.
-properties = settings(derandomize=True, deadline=None, max_examples=40)
+# Derandomised: a run that fails, fails again. No search for what else fails.
+properties = settings(
+    derandomize=True,
+    deadline=None,
+    max_examples=40,
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+)
 
 
 def count_matrices(n_rows, n_features, largest=5):
@@ -53,3 +58,12 @@ def block_sizes(draw, n_features):
     cuts = draw(st.sets(st.integers(1, max(n_features - 1, 1)), max_size=3))
     stops = sorted(cut for cut in cuts if cut < n_features)
     return [int(size) for size in np.diff([0, *stops, n_features])]
+
+
+def merged(data, parts):
+    """Sum of the parts by a tree of any shape."""
+    while len(parts) > 1:
+        left = parts.pop(data.draw(st.integers(0, len(parts) - 1)))
+        right = parts.pop(data.draw(st.integers(0, len(parts) - 1)))
+        parts.append(left + right)
+    return parts[0]

@@ -11,7 +11,6 @@ import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
 from sklearn.datasets import load_digits
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
 
@@ -160,27 +159,6 @@ def test_sparse_rows_with_wide_indices_are_clustered(digits):
     assert_same_model(make(hidden_targets=3).fit(wide, y), narrow, X_test)
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("targets", ["classes", 4])
-def test_joint_training_lowers_the_loss(digits, targets, solver):
-    X, y, X_test, y_test = digits
-    explicit = make(hidden_targets=targets).fit(X, y)
-    assert explicit.n_iter_ == 1
-    assert not hasattr(explicit, "loss_curve_")
-    clf = trained({"hidden_targets": targets}, solver=solver, max_iter=15).fit(X, y)
-    before = log_loss(y, explicit.predict_proba(X))
-    share = 0.95 if solver == "sgd" else 0.7
-    assert log_loss(y, clf.predict_proba(X)) < share * before
-    if targets == "classes":
-        assert clf.score(X_test, y_test) > explicit.score(X_test, y_test)
-    assert clf.loss_curve_[-1] < clf.loss_curve_[0]
-    assert clf.n_iter_ == len(clf.loss_curve_) == 15
-    assert clf.validation_scores_ is None
-    np.testing.assert_array_equal(
-        clf.inverse_temperature_, explicit.inverse_temperature_
-    )
-
-
 def test_early_stopping_keeps_the_best(digits):
     X, y, _, _ = digits
     clf = trained(
@@ -196,27 +174,6 @@ def test_early_stopping_keeps_the_best(digits):
     _, held_out = next(split.split(X))
     loss = log_loss(y[held_out], clf.predict_proba(X[held_out]), labels=range(10))
     assert -loss == pytest.approx(max(scores), abs=1e-9)
-
-
-def test_advice_when_iterations_run_out(digits):
-    X, y, _, _ = digits
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        trained(max_iter=2).fit(X, y)
-    (warning,) = (w for w in caught if w.category is ConvergenceWarning)
-    assert "max_iter=2" in str(warning.message)
-    # Of one's own line, not of one in the package.
-    assert warning.filename == __file__
-
-
-def test_a_fit_without_training_leaves_no_curve_of_an_earlier_one(digits):
-    X, y, _, _ = digits
-    clf = trained().fit(X, y)
-    assert hasattr(clf, "loss_curve_")
-    clf.set_params(warm_start=False).fit(X, y)
-    assert not hasattr(clf, "loss_curve_")
-    assert not hasattr(clf, "validation_scores_")
-    assert clf.n_iter_ == 1
 
 
 @pytest.mark.parametrize(
@@ -261,18 +218,6 @@ def test_integer_weights_equal_repeated_rows(n_layers):
     np.testing.assert_allclose(
         weighted.predict_proba(X), repeated.predict_proba(X), rtol=1e-4, atol=1e-6
     )
-
-
-@pytest.mark.parametrize("targets", [4, KMeans(3, random_state=0)])
-def test_rows_of_no_weight_are_as_if_absent(digits, targets):
-    X, y, X_test, _ = digits
-    weight = np.ones(len(y))
-    weight[::3] = 0
-    kept = weight > 0
-    parameters = {"hidden_targets": targets, **TRAINED}
-    one = make(**parameters).fit(X, y, sample_weight=weight)
-    other = make(**parameters).fit(X[kept], y[kept], sample_weight=weight[kept])
-    assert_same_model(one, other, X_test)
 
 
 def test_weights_reach_the_clusters():
@@ -354,16 +299,6 @@ def test_any_clusterer_will_do(digits, clusterer):
     np.testing.assert_array_equal(clf.hidden_classes_, expected)
 
 
-def test_clusterer_is_a_nested_parameter(digits):
-    X, y, _, _ = digits
-    search = GridSearchCV(
-        make(hidden_targets=KMeans(random_state=0)),
-        {"hidden_targets__n_clusters": [1, 4]},
-        cv=3,
-    ).fit(X[:400], y[:400])
-    assert search.best_params_ == {"hidden_targets__n_clusters": 4}
-
-
 def test_grid_search_over_targets(digits):
     X, y, _, _ = digits
     search = GridSearchCV(make(), {"hidden_targets": ["classes", 5]}, cv=3)
@@ -391,14 +326,6 @@ def test_pickle_and_clone(digits, parameters):
     again = pickle.loads(pickle.dumps(clf))
     assert_same_model(again, clf, X_test)
     assert not hasattr(clone(clf), "classes_")
-
-
-def test_unfitted():
-    clf = make()
-    for name in ("coefs_", "intercepts_", "inverse_temperature_"):
-        assert not hasattr(clf, name)
-    with pytest.raises(NotFittedError):
-        clf.predict(np.ones((1, 2)))
 
 
 def test_hidden_outputs_need_a_hidden_layer(digits):

@@ -10,7 +10,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,16 +26,13 @@ HELP = (
 )
 # 2 ** 12 byte-pair tokens, padding, and out-of-vocabulary, as in the paper.
 VOCABULARY_SIZE = 4098
-
+# Tokens of the pieces that samples consist of.
+PIECE_TOKENS = 1000
 # Where only some tokens are wanted, bytes of text for each that byte-pair encoding is
 # learned from; a token has about four.
 _BYTES_PER_TOKEN = 8
-# Samples consist of pieces of so many tokens.
-PIECE_TOKENS = 1000
-# Documents that are encoded at a time.
-_BATCH = 256
-# One topic in so many is for testing.
-_DEV_SHARE = 5
+# Documents that are encoded at a time, and topics for each that is for testing.
+_BATCH, _DEV_SHARE = 256, 5
 
 Documents = list[NDArray[np.int32]]
 
@@ -66,7 +63,6 @@ class TokenCorpus:
 
     @property
     def note(self) -> str:
-        """Name and sizes."""
         return (
             f"{self.name}, {n_tokens(self.train):,} + {n_tokens(self.dev):,} tokens "
             f"in {len(self.train):,} + {len(self.dev):,} documents, vocabulary of "
@@ -74,48 +70,7 @@ class TokenCorpus:
         )
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Pieces of documents that models are scored on, each as a document of its own.
-
-    `curve` is for curves of refinements, and has no piece of `dev`.
-    """
-
-    train: Documents
-    dev: Documents
-    curve: Documents
-
-    @classmethod
-    def draw(cls, corpus: TokenCorpus, n_train: int, n_dev: int, n_curve: int) -> Self:
-        """At random, always the same, and of about so many tokens.
-
-        At most three quarters of the dev tokens are for `dev`.
-        """
-        dev = pieces(corpus.dev)
-        if len(dev) < 2:
-            raise ValueError(f"{corpus.name} has too few dev tokens for two samples")
-        ends = np.cumsum([ids.size for ids in dev])
-        enough = int(np.searchsorted(ends, min(n_dev, 3 * ends[-1] // 4))) + 1
-        enough = min(enough, len(dev) - 1)
-        return cls(
-            first_tokens(pieces(corpus.train), n_train),
-            dev[:enough],
-            first_tokens(dev[enough:], n_curve),
-        )
-
-    @property
-    def note(self) -> str:
-        """Their sizes in words."""
-        return (
-            f"train perplexity on {n_tokens(self.train):,} training tokens, dev "
-            f"perplexity on {n_tokens(self.dev):,} dev tokens, curves on "
-            f"{n_tokens(self.curve):,} other dev tokens; all in pieces of at most "
-            f"{PIECE_TOKENS:,} tokens, drawn at random once"
-        )
-
-
 def n_tokens(documents: Documents) -> int:
-    """Tokens of documents."""
     return sum(ids.size for ids in documents)
 
 
@@ -166,18 +121,19 @@ def windows(
     return OneHotWindows(stream, vocabulary_size, aggregation)
 
 
-def pieces(documents: Documents, length: int = PIECE_TOKENS) -> Documents:
-    """Documents cut into pieces of at most so many tokens, in a random order.
+def sample(documents: Documents, limit: int) -> Documents:
+    """Pieces of documents of so many tokens in all, at random, always the same.
 
     Documents differ so much in length and kind that a sample of whole ones says little
     about the others.
     """
     cut = [
-        ids[first : first + length]
+        ids[first : first + PIECE_TOKENS]
         for ids in documents
-        for first in range(0, ids.size, length)
+        for first in range(0, ids.size, PIECE_TOKENS)
     ]
-    return [cut[i] for i in np.random.default_rng(0).permutation(len(cut))]
+    order = np.random.default_rng(0).permutation(len(cut))
+    return first_tokens([cut[i] for i in order], limit)
 
 
 def first_tokens(documents: Documents, limit: int | None) -> Documents:

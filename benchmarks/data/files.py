@@ -27,14 +27,8 @@ def find(
     """Load a data set by name; None is the preferred one.
 
     That is a folder, or else what `fetch` downloads; where neither is available, it is
-    replaced by the stand-in, which is given a remark to add to its description.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a data set that was asked for by name is not there.
-    ValueError
-        If a file is damaged.
+    replaced by the stand-in, which is given a remark to add to its description. A set
+    that was asked for by name is never replaced: FileNotFoundError.
     """
     if name == stand_in:
         return make_stand_in("")
@@ -80,7 +74,6 @@ def read_text(path: Path) -> str:
 
 
 def first_of(folder: Path, names: list[str]) -> Path:
-    """The first of some files that exists."""
     for name in names:
         if (folder / name).is_file():
             return folder / name

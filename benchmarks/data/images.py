@@ -34,12 +34,10 @@ class Images(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Name and source."""
         return self.note.partition(",")[0]
 
     @property
     def is_mnist(self) -> bool:
-        """Whether the accuracies of the paper are about these images."""
         return self.note.startswith("mnist ")
 
     def first(self, n_rows: int | None) -> Self:

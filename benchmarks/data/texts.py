@@ -117,10 +117,9 @@ def _newsgroups() -> Texts:
 
 
 def _topics(remark: str) -> Texts:
-    """Paragraphs of the help on Python, by topic.
+    """Paragraphs of the help on Python: those of one topic only, of the larger topics.
 
-    Paragraphs of at least 5 words that stand in one topic only, once, of topics with
-    at least 20 of them; a quarter of each topic, drawn with seed 0, is for testing.
+    A quarter of each topic, drawn with seed 0, is for testing.
     """
     from pydoc_data.topics import topics
 

@@ -1,7 +1,6 @@
 """Losses by iteration and by seconds of a refinement, from any start, for any layers.
 
-The one implementation behind the curves of one layer, of several, and of language
-models: a start is handed to the refinement of the package, and scored after each of its
+A start is handed to the refinement of the package, and scored after each of its
 iterations while the watch stands still.
 """
 
@@ -54,7 +53,7 @@ class Start:
     ) -> Self:
         """Normal weights with a standard deviation that depends on the inputs.
 
-        `sizes` are the numbers of features, hidden units, and classes.
+        `sizes` are the numbers of features, of hidden units, and of classes.
         """
         rng = np.random.default_rng(0)
         weights = [
@@ -71,7 +70,6 @@ class Softmax:
 
     decoders: Sequence[Decoder]
     classes_: NDArray[Any]
-    n_iter_: int = 0
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         return np.asarray(log_softmax(network_scores(self.decoders, X), axis=1))
@@ -119,17 +117,8 @@ def follow(
 ) -> Curve:
     """Refine from a start, and score it and each iteration.
 
-    Parameters
-    ----------
-    start : Start
-    X : ndarray, CSR, or OneHotWindows
-        Rows as they are; the start says how they are scaled.
-    y : ndarray of int
-        Class of each row.
-    score : callable
-        Values by name of decoders of rows as they are.
-    **settings : dict
-        As of `refine`.
+    Rows are given as they are, and `score` gets decoders of such rows; the start says
+    how they are scaled. `settings` are those of `refine`.
     """
     curve = Curve(start.label)
     exponent = start.norm_exponent
@@ -180,4 +169,4 @@ class ColdStart:
         start = Start.cold("", sizes, norm_exponent=self.norm_exponent)
         rng = np.random.RandomState(0)
         curve = follow(start, X, codes, max_iter=self.max_iter, rng=rng)
-        return Softmax(curve.decoders, classes, curve.n_iter)
+        return Softmax(curve.decoders, classes)

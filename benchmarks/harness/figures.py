@@ -1,6 +1,5 @@
 """Figures: one palette, one look, and axes with plain numbers."""
 
-from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,10 +33,10 @@ def save(figure: Any, path: Path, title: str = "") -> None:
     figure.savefig(path, dpi=150)
 
 
-def plain_ticks(axis: Any, steps: Iterable[float] = (1, 2, 5)) -> None:
-    """Steps times powers of ten as ticks, in plain numbers, where they are in view."""
+def plain_ticks(axis: Any, steps: Any = (1, 2, 5), decades: Any = range(-3, 7)) -> None:
+    """Zero and steps times powers of ten in plain numbers, where they are in view."""
     low, high = sorted(axis.get_view_interval())
-    every = [step * 10.0**exponent for exponent in range(-3, 7) for step in steps]
-    ticks = [tick for tick in [0.0, *every] if low <= tick <= high]
+    every = [0.0, *(step * 10.0**decade for decade in decades for step in steps)]
+    ticks = [tick for tick in every if low <= tick <= high]
     axis.set_ticks(ticks, [f"{tick:,g}" for tick in ticks])
     axis.set_ticks([], minor=True)

@@ -48,7 +48,6 @@ FIGURE: Options = {"figure": Name("file for the figure", kind=Path)}
 def parse(
     problem: str, summary: str | None, options: Options, argv: list[str]
 ) -> argparse.Namespace:
-    """Read the options of a problem, and those of `COMMON`."""
     parser = argparse.ArgumentParser(
         prog=f"run.py {problem}",
         description=summary,

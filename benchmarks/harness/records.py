@@ -12,16 +12,8 @@ from typing import Any
 class Record:
     """One model, or one way to do something: a row of a table.
 
-    Parameters
-    ----------
-    model : str
-        Its name.
-    values : dict
-        Numbers, strings, or lists of them by name; what is missing was not measured.
-    note : str
-        Remarks, such as what leave-one-out chose.
-    kind : str
-        Which table of the problem the record belongs to.
+    `values` are numbers, strings, or lists of them by name; what is missing was not
+    measured. `kind` says which table of the problem the record belongs to.
     """
 
     model: str
@@ -39,13 +31,11 @@ class Record:
 
 
 def write_json(path: Path, records: Sequence[Record]) -> None:
-    """Write records as a list of objects."""
     found = [record.as_dict() for record in records]
     path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
 
 
 def of_kind(records: Sequence[Record], kind: str) -> list[Record]:
-    """The records of one table."""
     return [record for record in records if record.kind == kind]
 
 

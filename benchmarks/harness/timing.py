@@ -1,19 +1,20 @@
 """Timing of fits: warm-up, medians, several models in turn, processes of their own."""
 
 import json
+import os
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from joblib import cpu_count
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_info
 
 try:
     import resource
@@ -28,15 +29,11 @@ RULE = (
     "or more)"
 )
 _RUN = Path(__file__).resolve().parent.parent / "run.py"
-_MIB = 2**20
 
 
 @dataclass
 class Timing:
-    """Seconds of the runs of one model, and what the last run returned.
-
-    `refused` is the message of a ValueError, where the model does not take the data.
-    """
+    """Seconds of runs, what the last one returned, and why the model refused data."""
 
     result: Any = None
     seconds: list[float] = field(default_factory=list)
@@ -56,7 +53,6 @@ class Stopwatch:
         self._since = time.perf_counter()
 
     def pause(self) -> float:
-        """Stop; seconds so far."""
         self._elapsed += time.perf_counter() - self._since
         return self._elapsed
 
@@ -86,13 +82,11 @@ def time_in_turn(
     runs: Mapping[str, Callable[[], Any]],
     repeats: int,
     announce: Callable[[str], None] = lambda name: None,
-    thrice: str = "",
 ) -> dict[str, Timing]:
     """Time several runs, each once in every round, so that drift meets all alike.
 
     The first round is the warm-up of what takes less than QUICK_SECONDS, and the only
-    round of everything else except `thrice`, which takes part in two more. Runs of less
-    than a hundredth of QUICK_SECONDS are repeated three times as often.
+    round of everything else (see `RULE`).
     """
     timings, rounds = {}, {}
     for name, run in runs.items():
@@ -107,8 +101,6 @@ def time_in_turn(
         if first < QUICK_SECONDS:
             timings[name].seconds.clear()
             rounds[name] = repeats * (3 if first < QUICK_SECONDS / 100 else 1)
-        elif name == thrice:
-            rounds[name] = min(2, repeats - 1)
     for turn in range(max(rounds.values())):
         for name, timing in timings.items():
             if turn < rounds[name]:
@@ -120,18 +112,35 @@ def time_in_turn(
 
 def in_own_process(job: Callable[..., dict[str, Any]], **arguments: Any) -> Any:
     """What a function of this project returns in a new process, through JSON."""
+    limit = str(max((pool["num_threads"] for pool in threadpool_info()), default=1))
+    limits = {f"{name}_NUM_THREADS": limit for name in ("OMP", "OPENBLAS", "MKL")}
     command = [sys.executable, str(_RUN), "--job", job.__module__, job.__name__]
     command.append(json.dumps(arguments))
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=os.environ | limits)
     if done.returncode:
         # A negative code is the signal that ended it: 9 where memory gave out.
         raise SystemExit(f"{' '.join(command[2:])} ended with code {done.returncode}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def run_job(module: str, name: str, arguments: str) -> None:
-    """The other end of `in_own_process`."""
-    print(json.dumps(getattr(import_module(module), name)(**json.loads(arguments))))
+def medians_of_processes(
+    jobs: Mapping[str, Callable[[], dict[str, Any]]],
+    repeats: int,
+    announce: Callable[[str], None],
+) -> dict[str, dict[str, Any]]:
+    """Medians of the numbers that jobs return, which take turns."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in jobs}
+    for turn in range(repeats):
+        for name, job in jobs.items():
+            announce(f"{name}, {turn + 1}/{repeats}")
+            found[name].append(job())
+    return {
+        name: {
+            key: None if value is None else median(run[key] for run in runs)
+            for key, value in runs[0].items()
+        }
+        for name, runs in found.items()
+    }
 
 
 def peak_memory() -> float | None:
@@ -140,12 +149,9 @@ def peak_memory() -> float | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Bytes on macOS, KiB elsewhere.
-    return peak / (_MIB if sys.platform == "darwin" else 1024)
+    return peak / (2**20 if sys.platform == "darwin" else 1024)
 
 
 def threads_line(limit: int | None) -> str:
-    """How many threads the models had."""
-    return (
-        f"threads of BLAS and OpenMP: {limit or 'not limited'} "
-        f"({cpu_count()} processors)"
-    )
+    told = limit or "not limited"
+    return f"threads of BLAS and OpenMP: {told} ({cpu_count()} processors)"

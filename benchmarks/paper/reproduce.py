@@ -147,14 +147,9 @@ def _heading(options: Namespace, note: str, minutes: float) -> str:
         f"{module.__name__} {module.__version__}"
         for module in (explicit_softmax, sklearn, np, scipy)
     )
-    argv = " --fast" if options.fast else ""
-    for name in ("images", "text", "refine", "threads"):
-        value = getattr(options, name)
-        argv += f" --{name} {value}" if value else ""
-    title = "Report of the reproduction"
     return (
-        f"{title}\n{'=' * len(title)}\n\n"
-        f"``python benchmarks/run.py paper{argv}`` on {date.today().isoformat()}, "
+        f"Report of the reproduction\n{'=' * 26}\n\n"
+        f"``python benchmarks/run.py {options.command}`` on {date.today()}, "
         f"{threads_line(options.threads)}: {minutes:.1f} minutes. Python "
         f"{platform.python_version()}, {versions}. Images: {note}. The paper is "
         "`arXiv:2311.07498 <https://arxiv.org/abs/2311.07498>`_.\n"

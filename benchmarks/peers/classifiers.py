@@ -12,7 +12,7 @@ from typing import Any
 import sklearn
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
-from sklearn.naive_bayes import ComplementNB, GaussianNB, MultinomialNB
+from sklearn.naive_bayes import ComplementNB, MultinomialNB
 
 
 @dataclass(frozen=True)
@@ -80,19 +80,6 @@ PEERS: dict[str, Peer] = {
         "by L-BFGS, the log-loss summed over rows plus 1/2 ||W||^2, intercepts not "
         "penalised, features neither centred nor scaled, until the gradient is below "
         "1e-4 or for 100 iterations",
-    ),
-}
-
-# For a few rows of measurements that may be negative.
-SIGNED: dict[str, Peer] = {
-    "GaussianNB": Peer(
-        GaussianNB,
-        "in closed form, minus the joint log-likelihood of independent normal "
-        "distributions of the features in each class",
-    ),
-    LOGISTIC_REGRESSION: Peer(
-        lambda: LogisticRegression(max_iter=1000),
-        f"{PEERS[LOGISTIC_REGRESSION].minimises}, here 1,000",
     ),
 }
 

@@ -1,25 +1,28 @@
 """Time and memory of counting windows, solving, and streaming.
 
 Fits of ExplicitLanguageModel on random token ids that follow Zipf's law, from ids to
-decoder, with betas and strength given, and with all chosen by leave-one-out, beside
-what no such fit can do without: one bare `np.bincount` for each of the K positions, of
-keys that are ready. Streams are counted by `partial_fit`, and solved in the end. Every
-run has a process of its own; times are medians, and peak memory is that of the whole
-process, imports and ids included.
+decoder, with betas and strength given, and with all chosen by leave-one-out. Streams
+are counted by `partial_fit`, and solved in the end. Every run has a process of its own;
+times are medians, and peak memory is that of the whole process, imports and ids
+included.
 """
 
 from argparse import Namespace
-from statistics import median
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.data.corpora import windows
 from benchmarks.data.synthetic import zipf
 from benchmarks.harness.options import Number
 from benchmarks.harness.records import Record, of_kind, table
-from benchmarks.harness.timing import in_own_process, peak_memory, timed
+from benchmarks.harness.timing import (
+    in_own_process,
+    medians_of_processes,
+    peak_memory,
+    timed,
+)
 from explicit_softmax import ExplicitLanguageModel
 
 OPTIONS = {
@@ -34,7 +37,6 @@ OPTIONS = {
     "vocabulary": Number(4098, "token ids", fast=20, least=3),
     "repeats": Number(3, "runs of each fit, in turn", fast=1),
 }
-BARE = "bare bincounts"
 MODELS: dict[str, dict[str, Any]] = {
     "explicit, all given": {"inverse_temperature": 0.5, "smoothing_strength": 0.1},
     "explicit, default": {},
@@ -47,41 +49,20 @@ def measure(options: Namespace) -> list[Record]:
     shape = {"context_size": options.context, "vocabulary_size": options.vocabulary}
     records = []
     for size in sorted(set(options.tokens)):
-        runs: dict[str, list[dict[str, Any]]] = {name: [] for name in (BARE, *MODELS)}
-        for _ in range(options.repeats):
-            for name in runs:
-                options.announce(f"{name}, {size:,} tokens")
-                job = bincounts if name == BARE else fit
-                runs[name].append(in_own_process(job, name=name, size=size, **shape))
-        for name, found in runs.items():
-            seconds = median(run["fit_seconds"] for run in found)
-            bare = median(run["fit_seconds"] for run in runs[BARE])
-            values = {"fit_seconds": seconds, "x_bare": seconds / bare}
+        jobs = {
+            name: partial(in_own_process, fit, name=name, size=size, **shape)
+            for name in MODELS
+        }
+        found = medians_of_processes(jobs, options.repeats, options.announce)
+        for name, values in found.items():
+            seconds = values["fit_seconds"]
             values |= {"n_tokens": size, "speed": size / seconds}
-            values["peak_mib"] = found[-1]["peak_mib"]
             records.append(Record(name, values, kind="fit"))
     for size in options.stream:
         options.announce(f"stream, {size:,} tokens")
         values = in_own_process(stream, size=size, batch=options.batch, **shape)
         records.append(Record("explicit, default", values, kind="stream"))
     return records
-
-
-def bincounts(
-    name: str, size: int, context_size: int, vocabulary_size: int
-) -> dict[str, Any]:
-    """Seconds of what no fit can do without."""
-    documents = _documents(np.random.default_rng(0), size, vocabulary_size)
-    rows = windows(documents, context_size, vocabulary_size)
-    tokens = rows.stream.tokens.astype(np.int64)
-    keys = [
-        tokens[context_size - k : -k] * vocabulary_size + tokens[context_size:]
-        for k in range(1, context_size + 1)
-    ]
-    timing = timed(
-        lambda: [np.bincount(one, minlength=vocabulary_size**2) for one in keys]
-    )
-    return {"fit_seconds": timing.median, "peak_mib": peak_memory()}
 
 
 def fit(name: str, size: int, **shape: int) -> dict[str, Any]:
@@ -127,16 +108,11 @@ def report(records: list[Record], options: Namespace) -> str:
         ("s", "fit_seconds", "sig"),
         ("tokens/s", "speed", ",.0f"),
     ]
-    fits = [*common, ("x bincounts", "x_bare", "sig"), ("peak MiB", "peak_mib", ".0f")]
-    streams = [
-        *common,
-        ("peak MiB", "count_peak_mib", ".0f"),
-        ("pairs", "n_pairs", ",d"),
-        ("solve s", "solve_seconds", "sig"),
-        ("peak MiB", "peak_mib", ".0f"),
-    ]
+    peak = ("peak MiB", "peak_mib", ".0f")
+    counted = ("peak MiB", "count_peak_mib", ".0f"), ("pairs", "n_pairs", ",d")
+    streams = [*common, *counted, ("solve s", "solve_seconds", "sig"), peak]
     return "\n\n".join(
         f"{kind}:\n{table(rows, columns)}"
-        for kind, columns in (("fit", fits), ("stream", streams))
+        for kind, columns in (("fit", [*common, peak]), ("stream", streams))
         if (rows := of_kind(records, kind))
     )

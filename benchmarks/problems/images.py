@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 
 from benchmarks.data.images import HELP, Images, load_images
 from benchmarks.harness import figures
-from benchmarks.harness.curves import ColdStart, Curve, Softmax, Start, follow
+from benchmarks.harness.curves import ColdStart, Softmax, Start, follow
 from benchmarks.harness.models import AS_PRINTED, evaluate, fitted_records, runs_of
 from benchmarks.harness.options import FIGURE, Name, Number
 from benchmarks.harness.records import Record, named, of_kind, ratio, show, table
@@ -72,7 +72,6 @@ _PEERS = some(
     LOGISTIC_REGRESSION,
 )
 _EPOCHS = (1, 4, 20)
-_HELD_OUT = 0.1
 
 
 def _explicit(**parameters: Any) -> Callable[[], Any]:
@@ -88,8 +87,8 @@ MODELS: dict[str, Callable[[], Any]] = {
     **{name: _explicit(**parameters) for name, parameters in PARAMETERS.items()},
     "explicit, CV": ExplicitSoftmaxClassifierCV,
     # The same optimiser from both, 20 epochs being the default.
-    **{f"{COLD}, {n} epochs": partial(ColdStart, n) for n in _EPOCHS},
-    **{f"{WARM}, {n} epochs": _refined(max_iter=n) for n in _EPOCHS},
+    **{f"{COLD}, max_iter={n}": partial(ColdStart, n) for n in _EPOCHS},
+    **{f"{WARM}, max_iter={n}": _refined(max_iter=n) for n in _EPOCHS},
     f"{WARM}, lbfgs": _refined(solver="lbfgs"),
 }
 
@@ -99,9 +98,9 @@ def measure(options: Namespace) -> list[Record]:
     images = load_images(options.dataset).first(options.rows)
     train, test = images[:2], images[2:4]
     runs = runs_of(MODELS | makers(_PEERS), *train)
-    timings = time_in_turn(runs, options.repeats, options.announce, LOGISTIC_REGRESSION)
+    timings = time_in_turn(runs, options.repeats, options.announce)
     records = fitted_records(timings, test, train, _PEERS)
-    records += [*_by_the_paper(images, options), *_by_defaults(images, options)]
+    records += _curves(images, options)
     records += _to_the_reference(records, images, options)
     reference = named(records, LOGISTIC_REGRESSION)
     for record in records:
@@ -112,88 +111,69 @@ def measure(options: Namespace) -> list[Record]:
     return records
 
 
-def _by_the_paper(images: Images, options: Namespace) -> Iterator[Record]:
+def _curves(images: Images, options: Namespace) -> Iterator[Record]:
+    """Refinements by both protocols.
+
+    Those from the default go through the same weights as ``warm_start=True``.
+    """
     X, X_held, y, y_held = train_test_split(
-        images.X_train,
-        images.y_train,
-        test_size=_HELD_OUT,
-        random_state=0,
-        stratify=images.y_train,
+        *images[:2], test_size=0.1, random_state=0, stratify=images.y_train
     )
-    held_codes = np.searchsorted(np.unique(y), y_held)
-    for label, kind in BY_THE_PAPER.items():
-        options.announce(f"{label}, by the paper")
-        curve = _follow(
-            kind,
-            (X, y),
-            images,
-            validation=(X_held, held_codes, None),
-            learning_rate=0.01,
-            standardize=False,
-            average=False,
-            tol=0,
-            n_iter_no_change=1,
-            max_iter=options.epochs,
+    classes, held_codes = np.unique(y_held, return_inverse=True)
+    by_the_paper = {
+        "validation": (X_held, held_codes, None),
+        "learning_rate": 0.01,
+        "standardize": False,
+        "average": False,
+        "tol": 0,
+        "n_iter_no_change": 1,
+        "max_iter": options.epochs,
+    }
+    plans = [(label, kind, "paper") for label, kind in BY_THE_PAPER.items()]
+    plans += [
+        (f"from {kind}, {solver}", kind, solver)
+        for kind, solver in (
+            ("zeros, default", "adagrad"),
+            (THEOREM, "adagrad"),
+            (DEFAULT, "adagrad"),
+            (DEFAULT, "lbfgs"),
         )
-        if curve is not None:
-            record = curve.record(label, "curve", start=kind, protocol="paper")
-            end = "stopped" if curve.stopped else "limit reached"
-            record.note = f"{curve.n_iter} epochs, {end}, best {curve.best_iter}"
-            yield record
+    ]
+    for label, kind, protocol in plans:
+        options.announce(f"{label} ({protocol})")
+        rows, settings = (X, y), by_the_paper
+        if protocol != "paper":
+            rows, settings = images[:2], {"max_iter": min(options.epochs, 20)}
+            settings |= {"solver": protocol, "rng": np.random.RandomState(0)}
 
+        def score(decoders: Any, own: bool = protocol != "paper") -> dict[str, Any]:
+            model = Softmax(decoders, classes)
+            test = evaluate(model, *images[2:4])
+            values = {f"test_{key}": test[key] for key in ("log_loss", "accuracy")}
+            if own:
+                values["train_log_loss"] = evaluate(model, *images[:2])["log_loss"]
+            return values
 
-def _by_defaults(images: Images, options: Namespace) -> Iterator[Record]:
-    """The warm ones go through the same weights as ``warm_start=True`` in `MODELS`."""
-    for kind, solver in (
-        ("zeros, default", "adagrad"),
-        (THEOREM, "adagrad"),
-        (DEFAULT, "adagrad"),
-        (DEFAULT, "lbfgs"),
-    ):
-        options.announce(f"from {kind}, {solver}")
-        curve = _follow(
-            kind,
-            images[:2],
-            images,
-            solver=solver,
-            max_iter=min(options.epochs, 20),
-            rng=np.random.RandomState(0),
-        )
-        if curve is not None:
-            name = f"from {kind}, {solver}"
-            yield curve.record(name, "curve", start=kind, protocol=solver)
-
-
-def make_start(kind: str, X: Any, y: Any) -> Start | None:
-    """Weights to start from; None where the theorem meets a co-occurrence of zero."""
-    if kind in PARAMETERS:
         try:
-            return Start.fitted(kind, _explicit(**PARAMETERS[kind])(), X, y)
-        except ValueError:
-            return None
+            start = make_start(kind, *rows)
+        except ValueError:  # a co-occurrence is zero: the row of the theorem says so
+            continue
+        codes = np.searchsorted(classes, rows[1])
+        curve = follow(start, rows[0], codes, score, **settings)
+        record = curve.record(label, "curve", start=kind, protocol=protocol)
+        end = "stopped" if curve.stopped else "limit reached"
+        record.note = f"{curve.n_iter} epochs, {end}, best {curve.best_iter}"
+        yield record
+
+
+def make_start(kind: str, X: Any, y: Any) -> Start:
+    """Weights to start from; the theorem raises where a co-occurrence is zero."""
+    if kind in PARAMETERS:
+        return Start.fitted(kind, _explicit(**PARAMETERS[kind])(), X, y)
     sizes = [X.shape[1], len(np.unique(y))]
     spread = 0.01 if kind == "random" else 0.0
     exponent = 0.5 if kind == "zeros, default" else 0.0
     return Start.cold(kind, sizes, lambda n_inputs: spread, exponent)
-
-
-def _follow(
-    kind: str, rows: tuple[Any, Any], images: Images, **settings: Any
-) -> Curve | None:
-    classes, codes = np.unique(rows[1], return_inverse=True)
-
-    def score(decoders: Any) -> dict[str, Any]:
-        model = Softmax(decoders, classes)
-        test = evaluate(model, images.X_test, images.y_test)
-        train = evaluate(model, images.X_train, images.y_train)
-        return {
-            "train_log_loss": train["log_loss"],
-            "test_log_loss": test["log_loss"],
-            "test_accuracy": test["accuracy"],
-        }
-
-    start = make_start(kind, *rows)
-    return None if start is None else follow(start, rows[0], codes, score, **settings)
 
 
 def _to_the_reference(
@@ -214,12 +194,8 @@ def _to_the_reference(
             runs[name] = _refined(solver=solver, max_iter=epoch)
         else:
             found.append(Record(name, note=f"n/a: {min(losses):.4f} in epoch {epoch}"))
-    timings = time_in_turn(
-        runs_of(runs, *images[:2]),
-        options.repeats,
-        options.announce,
-        LOGISTIC_REGRESSION,
-    )
+    runs = runs_of(runs, *images[:2])
+    timings = time_in_turn(runs, options.repeats, options.announce)
     reference.values["fit_seconds"] = timings.pop(LOGISTIC_REGRESSION).median
     return found + fitted_records(timings, images[2:4], images[:2])
 
@@ -302,8 +278,9 @@ def draw(path: Path, records: list[Record]) -> None:
     for left, right in axes:
         left.set(xscale="log", yscale="log")
         right.set_xscale("symlog", linthresh=1, linscale=0.4)
+        right.set_xlim(left=-0.05)
         figures.plain_ticks(left.xaxis)
-        figures.plain_ticks(right.xaxis)
+        figures.plain_ticks(right.xaxis, decades=(0, 1, 2))
         figures.plain_ticks(left.yaxis, (1, 1.5, 2, 3, 4, 5, 7))
     axes[0, 0].set_ylabel("test log-loss (nats)")
     axes[1, 0].set(ylabel="test error (%)", xlabel="seconds of fitting")

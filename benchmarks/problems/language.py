@@ -3,10 +3,10 @@
 For Sum and Cat and each number K of tokens before the target: the theorem with the
 noise model ("-p" in the paper), the same with betas and smoothing strength by
 leave-one-out, a refinement from small random weights ("-c"), and from both explicit
-solutions ("-w"). At K = 1 Sum and Cat are the same. Every model has the same tokens,
-and all refinements visit the same number of them in the same order: 500,000 by default,
-where the paper has 32 epochs of 10 million, so that its columns -c and -w cannot be
-compared. Each refinement gives the mean of its weights after its last iteration.
+solutions ("-w"). At K = 1 Sum and Cat are the same. All refinements visit the same
+tokens in the same order, 500,000 by default, where the paper has 32 epochs of 10
+million: its columns -c and -w cannot be compared. Each refinement gives the mean of its
+weights after its last iteration.
 
 Byte-pair encoding is learned from the training documents, and documents are encoded
 once for all models. Perplexities are per token, on samples that are the same for all
@@ -24,19 +24,21 @@ import numpy as np
 
 from benchmarks.data.corpora import (
     HELP,
+    PIECE_TOKENS,
     VOCABULARY_SIZE,
     Documents,
-    Samples,
     TokenCorpus,
     encode,
+    first_tokens,
     load_corpus,
     n_tokens,
+    sample,
     windows,
 )
 from benchmarks.harness import figures
 from benchmarks.harness.curves import Curve, Start, follow
 from benchmarks.harness.options import FIGURE, Name, Number, Switch
-from benchmarks.harness.records import Record, named, of_kind, ratio, show, table
+from benchmarks.harness.records import Record, of_kind, table
 from benchmarks.harness.timing import timed
 from benchmarks.peers.language import PEERS
 from explicit_softmax import ExplicitLanguageModel
@@ -47,14 +49,15 @@ from explicit_softmax.text.windows import OneHotWindows
 OPTIONS = {
     "dataset": Name(HELP, fast="topics"),
     "context": Number([1, 2, 4], "numbers K", [1, 2], several=True),
-    "tokens": Number(None, "training tokens, at most", fast=6000),
+    "tokens": Number(None, "training tokens, at most", fast=3000),
     "vocabulary": Number(VOCABULARY_SIZE, "token ids; bytes are 256", 300, least=300),
     "refine": Number(500_000, "tokens of a refinement", fast=500, least=0),
+    "dev": Number(150_000, "dev tokens to score", fast=2000),
     "no_peers": Switch("leave peers out"),
     **FIGURE,
 }
-# Tokens of the samples that are scored: training, dev, and dev for curves.
-SCORED = (50_000, 150_000, 20_000)
+# Tokens that are scored of training, and of the dev tokens for curves, at most.
+TRAIN, CURVE = 50_000, 20_000
 # A refinement is scored after each of so many iterations of as many tokens.
 ITERATIONS = 10
 # The default of ExplicitLanguageModel for windows.
@@ -80,30 +83,29 @@ PAPER = {
 def measure(options: Namespace) -> list[Record]:
     """Records of kind "model" and "peer"."""
     corpus = encode(load_corpus(options.dataset), options.vocabulary, options.tokens)
-    samples = Samples.draw(corpus, *SCORED)
+    scored = sample(corpus.train, TRAIN), sample(corpus.dev, options.dev)
     contexts = sorted(set(options.context))
     records: list[Record] = []
     for size in contexts:
         for aggregation in ("cat",) if size == 1 else ("sum", "cat"):
             options.announce(f"{aggregation}, K = {size}")
-            records += _models(corpus, samples, aggregation, size, options.refine)
+            records += _models(corpus, scored, aggregation, size, options.refine)
     if not options.no_peers:
         options.announce("peers")
-        records += run_peers(corpus, samples, max(contexts))
+        records += run_peers(corpus, scored[1], max(contexts))
     for record in records:
-        record.values |= {"data": corpus.note, "samples": samples.note}
+        record.values["data"] = corpus.note
     return records
 
 
 def _models(
-    corpus: TokenCorpus, samples: Samples, aggregation: str, size: int, n_refined: int
+    corpus: TokenCorpus, samples: Any, aggregation: str, size: int, n_refined: int
 ) -> list[Record]:
     """The two explicit solutions, and refinements from them and from a cold start."""
     shape = (size, corpus.vocabulary_size, aggregation)
-    scored = {
-        "train_perplexity": windows(samples.train, *shape),
-        "dev_perplexity": windows(samples.dev, *shape),
-    }
+    names = ("train_perplexity", "dev_perplexity")
+    scored = {n: windows(ids, *shape) for n, ids in zip(names, samples, strict=True)}
+    of_curve = windows(first_tokens(samples[1], CURVE), *shape)
     bytes_per_token = corpus.dev_bytes / n_tokens(corpus.dev)
     records = []
 
@@ -117,13 +119,8 @@ def _models(
         values |= {"paper_train": found[0], "paper_dev": found[1]}
         records.append(curve.record(model, **values))
 
-    starts = [
-        Start.cold(
-            COLD,
-            [(size if aggregation == "cat" else 1) * shape[1], shape[1] - 1],
-            lambda n: 0.01,
-        )
-    ]
+    sizes = [scored["dev_perplexity"].shape[1], corpus.vocabulary_size - 1]
+    starts = [Start.cold(COLD, sizes, lambda n_inputs: 0.01)]
     for name, parameters in EXPLICIT.items():
         model = ExplicitLanguageModel(
             context_size=size,
@@ -132,16 +129,16 @@ def _models(
             **parameters,
         )
         start = Start.fitted(name, model, corpus.train)
+        starts.append(start)
         beta = np.ravel(model.inverse_temperature_).tolist()
-        strength = model.smoothing_strength_
         curve = Curve(name, [start.seconds])
-        add(name, model._model.decoders[0], curve, beta=beta, strength=strength)
+        add(name, model._model.decoders[0], curve, beta=beta)
         if name == LEAVE_ONE_OUT:
             shown = ", ".join(f"{value:.2f}" for value in beta)
-            records[-1].note = f"beta {shown}; strength {strength:.3g}"
-        starts.append(start)
+            records[-1].note = f"beta {shown}; strength {model.smoothing_strength_:.3g}"
+    rows = windows(corpus.train, *shape)
     for start in starts if n_refined else ():
-        curve = follow_windows(start, corpus.train, shape, samples.curve, n_refined)
+        curve = follow_windows(start, rows, of_curve, n_refined)
         name = COLD if start.label == COLD else f"refined from {start.label}"
         add(name, curve.decoders[0], curve, start=start.label)
     return records
@@ -155,24 +152,19 @@ def perplexity(decoder: Decoder, rows: OneHotWindows) -> float:
 
 
 def follow_windows(
-    start: Start,
-    documents: Documents,
-    shape: tuple[int, int, str],
-    scored: Documents,
-    n_refined: int,
+    start: Start, rows: OneHotWindows, scored: OneHotWindows, n_refined: int
 ) -> Curve:
     """Refine as ``ExplicitLanguageModel(warm_start=True)`` does, and look on.
 
     No choice is made by the scores: the weights are those of the last iteration.
     """
-    rows, others = windows(documents, *shape), windows(scored, *shape)
     targets = rows.stream.targets
     per_iteration = max(1, min(n_refined // ITERATIONS, len(targets)))
     curve = follow(
         start,
         rows,
         targets,
-        lambda decoders: {"perplexity": perplexity(decoders[0], others)},
+        lambda decoders: {"perplexity": perplexity(decoders[0], scored)},
         batch_size=BATCH_SIZE,
         max_iter=ITERATIONS,
         tol=0.0,
@@ -184,35 +176,29 @@ def follow_windows(
     return curve
 
 
-def run_peers(corpus: TokenCorpus, samples: Samples, context_size: int) -> list[Record]:
+def run_peers(corpus: TokenCorpus, dev: Documents, context_size: int) -> list[Record]:
     """Fit and score peers, and the explicit model on the same tokens."""
     oov = corpus.vocabulary_size - 2
-    train, dev = with_oov(corpus.train, samples.dev, oov)
-    makers = {
-        "explicit, Cat by leave-one-out": lambda context_size, vocabulary_size: (
-            ExplicitLanguageModel(
-                context_size=context_size, vocabulary_size=vocabulary_size
-            )
-        ),
-        **PEERS,
-    }
+    train, dev = with_oov(corpus.train, dev, oov)
+    makers = {"explicit, Cat by leave-one-out": ExplicitLanguageModel, **PEERS}
+    shape = {"context_size": context_size, "vocabulary_size": corpus.vocabulary_size}
     records = []
     for name, make in makers.items():
         record = Record(name, {"context_size": context_size}, kind="peer")
         records.append(record)
         try:
-            model = make(context_size, corpus.vocabulary_size)
+            model = make(**shape)
         except ImportError as error:
             record.note = f"not available: {error}"
             continue
         seconds = timed(lambda model=model: model.fit(train)).median
-        parts = [model.log_proba(ids) for ids in dev if ids.size]
         record.note = getattr(model, "note", "")
-        record.values |= {
-            "context_size": model.context_size,
-            "fit_seconds": seconds,
-            "dev_perplexity": math.exp(-float(np.concatenate(parts).mean())),
-        }
+        record.values |= {"context_size": model.context_size, "fit_seconds": seconds}
+        if isinstance(model, ExplicitLanguageModel):
+            record.values["dev_perplexity"] = model.perplexity(dev)
+        else:
+            found = np.concatenate([model.log_proba(ids) for ids in dev if ids.size])
+            record.values["dev_perplexity"] = math.exp(-float(found.mean()))
     return records
 
 
@@ -227,7 +213,7 @@ def with_oov(train: Documents, dev: Documents, oov: int) -> tuple[Documents, Doc
 
 
 def report(records: list[Record], options: Namespace) -> str:
-    """A table of models, ratios, and a table of peers."""
+    """A table of models, and one of peers."""
     columns = [
         ("kind", "aggregation", ""),
         ("K", "context_size", ""),
@@ -239,20 +225,11 @@ def report(records: list[Record], options: Namespace) -> str:
         ("fit s", "fit_seconds", "sig"),
     ]
     models, peers = of_kind(records, "model"), of_kind(records, "peer")
-    sizes = sorted({record["context_size"] for record in models})
-    first, last = (
-        [r for r in models if r["context_size"] == size and r["aggregation"] == "cat"]
-        for size in (sizes[0], sizes[-1])
-    )
-    best = named(last, LEAVE_ONE_OUT)
-    over = ratio(named(last, THEOREM), best, "dev_perplexity")
-    gain = ratio(best, named(first, LEAVE_ONE_OUT), "dev_perplexity")
     lines = [
         f"data: {records[0]['data']}",
-        records[0]["samples"],
+        f"train perplexity on {TRAIN:,} tokens, dev perplexity on {options.dev:,}, "
+        f"curves on {CURVE:,} of these; random pieces of {PIECE_TOKENS:,} tokens",
         table(models, columns),
-        f"dev perplexity, Cat, K = {sizes[-1]}: theorem / leave-one-out {show(over)}; "
-        f"leave-one-out / that of K = {sizes[0]}: {show(gain)}",
     ]
     if peers:
         columns = [
@@ -313,4 +290,5 @@ def draw(path: Path, records: list[Record]) -> None:
     for panel in (left, right):
         if panel.lines:
             panel.legend(fontsize="small")
-    figures.save(figure, path, records[0]["data"].partition(",")[0])
+    title = records[0]["data"].partition(",")[0].partition(" (")[0]
+    figures.save(figure, path, title)

@@ -51,22 +51,30 @@ _PLAIN: dict[str, Any] = {"standardize": False, "average": False, "learning_rate
 def measure(options: Namespace) -> list[Record]:
     """A record for each model, with the curve of what is trained."""
     images = load_images(options.dataset).first(options.rows)
-    n_classes, announce = len(np.unique(images.y_train)), options.announce
+    classes, codes = np.unique(images.y_train, return_inverse=True)
+    n_classes, announce = len(classes), options.announce
     records, peers = [], []
 
     def fit(name: str, model: Any) -> Any:
         announce(name)
         runs = [timed(lambda: model.fit(*images[:2])) for _ in range(options.repeats)]
-        seconds = median(run.median for run in runs)
         curve = Curve(name)
-        curve.add(seconds, _scores(model, images))
-        hidden = len(getattr(model, "hidden_classes_", ()))
-        records.append(curve.record(hidden=hidden))
+        curve.add(median(run.median for run in runs), _scores(model, images))
+        records.append(curve.record(hidden=len(getattr(model, "hidden_classes_", ()))))
         return model
 
     def train(start: Start, hidden: int, **settings: Any) -> None:
         announce(start.label)
-        curve = _follow(start, images, options.epochs, **settings)
+        curve = follow(
+            start,
+            images.X_train,
+            codes,
+            lambda decoders: _scores(Softmax(decoders, classes), images),
+            max_iter=options.epochs,
+            n_iter_no_change=options.epochs + 1,
+            rng=np.random.RandomState(0),
+            **settings,
+        )
         records.append(curve.record(hidden=hidden))
 
     fit(ONE_LAYER, ExplicitSoftmaxClassifier())
@@ -83,13 +91,11 @@ def measure(options: Namespace) -> list[Record]:
         network = ExplicitSoftmaxNetworkClassifier(random_state=0)
         sizes = [images.X_train.shape[1], n_classes, n_classes]
         exponent = network.norm_exponent
-        X = scaled_rows(images.X_train, exponent)
-        cold = Start("cold, classes", *random_layers(X, sizes[1:]), exponent)
-        train(cold, n_classes)
+        cold = random_layers(scaled_rows(images.X_train, exponent), sizes[1:])
+        train(Start("cold, classes", *cold, exponent), n_classes)
         network.set_params(norm_exponent=0.0)
         train(Start.fitted(WARM_PLAIN, network, *images[:2]), n_classes, **_PLAIN)
-        # The spread of the usual uniform weights, up to one over the root of the
-        # inputs.
+        # The spread of the usual uniform weights, up to 1 / sqrt(n).
         cold = Start.cold(COLD_PLAIN, sizes, lambda n: (3 * n) ** -0.5)
         train(cold, n_classes, **_PLAIN)
     for record in records + peers:
@@ -102,21 +108,6 @@ def measure(options: Namespace) -> list[Record]:
 def _scores(model: Any, images: Images) -> dict[str, Any]:
     found = evaluate(model, images.X_test, images.y_test)
     return {f"test_{name}": found[name] for name in ("log_loss", "accuracy")}
-
-
-def _follow(start: Start, images: Images, epochs: int, **settings: Any) -> Curve:
-    """Train jointly as the network does, and look on."""
-    classes, codes = np.unique(images.y_train, return_inverse=True)
-    return follow(
-        start,
-        images.X_train,
-        codes,
-        lambda decoders: _scores(Softmax(decoders, classes), images),
-        max_iter=epochs,
-        n_iter_no_change=epochs + 1,
-        rng=np.random.RandomState(0),
-        **settings,
-    )
 
 
 def _mlp(images: Images, width: int, epochs: int) -> Record:
@@ -151,11 +142,8 @@ def report(records: list[Record], options: Namespace) -> str:
         ("test acc", "test_accuracy", ".2%"),
         ("paper", "paper_accuracy", ".2%"),
     ]
-    return "\n".join(
-        [
-            f"data: {records[0]['data']}",
-            f"fit s: median of {options.repeats} explicit fits; joint training for "
-            f"{options.epochs} epochs, the explicit fit included",
-            table(rows, columns),
-        ]
+    return (
+        f"data: {records[0]['data']}\n"
+        f"fit s: median of {options.repeats} explicit fits; joint training for "
+        f"{options.epochs} epochs, the explicit fit included\n{table(rows, columns)}"
     )

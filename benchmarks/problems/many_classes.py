@@ -8,20 +8,24 @@ to the end of the fit. Test rows of classes that no training row has are left ou
 
 import os
 import tempfile
-import time
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import joblib
 import numpy as np
 
 from benchmarks.data.synthetic import make_bags
-from benchmarks.harness.models import evaluate
+from benchmarks.harness.models import AS_PRINTED, evaluate
 from benchmarks.harness.options import Number, Switch
 from benchmarks.harness.records import Record, named, ratio, table
-from benchmarks.harness.timing import in_own_process, peak_memory, timed
+from benchmarks.harness.timing import (
+    in_own_process,
+    medians_of_processes,
+    peak_memory,
+    timed,
+)
 from benchmarks.peers.classifiers import MULTINOMIAL_NB, PEERS
 from explicit_softmax import ExplicitSoftmaxClassifier
 
@@ -36,7 +40,8 @@ OPTIONS = {
 MODELS = {
     "explicit, default": ExplicitSoftmaxClassifier,
     "explicit, all given": lambda: ExplicitSoftmaxClassifier(
-        inverse_temperature=0.5, smoothing_strength=0.1, translation="column"
+        **AS_PRINTED
+        | {"inverse_temperature": 0.5, "smoothing": "prior", "smoothing_strength": 0.1}
     ),
     MULTINOMIAL_NB: PEERS[MULTINOMIAL_NB].make,
 }
@@ -45,22 +50,19 @@ _WARM_UP_ROWS = 200
 
 
 def measure(options: Namespace) -> list[Record]:
-    names, records = list(MODELS), []
-    reason = reason_without_peer(options)
+    names, reason = list(MODELS), reason_without_peer(options)
     if reason:
         names.remove(MULTINOMIAL_NB)
     sizes = [options.rows, options.features, options.classes, options.tokens]
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
         # Made in another process too: peak memory is inherited by child processes.
         in_own_process(make, folder=folder, sizes=sizes)
-        for turn in range(options.repeats):
-            for name in names:
-                options.announce(f"{name}, {turn + 1}/{options.repeats}")
-                found[name].append(in_own_process(fit, name=name, folder=folder))
-    for name, runs in found.items():
-        values = {key: _median([run[key] for run in runs]) for key in runs[0]}
-        records.append(Record(name, values))
+        jobs = {
+            name: partial(in_own_process, fit, name=name, folder=folder)
+            for name in names
+        }
+        found = medians_of_processes(jobs, options.repeats, options.announce)
+    records = [Record(name, values) for name, values in found.items()]
     if reason:
         records.append(Record(MULTINOMIAL_NB, note=f"n/a: {reason}"))
     peer = named(records, MULTINOMIAL_NB)
@@ -71,7 +73,6 @@ def measure(options: Namespace) -> list[Record]:
 
 
 def make(folder: str, sizes: list[int]) -> dict[str, Any]:
-    """Write rows to a folder."""
     joblib.dump(make_bags(*sizes, n_test=_TEST_ROWS), Path(folder) / "bags")
     return {}
 
@@ -83,20 +84,13 @@ def fit(name: str, folder: str) -> dict[str, Any]:
     few = slice(min(_WARM_UP_ROWS, len(y)))
     # Few classes, since scikit-learn warns where most rows have one of their own.
     MODELS[name]().fit(X[few], y[few] % 10).predict(bags.X_test[few])
-    before = peak_memory()
     timing = timed(lambda: MODELS[name]().fit(X, y))
-    after = peak_memory()
-    model = timing.result
-    start = time.perf_counter()
-    model.predict(bags.X_test)
-    seconds = time.perf_counter() - start
+    peak, model = peak_memory(), timing.result
     seen = np.flatnonzero(np.isin(bags.y_test, model.classes_))
     scores = evaluate(model, bags.X_test[seen], bags.y_test[seen])
     return {
         "fit_seconds": timing.median,
-        "peak_mib": after,
-        "fit_mib": None if after is None or before is None else after - before,
-        "predict_seconds": seconds,
+        "peak_mib": peak,
         "test_log_loss": scores["log_loss"],
         "test_accuracy": scores["accuracy"],
         "n_classes_seen": len(model.classes_),
@@ -122,28 +116,18 @@ def reason_without_peer(options: Namespace) -> str:
     )
 
 
-def _median(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if known else None
-
-
 def report(records: list[Record], options: Namespace) -> str:
     columns = [
         ("fit s", "fit_seconds", "sig"),
         ("peak MiB", "peak_mib", ".0f"),
-        ("of it by fit", "fit_mib", ".0f"),
-        ("predict s", "predict_seconds", "sig"),
         ("test loss", "test_log_loss", ".3f"),
         ("test acc", "test_accuracy", ".2%"),
         ("x fit s", "x_fit_seconds", "sig"),
         ("x peak", "x_peak_mib", "sig"),
     ]
-    return "\n".join(
-        [
-            f"data: {options.rows} rows of {options.tokens} tokens, {options.features} "
-            f"features, {options.classes} classes ({records[0]['n_classes_seen']} in "
-            f"the training rows); medians of {options.repeats} processes; x: ratio to "
-            f"{MULTINOMIAL_NB}",
-            table(records, columns),
-        ]
+    return (
+        f"data: {options.rows} rows of {options.tokens} tokens, {options.features} "
+        f"features, {options.classes} classes ({records[0]['n_classes_seen']} in the "
+        f"training rows); medians of {options.repeats} processes; x: ratio to "
+        f"{MULTINOMIAL_NB}\n{table(records, columns)}"
     )

@@ -89,10 +89,5 @@ def report(records: list[Record], options: Namespace) -> str:
         ("test acc", "test_accuracy", ".2%"),
         ("ECE", "test_calibration_error", ".2%"),
     ]
-    return "\n".join(
-        [
-            f"data: {records[0]['data']} (binary counts of words)",
-            RULE.format(options.repeats),
-            table(records, columns),
-        ]
-    )
+    data = f"data: {records[0]['data']} (binary counts of words)"
+    return "\n".join([data, RULE.format(options.repeats), table(records, columns)])

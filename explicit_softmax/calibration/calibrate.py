@@ -35,7 +35,7 @@ FIRST_STRENGTH = 0.1
 _STRENGTH_FACTOR = 4.0
 _MOST_STEPS = 8
 # It goes on as long as the loss falls by this share.
-_LEAST_GAIN = 5e-4
+_LEAST_GAIN = 1e-3
 
 # Relative precision of a loss that is only compared with those of other candidates.
 COMPARISON_TOL = 1e-6
@@ -52,6 +52,7 @@ def calibrate(
     norm_weight: float | None = None,
     intercepts: Intercepts = "none",
     start: FloatArray | None = None,
+    prior_weight: float = 1.0,
     tol: float = 1e-8,
 ) -> tuple[Calibration, float]:
     """Minimise the leave-one-out log-loss, a convex problem in few numbers.
@@ -75,6 +76,8 @@ def calibrate(
         log n``, where the classes are too many for the rows.
     start : ndarray of shape (n_blocks,), default=None
         Inverse temperatures to start from where they are chosen.
+    prior_weight : float, default=1.0
+        Weight of the priors below, in units of the weights of the rows.
     tol : float, default=1e-8
         Relative decrease of the loss at which to stop.
 
@@ -106,7 +109,7 @@ def calibrate(
     form = _linear_form(
         held_out, given, beta is None, norm_weight is None, intercepts, start
     )
-    values, loss = _minimised(form, held_out, tol)
+    values, loss = _minimised(form, held_out, prior_weight, tol)
     if beta is None:
         given = replace(given, beta=values[:n_blocks])
     if norm_weight is None:
@@ -143,12 +146,13 @@ def best_strength(
 
     Notes
     -----
-    From 0.1 up or down by factors of 4 as long as the loss falls noticeably, then the
-    vertex of the parabola through the last three losses, over the log of the strength.
+    From 0.1 up or down by factors of 4 as long as the loss falls noticeably, then to
+    the vertex of the parabola through the last three losses, over the log of the
+    strength; the best of all of these.
     """
     start: FloatArray | None = None
 
-    def loss(n_steps: int) -> float:
+    def loss(n_steps: float) -> float:
         nonlocal start
         held_out = held_out_at(FIRST_STRENGTH * _STRENGTH_FACTOR**n_steps)
         found, value = calibrated(held_out, start=start, tol=COMPARISON_TOL)
@@ -156,20 +160,22 @@ def best_strength(
         start = found.beta if (found.beta > 0).all() else None
         return value
 
-    losses = {0: loss(0), 1: loss(1)}
-    direction, at = (1, 1) if losses[1] < losses[0] else (-1, 0)
-    while True:
+    losses = {0.0: loss(0.0), 1.0: loss(1.0)}
+    direction, at = (1.0, 1.0) if losses[1.0] < losses[0.0] else (-1.0, 0.0)
+    while abs(at) < _MOST_STEPS:
         if at + direction not in losses:
             losses[at + direction] = loss(at + direction)
         if not losses[at + direction] < (1.0 - _LEAST_GAIN) * losses[at]:
+            before, here, after = (losses[at + offset] for offset in (-1, 0, 1))
+            curvature = before - 2 * here + after
+            if curvature > 0:
+                vertex = at + float(np.clip(0.5 * (before - after) / curvature, -1, 1))
+                if vertex not in losses:
+                    losses[vertex] = loss(vertex)
             break
         at += direction
-        if abs(at) == _MOST_STEPS:
-            return float(FIRST_STRENGTH * _STRENGTH_FACTOR**at)
-    before, here, after = (losses[at + offset] for offset in (-1, 0, 1))
-    curvature = before - 2 * here + after
-    shift = 0.5 * (before - after) / curvature if curvature > 0 else 0.0
-    return float(FIRST_STRENGTH * _STRENGTH_FACTOR ** (at + np.clip(shift, -1, 1)))
+    best = min(losses, key=lambda n_steps: losses[n_steps])
+    return float(FIRST_STRENGTH * _STRENGTH_FACTOR**best)
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +263,7 @@ def _prior_scores(
 
 
 def _minimised(
-    form: _LinearForm, held_out: LeaveOneOut, tol: float
+    form: _LinearForm, held_out: LeaveOneOut, prior_weight: float, tol: float
 ) -> tuple[NDArray[np.float64], float]:
     """Values of least loss with their priors, and the loss alone."""
     (n_rows, n_classes), n_directions = form.fixed.shape, form.n_directions
@@ -267,7 +273,7 @@ def _minimised(
     def prior(values: FloatArray) -> float:
         spread = float(((values / units)[:n_betas] ** 2).sum())
         shifts = float((values[form.has_prior] ** 2).sum())
-        return 0.5 * (shifts + _BETA_PRIOR * spread)
+        return 0.5 * prior_weight * (shifts + _BETA_PRIOR * spread)
 
     def objective(point: FloatArray) -> tuple[float, FloatArray]:
         values = point * units
@@ -290,8 +296,8 @@ def _minimised(
                 total += (residual * factor[chunk]).sum(axis=0)
             loss += float((losses * weights[chunk]).sum())
         gradient = np.concatenate([slopes, sums.ravel()]) * units
-        gradient[form.has_prior] += values[form.has_prior]
-        gradient[:n_betas] += _BETA_PRIOR * point[:n_betas]
+        gradient[form.has_prior] += prior_weight * values[form.has_prior]
+        gradient[:n_betas] += prior_weight * _BETA_PRIOR * point[:n_betas]
         return (loss + prior(values)) / total_weight, gradient / total_weight
 
     values = form.first

@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from explicit_softmax.calibration.model import ExplicitModel, Settings
+from explicit_softmax.calibration.model import Choice, ExplicitModel, Settings
 from explicit_softmax.calibration.sample import BUDGETS, NO_ROWS, RowSample
 from explicit_softmax.solution.counts import (
     CooccurrenceCounts,
@@ -67,6 +67,16 @@ class ExplicitNetwork:
         if self.refined is not None:
             return self.refined.decoders
         return tuple(layer.solution.decoder for layer in self.layers)
+
+    @property
+    def choices(self) -> list[Choice]:
+        """What was chosen for each layer."""
+        return [layer.solution.choice for layer in self.layers]
+
+    @property
+    def n_iter(self) -> int:
+        """Iterations of the refinement; 1 without it."""
+        return 1 if self.refined is None else self.refined.n_iter
 
     def with_refinement(self, refined: Refined) -> ExplicitNetwork:
         """The network refined; its explicit layers stay as they are."""

@@ -142,7 +142,7 @@ def leave_one_out(
     if sp.issparse(X) and smoothed.counts.is_sparse and not smoothed.is_noise:
         # Logarithms of the counts of other features would not be used.
         X, smoothed = _touched_features(X, smoothed)
-    scale = row_scale(X, norm_exponent)
+    scale = row_scale(norms, norm_exponent)
     unit = np.minimum(weights, 1.0)
     n_rows, n_classes = X.shape[0], smoothed.counts.n_classes
     at = np.arange(n_rows)

@@ -21,12 +21,20 @@ from explicit_softmax.calibration.calibrate import (
     calibrate,
 )
 from explicit_softmax.calibration.leave_one_out import LeaveOneOut, leave_one_out
-from explicit_softmax.calibration.sample import BUDGETS, NO_ROWS, Limit, RowSample
+from explicit_softmax.calibration.sample import (
+    BUDGETS,
+    NO_ROWS,
+    Limit,
+    RowSample,
+    key_numbers,
+    row_keys,
+)
 from explicit_softmax.solution.counts import (
     CooccurrenceCounts,
     FloatArray,
     IntArray,
     Rows,
+    row_products,
 )
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.smoothing import (
@@ -42,7 +50,8 @@ from explicit_softmax.solution.theorem import (
 )
 from explicit_softmax.training.problem import Refined
 
-# With more classes than this, rows do not suffice for an intercept each.
+# With more classes than this, or less than two sampled rows for each, these do not
+# suffice for intercepts of single classes.
 _MOST_INTERCEPTS = 1000
 
 
@@ -203,14 +212,21 @@ class ExplicitModel:
         """
         if limit is None:
             limit = settings.sample_limit(X.shape[1], n_classes)
+        norms = keys = None
+        if limit.n_rows:
+            # One pass for the norms and the keys of the rows.
+            with np.errstate(invalid="ignore", over="ignore"):
+                products = row_products(X, key_numbers(X.shape[1]))
+            norms, keys = products[:, 0], row_keys(X, y, products)
         counts = CooccurrenceCounts.from_rows(
             X,
             y,
             n_classes,
             sample_weight=sample_weight,
             norm_exponent=settings.norm_exponent,
+            norms=norms,
         )
-        sample = RowSample.from_rows(X, y, sample_weight, limit)
+        sample = RowSample.from_rows(X, y, sample_weight, limit, keys)
         return cls(counts, sample, settings, X.dtype)
 
     def __add__(self, other: ExplicitModel) -> ExplicitModel:
@@ -229,6 +245,11 @@ class ExplicitModel:
 
     def __sub__(self, other: ExplicitModel) -> ExplicitModel:
         """Model without the rows of `other`, whose sample must hold all of them."""
+        self.check_additive("forget")
+        other.check_additive("forget")
+        self.check_settings(
+            other.settings, "rows counted with different {name} cannot go: {} and {}"
+        )
         return replace(
             self,
             counts=self.counts - other.counts,
@@ -273,6 +294,11 @@ class ExplicitModel:
             return self.refined.decoders
         return (self.solution.decoder,)
 
+    @property
+    def n_iter(self) -> int:
+        """Iterations of the refinement; 1 without it."""
+        return 1 if self.refined is None else self.refined.n_iter
+
     def held_out_scores(self) -> NDArray[np.float64]:
         """Leave-one-out scores (n_rows, n_classes) of the sampled rows."""
         choice = self.solution.choice
@@ -314,18 +340,19 @@ class ExplicitModel:
             few = self.sample.head(budget.limit(n_classes * n_blocks))
             strength = best_strength(lambda s: self._held_out(s, few), calibrated)
         intercepts: Intercepts = "none"
+        size = self.sample.effective_size
         if settings.translation == "exact":
-            intercepts = "columns" if n_classes <= _MOST_INTERCEPTS else "exponent"
+            enough = n_classes <= min(size / 2, _MOST_INTERCEPTS)
+            intercepts = "columns" if enough else "exponent"
         elif beta is not None and norm_weight is not None:
-            given = Calibration(
-                beta,
-                self._priming_number,
-                settings.calibrated_translation,
-                norm_weight,
-            )
+            translation = settings.calibrated_translation
+            given = Calibration(beta, self._priming_number, translation, norm_weight)
             return Choice(given, strength, float("nan"))
-        held_out = self._held_out(strength, self.sample)
-        calibration, log_loss = calibrated(held_out, intercepts=intercepts)
+        calibration, log_loss = calibrated(
+            self._held_out(strength, self.sample),
+            intercepts=intercepts,
+            prior_weight=float(self.sample.weights.sum()) / size if size else 1.0,
+        )
         return Choice(calibration, strength, log_loss)
 
     @property

@@ -12,10 +12,10 @@ function of the set of rows alone: one pass, any stream, and any tree of merges 
 same rows. Equal rows have equal keys and are stored once, with their summed weight,
 which leave-one-out treats as so many copies.
 
-A key is a projection of the features on fixed pseudo-random numbers of 33 bits, whose
-bits are then mixed. It is exact for integer features with a row norm below 2**20, and
-dense and sparse rows then have the same keys. A second projection tells different rows
-apart that have the same key.
+A key is a hash of the class, the norm, and a projection of the features on fixed
+pseudo-random numbers, both rounded to float32: they are the same for dense and sparse
+rows, and do not depend on the rows beside them. A second projection tells different
+rows apart that have the same key.
 """
 
 from __future__ import annotations
@@ -28,14 +28,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, row_blocks
-
-# Features of the rows whose projections are made at a time: they stay in cache.
-_BLOCK_VALUES = 2**15
-
-# Sums of products must not depend on how many rows there are. Those of BLAS do, and
-# those of einsum where a row has more features than its buffer of 8,192 values.
-_FEATURES = 2**12
+from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, row_products
 
 # What remains of a weight after subtraction is rounding below this share of it.
 _ROUNDING = 1e-9
@@ -167,6 +160,8 @@ class RowSample:
             if n_wanted < counted.size:
                 threshold = np.partition(keys[counted], n_wanted)[n_wanted]
                 members = counted[keys[counted] <= threshold]
+            if members.size == counted.size:
+                threshold = _LARGEST_KEY
             members = members[np.argsort(keys[members], kind="stable")]
             part_weights = np.asarray(weights[members], dtype=float)
             rows = X[members], y[members], part_weights, keys[members]
@@ -175,6 +170,18 @@ class RowSample:
             if members.size == counted.size or filled:
                 return sample.head(limit)
             n_wanted *= 2  # these rows are narrow, or many of them are equal
+
+    @property
+    def effective_size(self) -> float:
+        """Summed weight of all rows, or how many rows a sample is worth.
+
+        A few rows that occur very often, and are in the sample or are not, make that
+        much smaller than the number of sampled rows.
+        """
+        total = float(self.weights.sum())
+        if self.threshold == _LARGEST_KEY or not total:
+            return total
+        return total**2 / float(self.weights @ self.weights)
 
     def __add__(self, other: RowSample) -> RowSample:
         """Sample of the rows of both."""
@@ -222,7 +229,9 @@ class RowSample:
         tied = same | np.concatenate((same[1:], [False]))
         if tied.any():
             second = np.zeros(len(order))
-            second[tied] = _projections(self.X[order[tied]], 1)
+            numbers = key_numbers(self.X.shape[1], seed=1)
+            products = row_products(self.X[order[tied]], numbers)[:, 1]
+            second[tied] = products.astype(np.float32)
             again = np.lexsort((second, keys))
             order, second = order[again], second[again]
             same[1:] &= second[1:] == second[:-1]
@@ -247,10 +256,26 @@ class RowSample:
         )
 
 
-def row_keys(X: Rows, y: IntArray) -> NDArray[np.uint64]:
-    """Hash of the features and the class of each row."""
-    bits = _projections(X, 0).view(np.uint64)
+def row_keys(
+    X: Rows, y: IntArray, products: NDArray[np.float64] | None = None
+) -> NDArray[np.uint64]:
+    """Hash of the class and the features of each row.
+
+    `products` are those of the rows with `key_numbers`, where they are known.
+    """
+    if products is None:
+        products = row_products(X, key_numbers(X.shape[1]))
+    with np.errstate(over="ignore"):
+        bits = products.astype(np.float32, order="C").view(np.uint64)[:, 0]
     return mixed_bits(bits ^ mixed_bits(y.astype(np.uint64)))
+
+
+@lru_cache(maxsize=8)
+def key_numbers(n_features: int, seed: int = 0) -> NDArray[np.float64]:
+    """Ones, and pseudo-random numbers between 1 and 2: (n_features, 2)."""
+    places = np.arange(n_features, dtype=np.uint64) + np.uint64(seed << 40)
+    random = (mixed_bits(places) >> np.uint64(32)).astype(np.float64) / 2.0**32
+    return np.stack([np.ones(n_features), 1.0 + random], axis=1)
 
 
 def mixed_bits(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -259,30 +284,6 @@ def mixed_bits(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(values ^ (values >> np.uint64(31)))
-
-
-def _projections(X: Rows, seed: int) -> NDArray[np.float64]:
-    """Products with fixed numbers of rows, rounded to float32."""
-    numbers = _fixed_numbers(X.shape[1], seed)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if sp.issparse(X):
-            data = X.data.astype(np.float32).astype(np.float64)
-            rounded = sp.csr_array((data, X.indices, X.indptr), shape=X.shape)
-            return np.asarray(rounded @ numbers)
-        out = np.empty(X.shape[0])
-        for block in row_blocks(X.shape[0], X.shape[1], _BLOCK_VALUES):
-            part = X[block].astype(np.float32, copy=False).astype(np.float64, order="C")
-            out[block] = 0.0
-            for few in row_blocks(X.shape[1], 1, _FEATURES):
-                out[block] += np.einsum("ij,j->i", part[:, few], numbers[few])
-    return out
-
-
-@lru_cache(maxsize=8)
-def _fixed_numbers(n_features: int, seed: int) -> NDArray[np.float64]:
-    """Pseudo-random numbers between 1 and 2, always the same ones."""
-    places = np.arange(n_features, dtype=np.uint64) + np.uint64(seed << 40)
-    return 1.0 + (mixed_bits(places) >> np.uint64(32)).astype(np.float64) / 2.0**32
 
 
 def _n_stored(X: Rows) -> IntArray:

@@ -5,9 +5,9 @@ Conventions of every module below this package:
 =================  =================================================  ==========
 name               meaning and shape                                  in the paper
 =================  =================================================  ==========
-rows               non-negative features (n_rows, n_features),        H
+X                  non-negative features (n_rows, n_features),        H
                    C-contiguous ndarray or ``scipy.sparse`` CSR
-codes              integer class of each row (n_rows,)                Y (one-hot)
+y                  integer class of each row (n_rows,)                Y (one-hot)
 cooccurrence       (n_features, n_classes) float64, ndarray or CSR    F = H'Y
 class_mass         column sums of the co-occurrences (n_classes,)     S
 priming_number     norm of a row, the mean norm where rows differ     K

@@ -42,28 +42,35 @@ def row_blocks(n_rows: int, width: int, values: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n_rows))
 
 
+def row_products(X: Rows, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Products of rows with numbers (n_features, n_products), in float64."""
+    if sp.issparse(X) or X.dtype == np.float64:
+        return np.asarray(X @ numbers)
+    n_rows, n_features = X.shape
+    products = np.empty((n_rows, numbers.shape[1]), order="F")
+    # One column after the other: BLAS is slow on products with two or three.
+    columns = np.ascontiguousarray(numbers.T)
+    buffer = np.empty((max(1, _BLOCK_VALUES // max(1, n_features)), n_features))
+    for block in row_blocks(n_rows, n_features, _BLOCK_VALUES):
+        part = buffer[: block.stop - block.start]
+        np.copyto(part, X[block])
+        for product, column in zip(products.T, columns, strict=True):
+            np.dot(part, column, out=product[block])
+    return products
+
+
 def row_norms(X: Rows) -> NDArray[np.float64]:
     """Sums of the (non-negative) features of each row, in float64."""
-    if sp.issparse(X):
-        # SciPy sums rows in the type of the features, whatever dtype asks for.
-        return np.asarray(X @ np.ones(X.shape[1]))
-    return np.asarray(X.sum(axis=1, dtype=np.float64))
+    return row_products(X, np.ones((X.shape[1], 1)))[:, 0]
 
 
-def row_scale(X: Rows, norm_exponent: float) -> FloatArray:
+def row_scale(norms: NDArray[np.float64], norm_exponent: float) -> FloatArray:
     """Factor ``norm ** -norm_exponent`` of each row; 1 for rows of zeros.
 
     Rounded to 16 significant bits, a relative error of at most 2**-17. Products of such
     factors and small integers add up without rounding in float64, so that the counts of
     integer features do not depend on the order of the rows, whatever the exponent.
     """
-    if norm_exponent == 0.0:
-        return np.ones(X.shape[0])
-    # Sums of dense rows in their own type: float64 sums of float32 take twice as long.
-    with np.errstate(over="ignore"):
-        norms = row_norms(X) if sp.issparse(X) else X.sum(axis=1).astype(np.float64)
-    if not np.isfinite(norms).all():
-        norms = row_norms(X)
     scale = np.ones_like(norms)
     np.power(norms, -norm_exponent, out=scale, where=norms > 0)
     mantissa, exponent = np.frexp(scale)
@@ -75,7 +82,7 @@ def scaled_rows(X: Rows, norm_exponent: float) -> Rows:
     """Rows times `row_scale`, CSR where they are sparse."""
     if norm_exponent == 0.0:
         return sp.csr_array(X) if sp.issparse(X) else X
-    scale = row_scale(X, norm_exponent).astype(X.dtype)
+    scale = row_scale(row_norms(X), norm_exponent).astype(X.dtype)
     if sp.issparse(X):
         return sp.csr_array(sp.diags_array(scale) @ X)
     return X * scale[:, None]
@@ -124,6 +131,7 @@ class CooccurrenceCounts:
         *,
         sample_weight: FloatArray | None = None,
         norm_exponent: float = 0.0,
+        norms: NDArray[np.float64] | None = None,
     ) -> CooccurrenceCounts:
         """Count rows in one pass.
 
@@ -139,6 +147,8 @@ class CooccurrenceCounts:
             Non-negative weights; 1 each by default.
         norm_exponent : float, default=0.0
             Rows are divided by ``norm ** norm_exponent`` before they are counted.
+        norms : ndarray of shape (n_rows,), default=None
+            Norms of the rows where they are known.
 
         Returns
         -------
@@ -160,8 +170,16 @@ class CooccurrenceCounts:
         if X.shape[0] != y.shape[0]:
             raise ValueError(f"X and y differ in length: {X.shape[0]} and {y.shape[0]}")
         weight = None if sample_weight is None else np.asarray(sample_weight, float)
+        scale = None
+        if norm_exponent != 0.0:
+            with np.errstate(invalid="ignore", over="ignore"):
+                scale = row_scale(
+                    row_norms(X) if norms is None else norms, norm_exponent
+                )
+            if not scale.all():  # norms that overflow
+                raise_bad_value(X, 0)
         count = _count_sparse if sp.issparse(X) else _count_dense
-        cooccurrence, n_nonzero = count(X, y, n_classes, weight, norm_exponent)
+        cooccurrence, n_nonzero = count(X, y, n_classes, weight, scale)
         class_count = np.bincount(y, weights=weight, minlength=n_classes)
         return cls(cooccurrence, class_count.astype(np.float64), n_nonzero)
 
@@ -277,7 +295,7 @@ def _count_dense(
     y: IntArray,
     n_classes: int,
     weight: NDArray[np.float64] | None,
-    norm_exponent: float,
+    scale: NDArray[np.float64] | None,
 ) -> tuple[NDArray[np.float64], float]:
     n_rows, n_features = X.shape
     total = np.zeros((n_features, n_classes))
@@ -288,7 +306,7 @@ def _count_dense(
         order = np.argsort(y, kind="stable")
         # Of rows in this order a block has no more classes than rows.
         width = max(n_features, min(n_classes, math.isqrt(_BLOCK_VALUES)))
-    single = X.dtype == np.float32 and weight is None and norm_exponent == 0.0
+    single = X.dtype == np.float32 and weight is None and scale is None
     step = min(n_rows, max(1, _BLOCK_VALUES // max(1, width)))
     buffer = np.empty((0 if single else step, n_features))
     with np.errstate(invalid="ignore", over="ignore"):
@@ -311,11 +329,9 @@ def _count_dense(
                     one_hot = _one_hot(labels, n_present, None, np.float64)
                     sums = part.astype(np.float64).T @ one_hot
             else:
-                if norm_exponent != 0.0:
-                    scale = row_scale(part, norm_exponent)
-                    if not scale.all():  # norms that overflow
-                        raise_bad_value(X, 0)
-                    factor = scale if factor is None else factor * scale
+                if scale is not None:
+                    part_scale = scale[members]
+                    factor = part_scale if factor is None else factor * part_scale
                 double = buffer[: len(part)]
                 np.copyto(double, part)
                 sums = double.T @ _one_hot(labels, n_present, factor, np.float64)
@@ -349,7 +365,7 @@ def _count_sparse(
     y: IntArray,
     n_classes: int,
     weight: NDArray[np.float64] | None,
-    norm_exponent: float,
+    scale: NDArray[np.float64] | None,
 ) -> tuple[sp.csr_array, float]:
     n_rows = X.shape[0]
     if X.nnz and not (X.data.min() >= 0 and np.isfinite(X.data.max())):
@@ -360,12 +376,7 @@ def _count_sparse(
         cumulated = np.concatenate(([0], np.cumsum(X.data != 0)))
         stored = np.diff(cumulated[X.indptr])
     n_nonzero = float(stored @ ones)
-    factor = ones
-    if norm_exponent != 0.0:
-        scale = row_scale(X, norm_exponent)
-        if not scale.all():  # norms that overflow
-            raise_bad_value(X, 0)
-        factor = ones * scale
+    factor = ones if scale is None else ones * scale
     # Y' in CSR, built without a sort by value; Y'H costs one visit of each non-zero,
     # and its transposition to features x classes leaves sorted indices.
     order = np.argsort(y, kind="stable")

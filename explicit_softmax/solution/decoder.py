@@ -121,7 +121,7 @@ class Decoder:
         """
         scores = self._product(X)
         if self.norm_exponent != 0.0:
-            scale = row_scale(X, self.norm_exponent)
+            scale = row_scale(row_norms(X), self.norm_exponent)
             scores *= scale.astype(scores.dtype)[:, None]
         if self.zero_row_scores is None:
             scores += self.intercept

@@ -94,24 +94,14 @@ class WindowEncoder:
 def count_documents(
     rows: OneHotWindows, settings: Settings, dtype: Any = np.float32
 ) -> ExplicitModel:
-    """Count windows and sample some of them.
-
-    Parameters
-    ----------
-    rows : OneHotWindows
-        Windows of documents.
-    settings : Settings
-        How the model is to be solved.
-    dtype : dtype, default=float32
-        Type of the decoder.
-    """
+    """Count windows, and sample some of them; `dtype` is that of the decoder."""
     limit = settings.sample_limit(rows.shape[1], rows.n_tokens - 1)
     counts = count_windows(rows.stream, rows.n_tokens, rows.aggregation)
     # One key more than the sample holds tells it that it does not hold all windows.
     members, keys = window_keys(rows.stream, limit.n_rows + 1)
     sample = RowSample.from_rows(
         replace(rows, dtype=np.float64)[members],
-        rows.stream.tokens[rows.stream.positions(members)],
+        rows.stream.targets[members],
         None,
         limit,
         keys,
@@ -122,17 +112,7 @@ def count_documents(
 def token_log_likelihood(
     decoder: Decoder, rows: OneHotWindows, targets: IntArray
 ) -> Iterator[NDArray[np.float64]]:
-    """Log-probabilities of targets in nats, chunk after chunk.
-
-    Parameters
-    ----------
-    decoder : Decoder
-        Of windows.
-    rows : OneHotWindows
-        Windows.
-    targets : ndarray of int, shape (n_windows,)
-        The token after each.
-    """
+    """Log-probabilities in nats of the targets (n_windows,) of windows, by chunks."""
     values = decoder.weights.shape[0] * decoder.n_classes
     if rows.shape[0] > _MANY_WINDOWS and values <= _MOST_DENSE_VALUES:
         decoder = decoder.densify()

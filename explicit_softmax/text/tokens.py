@@ -21,32 +21,26 @@ NO_TOKEN = (
 
 _OOV = "<oov>"
 
-# Documents, and their characters, encoded per call: encodings take much more memory
-# than the ids that are kept of them.
+# Documents, and their characters, encoded per call: encodings take far more memory
+# than ids.
 _BATCH_DOCUMENTS = 256
 _BATCH_CHARACTERS = 2**22
 
-# Documents whose ids are checked together: one check each would take longer than
-# counting.
+# Documents checked together: a check of each would take longer than to count it.
 _CHECKED_DOCUMENTS = 1024
 
 
 def as_documents(documents: Iterable[Any]) -> Iterable[Any]:
     """`documents` itself; TypeError unless it is an iterable of documents."""
+    kind, hint = type(documents).__name__, ""
     if isinstance(documents, str | bytes):
-        raise TypeError(
-            "documents must be a list of documents, not a single string: put it in a "
-            "list"
-        )
-    # Iterating over a mapping or a table would give its keys or the names of columns.
-    keyed = isinstance(documents, Mapping) or hasattr(documents, "columns")
-    if keyed or not isinstance(documents, Iterable):
-        hint = ": give its values, or one of its columns" * keyed
-        raise TypeError(
-            "documents must be an iterable of documents, not "
-            f"{type(documents).__name__}{hint}"
-        )
-    return documents
+        kind, hint = "a single string", ": put it in a list"
+    elif isinstance(documents, Mapping) or hasattr(documents, "columns"):
+        # Iteration would give the keys, or the names of the columns.
+        hint = ": give its values, or one of its columns"
+    elif isinstance(documents, Iterable):
+        return documents
+    raise TypeError(f"documents must be an iterable of documents, not {kind}{hint}")
 
 
 def document_list(documents: Iterable[Any]) -> list[Any]:
@@ -61,39 +55,31 @@ def token_arrays(documents: Iterable[Any]) -> list[NDArray[Any]]:
     """Documents of ids or of strings as arrays of one kind; empty ones are left out."""
     documents = as_documents(documents)
     arrays = [token_array(document, n) for n, document in enumerate(documents)]
-    first: dict[str, int] = {}
-    for number, array in enumerate(arrays):
-        if array.size:
-            first.setdefault("strings" if array.dtype.kind == "U" else "ids", number)
-    if not first:
+    filled = [number for number, array in enumerate(arrays) if array.size]
+    strings = [number for number in filled if arrays[number].dtype.kind == "U"]
+    ids = [number for number in filled if arrays[number].dtype.kind != "U"]
+    if not filled:
         raise ValueError(NO_TOKEN)
-    if len(first) > 1:
+    if strings and ids:
         raise TypeError(
-            f"documents mix token ids (document {first['ids']}) and strings (document "
-            f"{first['strings']}): all tokens must be of one kind"
+            f"documents mix token ids (document {ids[0]}) and strings (document "
+            f"{strings[0]}): all tokens must be of one kind"
         )
-    if "ids" in first:
+    if ids:
         check_ids(arrays, np.iinfo(np.int64).max, "ids run from 0 to 2**63 - 1")
-    return [array for array in arrays if array.size]
+    return [arrays[number] for number in filled]
 
 
 def token_array(document: Any, number: int, *, strings: bool = True) -> NDArray[Any]:
     """One document as a 1-d array of ids or, if `strings`, of strings.
 
-    Raises
-    ------
-    TypeError
-        If it is no sequence of ids or strings; `number` names the document.
-    ValueError
-        If a token is the empty string.
+    TypeError if it is no such sequence, ValueError for an empty string.
     """
     wanted = "token ids or strings" if strings else "token ids"
     if isinstance(document, str | bytes):
-        hint = (
-            "split it into tokens first, or give their ids"
-            if strings
-            else "documents are all strings, or all sequences of token ids"
-        )
+        hint = "documents are all strings, or all sequences of token ids"
+        if strings:
+            hint = "split it into tokens first, or give their ids"
         raise TypeError(f"document {number} is a string: {hint}")
     try:
         array = np.asarray(document)
@@ -191,7 +177,12 @@ class TokenIds:
                 )
         # Ids may have gaps: their number would be too small.
         n_tokens = max(tokenizer.get_vocab().values(), default=-1) + 1
-        unknown = _unknown_id(tokenizer)
+        unknown: int | None = None
+        token = getattr(tokenizer.model, "unk_token", None)
+        if token is not None:
+            unknown = tokenizer.token_to_id(token)
+        elif type(tokenizer.model).__name__ == "Unigram":  # tells its id in JSON only
+            unknown = json.loads(tokenizer.to_str())["model"]["unk_id"]
         return cls(n_tokens - (unknown is not None) + 2, tokenizer, unknown)
 
     @classmethod
@@ -223,10 +214,7 @@ class TokenIds:
     def for_documents(
         cls, documents: list[Any], tokenizer: Any, size: int | None
     ) -> TokenIds:
-        """Vocabulary for documents of ids or strings; `size` is its number of ids.
-
-        ``size=None`` is for ids: the largest one and three more.
-        """
+        """Vocabulary of at most `size` ids; for None, of the largest id plus three."""
         if not isinstance(documents[0], str):
             if size is not None:
                 return cls(size)
@@ -244,18 +232,13 @@ class TokenIds:
     def encode(self, documents: Iterable[Any]) -> list[NDArray[np.int32]]:
         """Ids of documents, empty ones included.
 
-        Raises
-        ------
-        TypeError
-            If documents are strings and the model is of ids, or the other way round.
-        ValueError
-            If an id is out of range.
+        TypeError if a document is not of the kind of the vocabulary, ValueError if an
+        id is out of range.
         """
         documents = list(documents)
         if self.tokenizer is not None:
             check_strings(documents)
-            batches = _batches(documents)
-            return [ids for batch in batches for ids in self._tokenized(batch)]
+            return list(self._tokenized(documents))
         arrays = [token_array(d, n, strings=False) for n, d in enumerate(documents)]
         check_ids(
             arrays,
@@ -267,19 +250,15 @@ class TokenIds:
 
     def decode(self, ids: NDArray[np.integer[Any]]) -> str:
         """Text of ids; padding and tokens out of vocabulary are left out."""
-        ids = np.asarray(ids)[np.asarray(ids) < self.oov].astype(np.int64)
+        ids = ids[ids < self.oov]
         if self.unknown is not None:
             ids = ids + (ids >= self.unknown)
         return str(self.tokenizer.decode(ids.tolist()))
 
     def equals(self, other: TokenIds) -> bool:
         """Whether the same strings or ids have the same meaning."""
-        if self.size != other.size or (self.tokenizer is None) != (
-            other.tokenizer is None
-        ):
-            return False
-        if self.tokenizer is other.tokenizer:
-            return True
+        if self.tokenizer is None or other.tokenizer is None:
+            return self.size == other.size and self.tokenizer is other.tokenizer
         return bool(self.tokenizer.to_str() == other.tokenizer.to_str())
 
     def __str__(self) -> str:
@@ -288,16 +267,15 @@ class TokenIds:
 
     def _tokenized(self, texts: list[str]) -> Iterator[NDArray[np.int32]]:
         # The fast form leaves out offsets, which nothing here needs.
-        encode = getattr(
-            self.tokenizer, "encode_batch_fast", self.tokenizer.encode_batch
-        )
-        for encoding in encode(texts, add_special_tokens=False):
-            ids = np.array(encoding.ids, dtype=np.int32)
-            if self.unknown is not None:
-                is_oov = ids == self.unknown
-                ids -= ids > self.unknown
-                ids[is_oov] = self.oov
-            yield ids
+        encode = self.tokenizer.encode_batch_fast
+        for batch in _batches(texts):
+            for encoding in encode(batch, add_special_tokens=False):
+                ids = np.array(encoding.ids, dtype=np.int32)
+                if self.unknown is not None:
+                    is_oov = ids == self.unknown
+                    ids -= ids > self.unknown
+                    ids[is_oov] = self.oov
+                yield ids
 
 
 def tokenizers_library() -> Any:
@@ -327,16 +305,6 @@ def check_strings(documents: list[Any]) -> None:
                 f"document {number} is not valid Unicode: {error}. Decode or encode it "
                 "with errors='replace'."
             ) from None
-
-
-def _unknown_id(tokenizer: Any) -> int | None:
-    unknown: int | None = None
-    token = getattr(tokenizer.model, "unk_token", None)
-    if token is not None:
-        unknown = tokenizer.token_to_id(token)
-    elif type(tokenizer.model).__name__ == "Unigram":  # tells its id in JSON only
-        unknown = json.loads(tokenizer.to_str())["model"]["unk_id"]
-    return unknown
 
 
 def _batches(texts: list[str]) -> Iterator[list[str]]:

@@ -3,10 +3,9 @@
 Every token is a target once. Its window holds the tokens before it, the nearest first,
 and padding where the document has none; no window reaches into another document.
 
-Documents are held in one array, each behind K pads, so that windows are views of it:
-column k of all windows is the array moved by k + 1 places. Co-occurrences of positions
-and targets are counted from these views; neither windows nor one-hot features are ever
-formed for that.
+Documents are held in one array, each behind K pads: column k of all windows is this
+array moved by k + 1 places. Co-occurrences of positions and targets are counted from
+such views, without windows or one-hot features.
 """
 
 from __future__ import annotations
@@ -21,25 +20,18 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from explicit_softmax.calibration.sample import mixed_bits
-from explicit_softmax.solution.counts import (
-    CooccurrenceCounts,
-    IntArray,
-    row_blocks,
-)
+from explicit_softmax.solution.counts import CooccurrenceCounts, IntArray
 from explicit_softmax.text.tokens import PAD_ID, PAD_STRING, token_arrays
 
 Aggregation: TypeAlias = Literal["sum", "cat"]
 
 # Pairs of a token and a target are counted in an array of all pairs, the fastest way,
-# if it has at most this many cells (512 MiB) ...
+# if it has at most this many cells (512 MiB), also for each token; sorted otherwise.
 _MOST_CELLS = 2**26
-# ... and no more than this many cells for each token; sorted otherwise.
 _CELLS_PER_TOKEN = 16
 
-# Tokens whose pairs are formed at a time.
+# Tokens whose pairs are formed at a time, and whose keys are: the latter fit in cache.
 _CHUNK_TOKENS = 2**22
-
-# Tokens whose keys are formed at a time: they stay in cache.
 _CHUNK_KEYS = 2**16
 
 # Base of the polynomial of a prefix: odd, and so invertible modulo 2**64.
@@ -69,29 +61,34 @@ class TokenStream:
 
     @classmethod
     def from_documents(
-        cls, documents: Iterable[Any], context_size: int, pad: Any = None
+        cls, documents: Iterable[Any], context_size: Any, pad: Any = None
     ) -> TokenStream:
-        """Read documents once, with the errors of `context_windows`.
-
-        `pad` is -1 for ids and the empty string for strings by default.
-        """
-        _check_context_size(context_size)
+        """Read documents once; `pad` is by default that of `context_windows`."""
+        if not isinstance(context_size, Integral) or context_size < 1:
+            raise ValueError(
+                f"context_size must be an integer of at least 1, not {context_size!r}"
+            )
         arrays = token_arrays(documents)
         if pad is None:
             pad = PAD_STRING if arrays[0].dtype.kind == "U" else PAD_ID
-        return cls.from_arrays(arrays, context_size, pad)
+        return cls.from_arrays(arrays, int(context_size), pad)
 
     @classmethod
     def from_arrays(
         cls, arrays: list[NDArray[Any]], context_size: int, pad: Any
     ) -> TokenStream:
         """Join checked arrays of one kind, none of them empty."""
-        dtype = _padded_type(arrays, pad)
+        dtype = np.result_type(*{array.dtype for array in arrays})
+        if dtype.kind != "U":
+            # A type of the ids and of the pad: signed, since pads may be negative.
+            dtype = np.result_type(dtype, np.int8, np.min_scalar_type(pad))
+            # NumPy promotes unsigned 64 bits and signed ones to floating point.
+            dtype = dtype if dtype.kind == "i" else np.dtype(np.int64)
         padding = np.full(context_size, pad, dtype=dtype)
         parts = [part for array in arrays for part in (padding, array)]
         tokens = np.concatenate(parts, dtype=dtype, casting="unsafe")
         stops = np.cumsum([array.size for array in arrays], dtype=np.int64)
-        return cls(tokens, stops, int(context_size), pad)
+        return cls(tokens, stops, context_size, pad)
 
     @property
     def n_targets(self) -> int:
@@ -104,31 +101,20 @@ class TokenStream:
         tokens = self.tokens[self.context_size :]
         return tokens if len(self.stops) == 1 else tokens[tokens != self.pad]
 
-    def positions(self, members: IntArray | slice) -> NDArray[np.int64]:
-        """Places of targets in `tokens`."""
-        if isinstance(members, slice):
-            members = np.arange(*members.indices(self.n_targets))
-        document = np.searchsorted(self.stops, members, side="right")
-        return np.asarray(members + (document + 1) * self.context_size)
-
     def windows(self, members: IntArray | slice = slice(None)) -> NDArray[Any]:
         """Tokens before targets (n_members, context_size), the nearest first.
 
-        A view where all windows of a single document are asked for.
+        All windows of a single document are a view.
         """
         size = self.context_size
-        if isinstance(members, slice) and members == slice(None):
+        every = isinstance(members, slice) and members == slice(None)
+        if every and len(self.stops) == 1:
             views = np.lib.stride_tricks.sliding_window_view(self.tokens[:-1], size)
-            views = views[:, ::-1]
-            if len(self.stops) == 1:
-                return views
-            real = np.flatnonzero(self.tokens[size:] != self.pad)
-            windows = np.empty((real.size, size), dtype=self.tokens.dtype)
-            for chunk in row_blocks(real.size, size, _CHUNK_TOKENS // 16):
-                for k in range(size):
-                    np.take(views[:, k], real[chunk], out=windows[chunk, k])
-            return windows
-        positions = self.positions(members)
+            return views[:, ::-1]
+        if isinstance(members, slice):
+            members = np.arange(*members.indices(self.n_targets))
+        document = np.searchsorted(self.stops, members, side="right")
+        positions = members + (document + 1) * size
         windows = np.empty((positions.size, size), dtype=self.tokens.dtype)
         for k in range(size):
             positions -= 1
@@ -190,9 +176,7 @@ def context_windows(
 
 @dataclass(frozen=True, eq=False)
 class OneHotWindows:
-    """Features of windows, formed for the rows asked for only.
-
-    It takes the place of a CSR matrix for code that reads rows in batches.
+    """Features of windows, formed for the rows asked for only, in place of a matrix.
 
     Parameters
     ----------
@@ -250,29 +234,15 @@ def one_hot_windows(
 def count_windows(
     stream: TokenStream, n_tokens: int, aggregation: Aggregation
 ) -> CooccurrenceCounts:
-    """Co-occurrences of the tokens of windows and their targets, in one pass.
+    """Co-occurrences of the features of `OneHotWindows` and the targets, in one pass.
 
-    Parameters
-    ----------
-    stream : TokenStream
-        Ids from 0 to ``n_tokens - 1``; the pad is the last, ``n_tokens - 1``, and so
-        never a target.
-    n_tokens : int
-        Number of ids.
-    aggregation : {"sum", "cat"}
-        As in `OneHotWindows`.
-
-    Returns
-    -------
-    counts : CooccurrenceCounts
-        Sparse, of ``n_tokens`` features ("sum") or ``context_size * n_tokens`` ("cat")
-        and ``n_tokens - 1`` classes: what `CooccurrenceCounts.from_rows` gives for the
-        one-hot features of all windows.
+    The pad must be the last id, ``n_tokens - 1``, which is no class. Counts are sparse
+    and the same as those of `CooccurrenceCounts.from_rows`.
     """
     size = stream.context_size
     targets = stream.tokens[size:]
-    # Keys of a call to bincount. One call for all tokens would be no faster, but each
-    # fills an array of all cells. Fresh memory for each position would take time.
+    # Keys of a call to bincount, which fills an array of all cells; fresh memory for
+    # each position would take time.
     step = min(targets.size, max(_CHUNK_TOKENS, n_tokens * n_tokens))
     buffer = np.empty(step, dtype=np.int64)
     parts = [
@@ -283,9 +253,7 @@ def count_windows(
         cooccurrence = sp.csr_array(sp.vstack(parts, format="csr"))
         n_nonzero = float(size * stream.n_targets)
     else:
-        cooccurrence = parts[0]
-        for part in parts[1:]:
-            cooccurrence = cooccurrence + part
+        cooccurrence = sum(parts[1:], start=parts[0])
         n_nonzero = float(_count_distinct(stream))
     # Every target has one token right before it, or a pad.
     first = parts[0]
@@ -296,64 +264,42 @@ def count_windows(
 def window_keys(
     stream: TokenStream, limit: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Keys of the windows that are kept of a stream: those with the smallest keys.
+    """Numbers of the targets with the `limit` smallest distinct keys, and their keys.
 
     The key of a window is a hash of its document up to and including the target. It
-    depends neither on other documents nor on their order; windows with equal keys (but
-    for collisions of 64 bits) are equal and have equal targets.
-
-    Parameters
-    ----------
-    stream : TokenStream
-        Non-negative ids.
-    limit : int
-        Number of distinct keys to keep, at least 1.
-
-    Returns
-    -------
-    members : ndarray of int64
-        Numbers of the targets with the `limit` smallest distinct keys, in order.
-    keys : ndarray of uint64
-        Their keys.
+    depends neither on other documents nor on their order; windows with equal keys are
+    equal and have equal targets, except for collisions of 64 bits.
 
     Notes
     -----
-    The polynomial ``sum_j (token_j + 1) B**j`` of a prefix, modulo 2**64, is the
-    difference of two running sums over the stream, divided by B to the power of the
-    start of its document. The bits of this number, mixed, are the key.
+    The key is the polynomial ``sum_j (token_j + 1) B**j`` of this part of the document,
+    modulo 2**64, with its bits mixed. Polynomials are sums that run over the stream,
+    less the sum before the document.
     """
     starts = np.arange(1, len(stream.stops) + 1) * stream.context_size
     starts[1:] += stream.stops[:-1]
     powers = np.full(min(_CHUNK_KEYS, stream.tokens.size), _BASE, dtype=np.uint64)
-    inverses = np.full_like(powers, pow(_BASE, -1, 2**64))
-    for table in (powers, inverses):
-        table[0] = 1
-        np.multiply.accumulate(table, out=table)
-    # Running sum before the document at the end of the last chunk, and its B**-start.
-    before, inverse = np.zeros(1, dtype=np.uint64), np.ones(1, dtype=np.uint64)
-    total = np.uint64(0)
+    powers[0] = 1
+    np.multiply.accumulate(powers, out=powers)
+    # Start of the document that goes on in the next chunk, and its polynomial so far.
+    start, value = 0, np.zeros(1, dtype=np.uint64)
     kept_keys = np.zeros(0, dtype=np.uint64)
     kept_places = np.zeros(0, dtype=np.int64)
     bound = np.uint64(2**64 - 1)
     for first in range(0, stream.tokens.size, _CHUNK_KEYS):
         tokens = stream.tokens[first : first + _CHUNK_KEYS]
-        terms = np.add(tokens, 1, dtype=np.uint64, casting="unsafe")
-        terms *= powers[: tokens.size]
-        terms *= np.uint64(pow(_BASE, first, 2**64))
-        sums = np.empty(tokens.size + 1, dtype=np.uint64)
-        sums[0] = total
-        np.cumsum(terms, out=sums[1:])
-        sums[1:] += total
-        total = sums[-1]
         here = starts[slice(*np.searchsorted(starts, (first, first + tokens.size)))]
         here = here - first
-        scale = np.uint64(pow(_BASE, -first, 2**64))
-        before = np.concatenate([before[-1:], sums[here]])
-        inverse = np.concatenate([inverse[-1:], inverses[here] * scale])
         lengths = np.diff(here, prepend=0, append=tokens.size)
-        keys = sums[1:] - np.repeat(before, lengths)
-        keys *= np.repeat(inverse, lengths)
-        keys = mixed_bits(keys)
+        exponents = np.arange(tokens.size) - np.repeat(np.append(0, here), lengths)
+        terms = np.add(tokens, 1, dtype=np.uint64, casting="unsafe")
+        terms *= powers[exponents]
+        terms[: lengths[0]] *= np.uint64(pow(_BASE, first - start, 2**64))
+        sums = np.concatenate([value, terms]).cumsum(dtype=np.uint64)
+        before = np.append(np.uint64(0), sums[here])
+        keys = mixed_bits(sums[1:] - np.repeat(before, lengths))
+        value = sums[-1:] - before[-1:]
+        start = first + int(here[-1]) if here.size else start
         places = np.flatnonzero((keys <= bound) & (tokens != stream.pad))
         kept_keys = np.concatenate([kept_keys, keys[places]])
         kept_places = np.concatenate([kept_places, places + first])
@@ -395,10 +341,7 @@ def _count_cells(
         np.multiply(contexts[part], n_tokens, out=keys, dtype=np.int64)
         keys += targets[part]
         cells = np.bincount(keys, minlength=n_tokens * n_tokens)
-        if total is None:
-            total = cells
-        else:
-            total += cells
+        total = cells if total is None else np.add(total, cells, out=total)
     assert total is not None
     return total
 
@@ -430,20 +373,3 @@ def _count_distinct(stream: TokenStream) -> int:
             new &= tokens[size - k : end - k] != tokens[size - earlier : end - earlier]
         total += int(new.sum())
     return total
-
-
-def _check_context_size(context_size: Any) -> None:
-    if not isinstance(context_size, Integral) or context_size < 1:
-        raise ValueError(
-            f"context_size must be an integer of at least 1, not {context_size!r}"
-        )
-
-
-def _padded_type(arrays: list[NDArray[Any]], pad: Any) -> Any:
-    """A type that holds all tokens and the pad: signed, since pads may be negative."""
-    dtype = np.result_type(*{array.dtype for array in arrays})
-    if dtype.kind == "U":
-        return dtype
-    dtype = np.result_type(dtype, np.int8, np.min_scalar_type(pad))
-    # Unsigned 64 bits and signed ones are promoted to floating point.
-    return dtype if dtype.kind == "i" else np.dtype(np.int64)

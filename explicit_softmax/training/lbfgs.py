@@ -91,6 +91,7 @@ def minimise(
             "ftol": 64 * float(np.finfo(dtype).eps),
         },
     )
+    monitor.check_finite(found.fun)
     if found.status == 0:
         monitor.result.converged = True
 
@@ -129,12 +130,7 @@ def _loss_and_gradients(
 
 
 def _preconditioners(problem: Problem) -> list[Any]:
-    """Of each layer, the matrix that takes coordinates to weights: R'^-1 or diagonal.
-
-    Returns
-    -------
-    matrices : list of ndarray or dia_array, each of shape (n_inputs, n_inputs)
-    """
+    """Matrix of each layer that takes coordinates to weights: R'^-1, or diagonal."""
     mean = problem.scales[0].mean
     n_features = problem.X.shape[1]
     if len(problem.scales) > 1 or mean is None or n_features > _MOST_FEATURES:

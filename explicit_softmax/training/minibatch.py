@@ -73,6 +73,77 @@ class Parameter:
         return mean
 
 
+class Layer:
+    """A layer in training: its weights, and its intercept for centred inputs.
+
+    With sparse rows a batch reads and writes the weights of its own features only, some
+    at a time, which keeps the gradients computed for them in cache. The penalty is then
+    applied to those features, multiplied by one over the probability that a batch has
+    them: its expectation is that of the objective.
+
+    Adagrad divides by the root of the summed squares of the gradients so far, which at
+    first makes a full step of the smallest gradient: a feature that is seen for the
+    first time would lose evidence for all classes but one. With sparse rows the sums
+    therefore start at the square of the gradient of one row that is wrong about a
+    class.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        depth: int,
+        adaptive: bool,
+        learning_rate: float,
+        batch_size: int,
+        average: bool,
+    ) -> None:
+        self.start, self.scale = problem.weights[depth], problem.scales[depth]
+        self.alpha = problem.alpha
+        sparse = depth == 0 and not isinstance(problem.X, np.ndarray)
+        self.penalty_factor = None
+        if self.alpha and sparse:
+            self.penalty_factor = inverse_touch_probability(problem.X, batch_size)
+        rms = self.scale.rms
+        self.weights = Parameter(
+            self.start,
+            learning_rate / (rms if adaptive else self.scale.squared_norm),
+            adaptive,
+            average,
+            # Gradients scale with the inputs, and so does the guard against zero.
+            epsilon=1e-10 * rms,
+            first_square=(rms / batch_size) ** 2 if sparse else 0.0,
+        )
+        offset = problem.intercepts[depth] + self.scale.mean_scores(self.start)
+        self.offset = Parameter(offset, learning_rate, adaptive, average)
+
+    def current(self) -> tuple[FloatArray, FloatArray]:
+        """Weights and intercept."""
+        weights = self.weights.values
+        return weights, self.offset.values - self.scale.mean_scores(weights)
+
+    def epoch_mean(self) -> tuple[FloatArray, FloatArray]:
+        """Weights and intercept, as `Parameter.epoch_mean`."""
+        weights = self.weights.epoch_mean()
+        return weights, self.offset.epoch_mean() - self.scale.mean_scores(weights)
+
+    def step(self, inputs: Rows, residual: FloatArray) -> None:
+        """Step against the gradient of a batch."""
+        sums = residual.sum(axis=0)
+        for part, at in _by_feature(inputs, sums.size):
+            gradient = part @ residual
+            if self.scale.mean is not None:
+                gradient -= self.scale.mean[:, None] * sums
+            if self.alpha:
+                pull = self.alpha * (self.weights.values[at] - self.start[at])
+                if self.penalty_factor is not None:
+                    pull *= self.penalty_factor[at, None]
+                gradient += pull
+            self.weights.step(gradient, at)
+        self.offset.step(sums)
+        self.weights.n_steps += 1
+        self.offset.n_steps += 1
+
+
 def descend(
     problem: Problem,
     monitor: Monitor,
@@ -85,103 +156,44 @@ def descend(
     average: bool,
     samples_per_iter: int,
 ) -> None:
-    """Run epochs of `samples_per_iter` rows until `monitor` stops them.
-
-    Intercepts are those of centred features, with steps in their own unit.
-
-    With sparse rows a batch reads and writes the weights of its own features only, some
-    at a time, which keeps the gradients computed for them in cache. The penalty is then
-    applied to those features, multiplied by one over the probability that a batch has
-    them: its expectation is that of the objective.
-    """
-    X, y, scales = problem.X, problem.y, problem.scales
-    weights, offsets = _parameters(
-        problem, adaptive, learning_rate, batch_size, average
-    )
-    penalty_factor = None
-    if problem.alpha and not isinstance(X, np.ndarray):
-        penalty_factor = inverse_touch_probability(X, batch_size)
+    """Run epochs of `samples_per_iter` rows until `monitor` stops them."""
+    layers = [
+        Layer(problem, depth, adaptive, learning_rate, batch_size, average)
+        for depth in range(len(problem.weights))
+    ]
     for epoch in islice(_epochs(problem, samples_per_iter, shuffle), max_iter):
         total = 0.0
         for first in range(0, epoch.size, batch_size):
-            members = epoch[first : first + batch_size]
-            row_weight = problem.sample_weight
-            losses, inputs, residuals = backpropagate(
-                [weight.values for weight in weights],
-                [
-                    offset.values - scale.mean_scores(weight.values)
-                    for weight, offset, scale in zip(
-                        weights, offsets, scales, strict=True
-                    )
-                ],
-                X[members],
-                y[members],
-                None if row_weight is None else row_weight[members],
-                len(members),
-            )
-            total += float(losses.sum())
-            for depth, (weight, offset) in enumerate(
-                zip(weights, offsets, strict=True)
-            ):
-                residual, mean = residuals[depth], scales[depth].mean
-                sums = residual.sum(axis=0)
-                for part, at in _by_feature(inputs[depth], sums.size):
-                    gradient = part @ residual
-                    if mean is not None:
-                        gradient -= mean[:, None] * sums
-                    if problem.alpha:
-                        start = problem.weights[depth][at]
-                        pull = problem.alpha * (weight.values[at] - start)
-                        if penalty_factor is not None and depth == 0:
-                            pull *= penalty_factor[at, None]
-                        gradient += pull
-                    weight.step(gradient, at)
-                offset.step(sums)
-                weight.n_steps += 1
-                offset.n_steps += 1
-        means = tuple(weight.epoch_mean() for weight in weights)
-        intercepts = tuple(
-            offset.epoch_mean() - scale.mean_scores(mean)
-            for mean, offset, scale in zip(means, offsets, scales, strict=True)
+            total += _step(problem, layers, epoch[first : first + batch_size])
+        weights, intercepts = zip(
+            *(layer.epoch_mean() for layer in layers), strict=True
         )
-        loss = total / epoch.size + problem.penalty(means)
-        if monitor.update(loss, means, intercepts):
+        loss = total / epoch.size + problem.penalty(weights)
+        if monitor.update(loss, weights, intercepts):
             return
     if not monitor.watches:
         monitor.result.converged = True
 
 
-def _parameters(
-    problem: Problem,
-    adaptive: bool,
-    learning_rate: float,
-    batch_size: int,
-    average: bool,
-) -> tuple[list[Parameter], list[Parameter]]:
-    """Weights of each layer, and its intercept for centred features.
+def _step(problem: Problem, layers: list[Layer], members: IntArray) -> float:
+    """Step of all layers on a batch of rows; the sum of its losses before the step.
 
-    Adagrad divides by the root of the summed squares of the gradients so far, which at
-    first makes a full step of the smallest gradient: a feature that is seen for the
-    first time would lose evidence for all classes but one. With sparse rows the sums
-    therefore start at the square of the gradient of one row that is wrong about a
-    class.
+    The rows are let go before the next batch is read: one batch stays in cache, two may
+    not.
     """
-    weights, offsets = [], []
-    layers = zip(problem.weights, problem.intercepts, problem.scales, strict=True)
-    sparse = not isinstance(problem.X, np.ndarray)
-    for start, intercept, scale in layers:
-        unit = scale.rms if adaptive else scale.squared_norm
-        first_square = (scale.rms / batch_size) ** 2 if sparse else 0.0
-        sparse = False  # inputs of later layers are dense
-        # Gradients scale with the inputs, and so does the guard against zero.
-        epsilon = 1e-10 * scale.rms
-        step_size = learning_rate / unit
-        weights.append(
-            Parameter(start, step_size, adaptive, average, epsilon, first_square)
-        )
-        offset = intercept + scale.mean_scores(start)
-        offsets.append(Parameter(offset, learning_rate, adaptive, average))
-    return weights, offsets
+    weights, intercepts = zip(*(layer.current() for layer in layers), strict=True)
+    row_weight = problem.sample_weight
+    losses, inputs, residuals = backpropagate(
+        weights,
+        intercepts,
+        problem.X[members],
+        problem.y[members],
+        None if row_weight is None else row_weight[members],
+        len(members),
+    )
+    for layer, *batch in zip(layers, inputs, residuals, strict=True):
+        layer.step(*batch)
+    return float(losses.sum())
 
 
 def _by_feature(

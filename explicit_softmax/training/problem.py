@@ -243,11 +243,7 @@ class Monitor:
             decoders = [Decoder.from_dense(*layer) for layer in layers]
             watched = log_loss(decoders, *self.validation)
             result.validation_curve.append(watched)
-        if not np.isfinite(watched):
-            raise FloatingPointError(
-                f"the log-loss is not finite after iteration {result.n_iter}: "
-                f"{self.remedy}"
-            )
+        self.check_finite(watched)
         stop = False
         if self.watches:
             improved = watched <= self._best_loss - self.tol
@@ -260,6 +256,14 @@ class Monitor:
         if self.callback is not None:
             stop = bool(self.callback(result.n_iter, weights, intercepts)) or stop
         return stop
+
+    def check_finite(self, loss: float) -> None:
+        """FloatingPointError if a loss is not finite."""
+        if not np.isfinite(loss):
+            raise FloatingPointError(
+                f"the log-loss is not finite after iteration {self.result.n_iter}: "
+                f"{self.remedy}"
+            )
 
     def finish(self) -> RefinementResult:
         """The result, with the best weights where validation rows chose them."""

@@ -76,42 +76,21 @@ def refine(
         Class of each row.
     sample_weight : ndarray of shape (n_rows,), default=None
         Weights of the losses.
-    solver : {"adagrad", "sgd", "lbfgs"}, default="adagrad"
-        Mini-batch Adagrad (the paper's), mini-batch gradient descent, or L-BFGS on all
-        rows, preconditioned by the Gram matrix for one layer of few dense features.
+    solver, batch_size, max_iter, alpha, tol, n_iter_no_change, shuffle
+        As in `explicit_softmax.Refinement`. ``tol=0`` and ``n_iter_no_change=1`` stop
+        at the first increase of the loss, as the paper does.
     learning_rate : float, default=None
-        Step size of the mini-batch solvers. For Adagrad in units of one over the root
-        mean square of the inputs of a layer (of the first: centred features or, where
-        rows are sparse, non-zero ones), for gradient descent of one over the mean
-        squared norm of a row of inputs; in units of the weights if not `standardize`.
-        By default 0.05 for Adagrad and 3 for gradient descent on one layer, 0.01 and 1
-        on several.
-    batch_size : int, default=256
-        Rows per mini-batch.
-    max_iter : int, default=20
-        Largest number of epochs or L-BFGS iterations.
-    alpha : float, default=0.0
-        Strength of the penalty on the distance from the start.
-    tol : float, default=1e-4
-        Decrease of the loss, in nats, that counts as an improvement; for L-BFGS without
-        validation rows, the largest entry of the (preconditioned) gradient at which it
-        stops.
-    n_iter_no_change : int, default=5
-        Iterations without improvement after which to stop. ``tol=0`` and
-        ``n_iter_no_change=1`` stop at the first increase, as the paper does.
+        As its `learning_rate_init`, None being "auto"; in units of the weights if not
+        `standardize`.
     validation : tuple of (X, y, sample_weight or None), default=None
         Rows whose log-loss stops the iterations and chooses the weights.
-    shuffle : bool, default=True
-        Draw a new order of rows each epoch.
     standardize : bool, default=True
         Centre and scale as described at the top of this module.
     average : bool, default=True
         Give the mean of the weights over each epoch in place of the last ones.
     samples_per_iter : int, default=None
-        Rows of an epoch of the mini-batch solvers; all rows by default. Epochs of fewer
-        rows take turns until all rows were seen once. Their losses are of different
-        rows and cannot be compared: `tol` and `n_iter_no_change` then apply to
-        `validation` rows only.
+        Rows of an epoch of the mini-batch solvers; all rows by default. With fewer,
+        `tol` and `n_iter_no_change` apply to `validation` rows only.
     rng : numpy.random.RandomState or Generator, default=None
         Order of the rows; a generator of seed 0 by default.
     callback : callable, default=None

@@ -1,20 +1,17 @@
 """Layers that are solved one after the other."""
 
-import itertools
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from explicit_softmax.calibration.calibrate import best_strength, calibrate
+from explicit_softmax.calibration.calibrate import calibrate
 from explicit_softmax.calibration.layers import solve_layers
 from explicit_softmax.calibration.leave_one_out import leave_one_out
+from explicit_softmax.calibration.model import ExplicitModel, Settings
 from explicit_softmax.solution.counts import CooccurrenceCounts
-from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.loss import network_scores
 from explicit_softmax.solution.smoothing import smooth_counts
-from explicit_softmax.solution.theorem import explicit_decoder
 from explicit_softmax.training.problem import Refined
 from tests import oracles
 
@@ -34,34 +31,10 @@ def probabilities(scores):
     return np.exp(oracles.log_probabilities(scores))
 
 
-@pytest.fixture
-def small_chunks(monkeypatch):
-    monkeypatch.setattr("explicit_softmax.calibration.layers._CHUNK_VALUES", 40)
-    monkeypatch.setattr("explicit_softmax.solution.loss._CHUNK_VALUES", 30)
-
-
-@pytest.mark.usefixtures("small_chunks")
-@pytest.mark.parametrize("n_layers", [1, 2, 3])
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_network_scores_are_those_of_the_definition(layout, n_layers):
-    X, _, _ = topics()
-    rng = np.random.default_rng(1)
-    sizes = (6, 5, 4, 3)[: n_layers + 1]
-    decoders, outputs = [], X
-    for shape in itertools.pairwise(sizes):
-        weights, intercept = rng.normal(size=shape), rng.normal(size=shape[1])
-        decoders.append(Decoder.from_dense(weights, intercept))
-        outputs = probabilities(outputs @ weights + intercept)
-    scores = network_scores(decoders, layout(X))
-    assert_allclose(probabilities(scores), outputs, rtol=1e-12)
-    single = [decoder.astype(np.float32) for decoder in decoders]
-    assert network_scores(single, layout(X.astype("f4"))).dtype == np.float32
-
-
-@pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_second_layer_is_the_theorem_at_k_of_one(layout, weighted):
+def test_second_layer_is_the_theorem_at_k_of_one(monkeypatch, layout, weighted):
+    monkeypatch.setattr("explicit_softmax.calibration.layers._CHUNK_VALUES", 40)
     X, parts, y = topics()
     weight = np.random.default_rng(2).uniform(0.1, 3, len(X)) if weighted else None
     network = solve_layers(
@@ -87,26 +60,17 @@ def test_second_layer_is_the_theorem_at_k_of_one(layout, weighted):
     assert network.with_refinement(refined).decoders == (second,)
 
 
-@pytest.mark.parametrize("strength", [0.1, None])
-def test_one_layer_is_the_calibrated_solution(strength):
+@pytest.mark.parametrize("smoothing", ["prior", "noise"])
+@pytest.mark.parametrize("strength", [0.2, "auto"])
+def test_one_layer_is_the_model_of_its_rows(strength, smoothing):
     X, _, y = topics()
-    network = solve_layers(X, [y], [3], strength=strength)
-    counts = CooccurrenceCounts.from_rows(X, y, 3)
-
-    def held_out_at(value):
-        return leave_one_out(smooth_counts(counts, "prior", value), X, y)
-
-    found = network.layers[0].solution.choice
-    if strength is None:
-        strength = best_strength(held_out_at, priming_number=counts.mean_norm)
-    assert_allclose(found.smoothing_strength, strength, rtol=1e-3)
-    strength = found.smoothing_strength
-    expected, loss = calibrate(held_out_at(strength), counts.mean_norm)
-    assert_allclose(found.calibration.beta, expected.beta, rtol=1e-4)
-    assert_allclose(found.log_loss, loss, rtol=1e-6)
-    smoothed = smooth_counts(counts, "prior", strength)
-    weights = explicit_decoder(smoothed, found.calibration).weights
-    assert_array_equal(network.decoders[0].weights, weights)
+    settings = Settings("mean_norm", "auto", smoothing, strength, 0.5, "column", 1)
+    model = ExplicitModel.from_rows(X, y, 3, settings)
+    how = {"smoothing": smoothing, "norm_exponent": 0.5}
+    how["strength"] = None if strength == "auto" else strength
+    network = solve_layers(X, [y], [3], **how)
+    assert_array_equal(network.decoders[0].weights, model.decoders[0].weights)
+    assert network.choices[0].log_loss == model.solution.choice.log_loss
 
 
 def test_temperature_of_a_layer_is_chosen_on_rows_that_it_did_not_see():
@@ -145,12 +109,7 @@ def test_rows_without_features_pass_as_the_frequencies_of_the_targets():
     scores = network_scores(network.decoders, X)
     assert_allclose(scores[::7], np.tile(expected, (13, 1)))
     assert np.isfinite(scores).all()
-    nothing = solve_layers(np.zeros_like(X), [parts, y], [5, 3])
+    nothing = solve_layers(np.zeros_like(X, dtype=np.float32), [parts, y], [5, 3])
+    assert all(d.weights.dtype == np.float32 for d in nothing.decoders)
     shares = probabilities(network_scores(nothing.decoders, X[:1]))
     assert_allclose(shares, np.bincount(y)[None, :] / len(y), rtol=0.02)
-
-
-def test_layers_of_float32_rows_are_float32():
-    X, parts, y = topics()
-    network = solve_layers(X.astype(np.float32), [parts, y], [5, 3])
-    assert all(d.weights.dtype == np.float32 for d in network.decoders)

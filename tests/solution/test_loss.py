@@ -2,13 +2,20 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import scipy.special
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import metrics
 
 from explicit_softmax.solution import loss as module
 from explicit_softmax.solution.decoder import Decoder
-from explicit_softmax.solution.loss import cross_entropy_residual, log_loss
+from explicit_softmax.solution.loss import (
+    cross_entropy_residual,
+    log_loss,
+    network_scores,
+    softmax_in_place,
+)
+from tests import oracles
 
 
 def random_scores(n_rows=20, n_classes=5, seed=0):
@@ -54,7 +61,7 @@ def test_losses_equal_those_of_scipy_and_scikit_learn():
         expected = metrics.log_loss(
             codes, np.exp(logs), sample_weight=weights, labels=range(5)
         )
-        assert_allclose(log_loss(identity, scores, codes, weights), expected)
+        assert_allclose(log_loss([identity], scores, codes, weights), expected)
 
 
 def test_the_residual_is_the_slope_of_the_losses():
@@ -77,14 +84,37 @@ def test_one_class_has_no_loss():
     assert_array_equal(residual, 0.0)
 
 
+def test_softmax_is_written_over_its_scores():
+    scores = np.array([[1000.0, 1000.0], [0.0, np.log(3.0)]])
+    outputs = softmax_in_place(scores)
+    assert outputs is scores
+    assert_allclose(outputs, [[0.5, 0.5], [0.25, 0.75]])
+
+
 @pytest.mark.parametrize("chunk_values", [1, 17, 2**20])
-def test_any_chunks_give_the_same_mean(monkeypatch, chunk_values):
-    rows, codes = random_scores(30)
-    decoder = Decoder.from_dense(
-        np.random.default_rng(2).random((5, 5)), np.arange(5.0)
-    )
-    logs = scipy.special.log_softmax(rows @ decoder.weights + np.arange(5), axis=1)
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+def test_scores_and_losses_of_layers_are_those_of_the_definition(
+    monkeypatch, layout, n_layers, chunk_values
+):
     monkeypatch.setattr(module, "_CHUNK_VALUES", chunk_values)
-    assert_allclose(
-        log_loss(decoder, rows, codes), -logs[np.arange(30), codes].mean(), rtol=1e-13
-    )
+    rng = np.random.default_rng(2)
+    X, codes = np.abs(random_scores(30)[0]), rng.integers(0, 3, 30)
+    shapes = [(5, 4), (4, 6), (6, 3)][-n_layers:]
+    X = X[:, : shapes[0][0]] if shapes[0][0] < 6 else np.hstack((X, X[:, :1]))
+    decoders = [
+        Decoder.from_dense(rng.normal(size=shape), rng.normal(size=shape[1]))
+        for shape in shapes
+    ]
+    logs = np.log(X)  # of outputs of a layer before, as it were
+    for decoder in decoders:
+        scores = np.exp(logs) @ decoder.weights + decoder.intercept
+        logs = oracles.log_probabilities(scores)
+    found = network_scores(decoders, layout(X))
+    assert_allclose(found, scores, rtol=1e-12)
+    for weight in (None, rng.uniform(0.5, 2, 30)):
+        expected = oracles.mean_loss(scores, codes, weight)
+        assert_allclose(log_loss(decoders, layout(X), codes, weight), expected)
+    single = [decoder.astype(np.float32) for decoder in decoders]
+    rows = layout(X.astype(np.float32))
+    assert network_scores(single, rows).dtype == np.float32

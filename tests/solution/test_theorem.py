@@ -9,11 +9,7 @@ from sklearn.naive_bayes import MultinomialNB
 from explicit_softmax.solution import theorem as module
 from explicit_softmax.solution.counts import CooccurrenceCounts
 from explicit_softmax.solution.smoothing import feature_blocks, smooth_counts
-from explicit_softmax.solution.theorem import (
-    Calibration,
-    block_log_likelihood,
-    explicit_decoder,
-)
+from explicit_softmax.solution.theorem import Calibration, explicit_decoder
 from tests import oracles
 
 LAYOUTS = [np.asarray, sp.csr_array]
@@ -32,11 +28,6 @@ def rows_of_equal_norm(norm=7, n_rows=60, n_features=5, n_classes=3, seed=0):
     rng = np.random.default_rng(seed)
     X = rng.multinomial(norm, np.ones(n_features) / n_features, n_rows)
     return X.astype(float), rng.integers(0, n_classes, n_rows), n_classes
-
-
-def assert_same_probabilities(actual, expected, tol=1e-12):
-    first, second = map(oracles.log_probabilities, (actual, expected))
-    assert_allclose(first, second, rtol=tol, atol=tol)
 
 
 def test_beta_of_one_is_the_theorem_and_beta_over_k_a_scaled_logarithm():
@@ -72,30 +63,27 @@ def test_decoders_are_centred_over_the_classes(dtype, layout):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_rows_of_equal_norm_give_multinomial_naive_bayes(layout, weighted):
-    X, y, n_classes = rows_of_equal_norm()
-    weight = np.random.default_rng(1).uniform(0.5, 2, len(X)) if weighted else None
-    counts = CooccurrenceCounts.from_rows(layout(X), y, n_classes, sample_weight=weight)
-    assert (counts.dense() > 0).all()
-    theorem = Calibration(np.ones(1), 7.0)
-    decoder = explicit_decoder(smooth_counts(counts, None), theorem)
-    bayes = MultinomialNB(alpha=1e-300, force_alpha=True)
-    bayes.fit(X, y, sample_weight=weight)
-    assert_same_probabilities(decoder.scores(layout(X)), bayes.predict_log_proba(X))
-
-
+@pytest.mark.parametrize("strength", [None, 0.3])
 @pytest.mark.parametrize("layout", ["dense", "sparse"])
 @pytest.mark.parametrize("translation", ["column", "intercept"])
-def test_uniform_smoothing_is_that_of_multinomial_naive_bayes(translation, layout):
-    # Smoothing leaves no mean norms: naive Bayes has the prior alone, gamma = 0.
-    X, y, n_classes = rows_of_equal_norm(norm=4, n_features=9)
-    counts = CooccurrenceCounts.from_rows(X, y, n_classes)
-    calibration = Calibration(np.ones(1), 4.0, translation, norm_weight=0.0)
-    smoothed = smooth_counts(counts, "uniform", 0.3)
+def test_rows_of_equal_norm_give_multinomial_naive_bayes(
+    translation, layout, strength, weighted
+):
+    X, y, n_classes = rows_of_equal_norm()
+    weight = np.random.default_rng(1).uniform(0.5, 2, len(X)) if weighted else None
+    counts = CooccurrenceCounts.from_rows(X, y, n_classes, sample_weight=weight)
+    if strength is None:
+        assert (counts.dense() > 0).all()
+        smoothed, alpha, norm_weight = smooth_counts(counts, None), 1e-300, 1.0
+    else:
+        # Smoothing leaves no mean norms: naive Bayes has the prior alone, gamma = 0.
+        smoothed, norm_weight = smooth_counts(counts, "uniform", strength), 0.0
+        alpha = strength * counts.mean_nonzero
+    calibration = Calibration(np.ones(1), 7.0, translation, norm_weight)
     decoder = explicit_decoder(smoothed, calibration, layout=layout)
-    bayes = MultinomialNB(alpha=0.3 * counts.mean_nonzero).fit(X, y)
-    assert_same_probabilities(decoder.scores(X), bayes.predict_log_proba(X))
+    bayes = MultinomialNB(alpha=alpha, force_alpha=True)
+    expected = bayes.fit(X, y, sample_weight=weight).predict_log_proba(X)
+    oracles.assert_same_probabilities(decoder.scores(X), expected, 1e-12)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -108,23 +96,15 @@ def test_scores_equal_the_literal_model(smoothing, sizes, norm_exponent, weighte
     n_classes += smoothing is not None  # one class without a row
     weight = np.random.default_rng(1).uniform(0.3, 3, len(X)) if weighted else None
     blocks = feature_blocks(6, sizes)
-    beta = np.linspace(0.3, 1.2, len(sizes))
+    beta, shift = np.linspace(0.3, 1.2, len(sizes)), np.arange(n_classes) / 10
+    plain = Calibration(beta, 3.0, "column", norm_weight=0.4)
+    shifted = Calibration(beta, 3.0, "intercept", 0.4, shift, shift[::-1])
     how = {"sample_weight": weight, "norm_exponent": norm_exponent}
-    for translation in ("column", "intercept"):
+    model = {"blocks": blocks, "smoothing": smoothing, "strength": 0.2}
+    for calibration in (plain, shifted):
         expected = oracles.score_rows(
-            X,
-            y,
-            n_classes,
-            blocks=blocks,
-            smoothing=smoothing,
-            strength=0.2,
-            beta=beta,
-            priming_number=3.0,
-            norm_weight=0.4,
-            translation=translation,
-            **how,
+            X, y, n_classes, **model, **how, **vars(calibration)
         )
-        calibration = Calibration(beta, 3.0, translation, norm_weight=0.4)
         for layout, make in zip(("dense", "sparse"), LAYOUTS, strict=True):
             counts = CooccurrenceCounts.from_rows(make(X), y, n_classes, **how)
             decoder = explicit_decoder(
@@ -135,77 +115,19 @@ def test_scores_equal_the_literal_model(smoothing, sizes, norm_exponent, weighte
             )
             for queries in LAYOUTS:
                 scores = decoder.scores(queries(X))
-                assert_same_probabilities(scores, expected, 1e-10)
+                oracles.assert_same_probabilities(scores, expected)
+            raw = oracles.cooccurrence(X, y, n_classes, weight, norm_exponent)
+            assert_allclose(counts.dense(), raw, rtol=1e-13)  # as they were
 
 
-@pytest.mark.parametrize("layout", ["dense", "sparse"])
-def test_beta_of_a_block_scales_its_log_likelihood_alone(layout):
-    X, y, n_classes = random_rows()
-    counts = CooccurrenceCounts.from_rows(sp.csr_array(X), y, n_classes)
-    before = counts.dense().copy()
-    blocks = feature_blocks(6, [2, 4])
-    smoothed = smooth_counts(counts, "noise", blocks=blocks)
-
-    def scores(*beta):
-        calibration = Calibration(np.array(beta), 3.0)
-        return explicit_decoder(smoothed, calibration, layout=layout).scores(X)
-
-    parts = [
-        oracles.centred(block_log_likelihood(smoothed, b, layout).scores(X[:, block]))
-        for b, block in enumerate(blocks)
-    ]
-    filled = X.sum(axis=1) > 0
-    only_second = oracles.centred(scores(0.0, 0.7))
-    expected = oracles.centred(scores(0.0, 0.0)) + 0.7 * parts[1]
-    assert_allclose(only_second[filled], expected[filled], atol=1e-12)
-    both = oracles.centred(scores(0.2, 0.7))
-    assert_allclose(both[filled], (only_second + 0.2 * parts[0])[filled], atol=1e-12)
-    # Nothing above has changed the counts.
-    assert_array_equal(counts.dense(), before)
-
-
-@pytest.mark.parametrize("layout", ["dense", "sparse"])
-@pytest.mark.parametrize("translation", ["column", "intercept"])
-def test_shifts_of_intercepts_and_columns_add_to_the_scores(translation, layout):
-    X, y, n_classes = random_rows()
-    X += 1  # the scores of a row of zeros are not shifted
+def test_translations_agree_where_every_row_has_norm_k():
+    X, y, n_classes = rows_of_equal_norm()
     smoothed = smooth_counts(CooccurrenceCounts.from_rows(X, y, n_classes))
-    shift, column = np.arange(n_classes) * 0.5, np.array([0.1, -0.2, 0.0, 0.3])
-    plain, moved = (
-        explicit_decoder(smoothed, calibration, layout=layout).scores(X)
-        for calibration in (
-            Calibration(np.array([0.5]), 3.0, translation),
-            Calibration(np.array([0.5]), 3.0, translation, 1.0, shift, column),
-        )
-    )
-    added = shift + X.sum(axis=1, keepdims=True) * column
-    assert_allclose(oracles.centred(moved - plain), oracles.centred(added), atol=1e-12)
-
-
-@pytest.mark.parametrize("layout", ["dense", "sparse"])
-@pytest.mark.parametrize("smoothing", ["prior", "noise"])
-@pytest.mark.parametrize("n_blocks", [1, 2])
-def test_rows_of_one_norm(n_blocks, smoothing, layout):
-    # Half of the norm in each block, as windows have it.
-    X = np.hstack([rows_of_equal_norm(norm=6 / n_blocks)[0] for _ in range(n_blocks)])
-    y = rows_of_equal_norm(norm=6)[1]
-    counts = CooccurrenceCounts.from_rows(sp.csr_array(X), y, 3)
-    blocks = feature_blocks(X.shape[1], n_blocks)
-    smoothed = smooth_counts(counts, smoothing, blocks=blocks)
-    beta = np.linspace(0.4, 0.7, n_blocks)
     column, intercept = (
-        Calibration(beta, 6.0, translation, norm_weight=0.5)
+        explicit_decoder(smoothed, Calibration(np.array([0.4]), 7.0, translation, 0.5))
         for translation in ("column", "intercept")
     )
-    expected = explicit_decoder(smoothed, column, layout=layout)
-    # Translations agree where every row has norm K.
-    other = explicit_decoder(smoothed, intercept, layout=layout)
-    assert_same_probabilities(other.scores(X), expected.scores(X))
-    # A norm that is given turns terms of the norm to intercepts.
-    short = explicit_decoder(smoothed, column, layout=layout, row_norm=6.0)
-    assert_same_probabilities(short.scores(X), expected.scores(X))
-    if layout == "sparse":
-        assert short.left.shape[1] == expected.left.shape[1] - n_blocks
+    oracles.assert_same_probabilities(column.scores(X), intercept.scores(X), 1e-12)
 
 
 @pytest.mark.parametrize("smoothing", ["uniform", "prior", "noise"])
@@ -217,7 +139,7 @@ def test_the_unit_of_the_features_does_not_matter(smoothing):
         calibration = Calibration(np.array([0.6 / unit]), counts.mean_norm)
         decoder = explicit_decoder(smooth_counts(counts, smoothing), calibration)
         scores.append(decoder.scores(unit * X))
-    assert_same_probabilities(*scores, tol=1e-11)
+    oracles.assert_same_probabilities(*scores, tol=1e-11)
 
 
 def test_the_automatic_layout_is_sparse_where_it_saves_memory(monkeypatch):

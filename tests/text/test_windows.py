@@ -141,7 +141,7 @@ def test_any_members_of_the_windows(documents, context_size, data):
     places = st.integers(0, len(y) - 1)
     members = np.array(data.draw(st.lists(places, max_size=6)), dtype=np.intp)
     assert_array_equal(stream.windows(members), X[members])
-    assert_array_equal(stream.tokens[stream.positions(members)], y[members])
+    assert_array_equal(stream.targets[members], y[members])
     part = slice(data.draw(places), data.draw(places))
     assert_array_equal(stream.windows(part), X[part])
 
