@@ -48,8 +48,7 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
         most frequent are kept; among equally frequent ones, those that come first.
     min_frequency : int or float, default=None
         Number of occurrences in the columns used, or share of all tokens there except
-        padding, below which a token is not kept. A token of a document is in up to
-        `context_size` windows and is counted in each.
+        padding, below which a token is not kept. Overlapping windows are all counted.
     sparse_output : bool, default=True
         Whether features are a CSR array or an ndarray.
     dtype : dtype, default=np.float64
@@ -105,12 +104,9 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
     >>> context.transform([["rose", "a"], ["tulip", ""]])
     array([[0, 0, 1, 0, 0, 1, 0, 0, 0, 0],
            [0, 0, 0, 0, 1, 0, 0, 0, 1, 0]])
-    >>> context.set_params(aggregation="sum").fit_transform(X)
-    array([[0, 0, 0, 2, 0],
-           [1, 0, 0, 1, 0],
-           [1, 0, 1, 0, 0],
-           [0, 1, 1, 0, 0],
-           [1, 1, 0, 0, 0]])
+    >>> context.set_params(aggregation="sum").transform([["rose", "a"], ["a", "a"]])
+    array([[1, 0, 1, 0, 0],
+           [2, 0, 0, 0, 0]])
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
@@ -174,14 +170,13 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
         with restored_on_error(self):
             windows = self._read(X, reset=True)
             n_columns = windows.shape[1]
-            size = n_columns if self.context_size is None else int(self.context_size)
-            if size > n_columns:
+            self.context_size_ = int(self.context_size or n_columns)
+            if self.context_size_ > n_columns:
                 raise ValueError(
-                    f"context_size={size} is more than the columns of X, {n_columns}: "
-                    "make larger windows, or reduce context_size"
+                    f"context_size={self.context_size} is more than the columns of X, "
+                    f"{n_columns}: make larger windows, or reduce context_size"
                 )
-            self.context_size_ = size
-            self._learn(windows[:, :size])
+            self._learn(windows[:, : self.context_size_])
         return self
 
     def transform(self, X: Any) -> Any:
@@ -250,14 +245,12 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.categorical = True
-        # Numbers are ids from 0 up; -1 is padding.
-        tags.input_tags.positive_only = True
+        tags.input_tags.positive_only = True  # except for -1, which is padding
         tags.transformer_tags.preserves_dtype = []
         return tags
 
     def _read(self, X: Any, *, reset: bool) -> NDArray[Any]:
-        values = validate_data(self, X, reset=reset, dtype=None)
-        return _as_tokens(values, X, "X")
+        return _as_tokens(validate_data(self, X, reset=reset, dtype=None), X, "X")
 
     def _learn(self, windows: NDArray[Any]) -> None:
         """Choose the vocabulary."""
@@ -284,8 +277,7 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
             least *= number.sum()
         kept = np.argsort(-count, kind="stable")[: self.max_categories]
         self.categories_ = known[np.sort(kept[count[kept] >= least])]
-        codes = enumerate([*self.categories_.tolist(), pad])
-        self._code_of = {token: code for code, token in codes}
+        self._code_of = {t: n for n, t in enumerate([*self.categories_.tolist(), pad])}
 
 
 def _distinct(tokens: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
@@ -319,17 +311,15 @@ def _as_tokens(values: NDArray[Any], given: Any, name: str) -> NDArray[Any]:
         values = np.array(values.tolist())
     if values.dtype.kind not in "iuf":
         raise TypeError(f"{demand}, not values of type {values.dtype}")
-    wrong = (values < PAD_ID) | (values >= 2**63)
-    if not wrong.any():
+    with np.errstate(invalid="ignore"):  # of numbers beyond int64
         ids = values.astype(np.int64, copy=False)
-        wrong = ids != values
+    wrong = (values < PAD_ID) | (values >= 2**63) | (ids != values)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
-        value = values[row, column]
-        problem = "Negative values in data: " if value < 0 else ""
+        negative = "Negative values in data: " if values[row, column] < 0 else ""
         raise ValueError(
-            f"{problem}row {row} of {name} holds {value}. Ids are whole numbers from 0 "
-            f"to 2**63 - 1, and {PAD_ID} stands for padding."
+            f"{negative}row {row} of {name} holds {values[row, column]}. Ids are whole "
+            f"numbers from 0 to 2**63 - 1, and {PAD_ID} stands for padding."
         )
     return ids
 
@@ -337,7 +327,4 @@ def _as_tokens(values: NDArray[Any], given: Any, name: str) -> NDArray[Any]:
 def _check_kind(tokens: NDArray[Any], known: NDArray[Any], origin: str) -> None:
     kinds = ["strings" if a.dtype == object else "ids" for a in (tokens, known)]
     if kinds[0] != kinds[1]:
-        raise TypeError(
-            f"X holds tokens as {kinds[0]}, and {origin} had {kinds[1]}: tokens must "
-            "be of one kind"
-        )
+        raise TypeError(f"X holds tokens as {kinds[0]}, and {origin} had {kinds[1]}")
