@@ -68,13 +68,18 @@ def classifier_failures(classifier):
             warm_start=True, refinement=Refinement(solver="lbfgs", max_iter=5)
         ),
         ExplicitSoftmaxClassifierCV(),
-        ExplicitSoftmaxClassifierCV(cv=2, translation="column"),
+        ExplicitSoftmaxClassifierCV(
+            cv=2,
+            norm_exponents=(0.0, 0.5),
+            smoothing_strengths=(0.1,),
+            translation="column",
+        ),
         ExplicitSoftmaxNetworkClassifier(),
         ExplicitSoftmaxNetworkClassifier(
             n_layers=3,
             hidden_targets=2,
             warm_start=True,
-            refinement=Refinement(max_iter=5),
+            refinement=Refinement(max_iter=2),
         ),
     ],
     expected_failed_checks=classifier_failures,

@@ -12,7 +12,7 @@ from explicit_softmax import ExplicitSoftmaxClassifier
 from explicit_softmax.calibration.sample import BUDGETS, Budget
 
 N_CLASSES = 3
-EXACT = settings(deadline=None, derandomize=True, max_examples=40)
+EXACT = settings(deadline=None, derandomize=True, max_examples=25)
 
 
 @st.composite
