@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 
@@ -41,13 +41,11 @@ SIZE = 8  # ids: 0 to 5, then 6, out-of-vocabulary, and 7, padding
 def corpus(n_documents=20, seed=0):
     """Documents in which a token often follows from the two before it."""
     rng = np.random.default_rng(seed)
-    documents = []
-    for _ in range(n_documents):
-        tokens = [int(rng.integers(7)), 0]
+    documents = [[int(rng.integers(7)), 0] for _ in range(n_documents)]
+    for tokens in documents:
         for _ in range(rng.integers(30)):
             likely = (tokens[-1] + tokens[-2] + 1) % 7
             tokens.append(likely if rng.random() < 0.7 else int(rng.integers(7)))
-        documents.append(tokens)
     return documents
 
 
@@ -196,9 +194,8 @@ def test_short_and_empty_documents_and_a_vocabulary_of_one_token():
 
 
 def test_vocabulary_of_the_largest_id():
-    model = make(vocabulary_size=None).fit([[0, 4], [2]])
-    assert model.vocabulary_size_ == 7
-    assert model.partial_fit([[5]]).n_oov_ == 1
+    model = make(vocabulary_size=None).fit([[0, 4], [2]]).partial_fit([[5]])
+    assert (model.vocabulary_size_, model.n_oov_) == (7, 1)
     with pytest.raises(ValueError, match="document 1 has the token id 6"):
         model.partial_fit([[0], [6]])
 
@@ -222,38 +219,28 @@ def test_a_likelihood_too_small_for_its_perplexity_is_no_error():
     assert np.isfinite(model.score([[0, 0, 0, 0]]))
 
 
-@pytest.mark.parametrize(
-    ("documents", "message"),
-    [
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "evaluate"])
+def test_bad_documents_are_one_clear_error(method):
+    model = make().fit(DOCUMENTS)
+    for documents, message in (
         (iter(()), "generator.*read to its end"),
         ([[], []], "hold no token"),
         ([[0], [1, 7]], "document 1 has the token id 7"),
-    ],
-)
-@pytest.mark.parametrize("method", ["fit", "partial_fit", "evaluate"])
-def test_bad_documents_are_one_clear_error(method, documents, message):
-    model = make().fit(DOCUMENTS)
-    with unchanged(model), pytest.raises(ValueError, match=message):
-        getattr(model, method)(documents)
+    ):
+        with unchanged(model), pytest.raises(ValueError, match=message):
+            getattr(model, method)(documents)
 
 
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"context_size": 0}, "'context_size' parameter .* in the range"),
-        ({"vocabulary_size": 2}, "'vocabulary_size' parameter"),
-        ({"smoothing_strength": np.nan}, "'smoothing_strength' parameter"),
-        ({"aggregation": "mean"}, "'aggregation' parameter"),
-        ({"inverse_temperature": [1.0, 1.0, 1.0]}, "inverse_temperature.* 2 blocks"),
-        ({"refinement": "adagrad"}, "'refinement' parameter"),
-    ],
-)
+BAD = {"context_size": 0, "vocabulary_size": 2, "smoothing_strength": np.nan}
+BAD |= {"aggregation": "mean", "inverse_temperature": [1.0] * 3, "refinement": "sgd"}
+
+
+@pytest.mark.parametrize(("name", "value"), BAD.items())
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_bad_parameters_are_named(method, parameters, message):
-    model = make(**parameters)
-    with pytest.raises(ValueError, match=message):
+def test_bad_parameters_are_named(method, name, value):
+    model = make(**{name: value})
+    with unchanged(model), pytest.raises(ValueError, match=name):
         getattr(model, method)(DOCUMENTS)
-    assert not hasattr(model, "n_tokens_")
 
 
 def test_models_that_cannot_be_merged():
@@ -276,17 +263,14 @@ def test_models_that_cannot_be_merged():
         model.merge(make())
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("context_size", 3), ("aggregation", "sum"), ("smoothing_strength", 0.5)],
-)
-def test_parameters_cannot_change_within_a_stream(name, value):
-    model = make().partial_fit(DOCUMENTS)
-    message = f"{name}={value!r} differs from {getattr(model, name)!r}"
-    model.set_params(**{name: value})
-    with unchanged(model), pytest.raises(ValueError, match=message):
-        model.partial_fit(DOCUMENTS)
-    assert model.score(DOCUMENTS) < 0
+def test_parameters_cannot_change_within_a_stream():
+    changes = {"context_size": 3, "aggregation": "sum", "smoothing_strength": 0.5}
+    for name, value in changes.items():
+        model = make().partial_fit(DOCUMENTS)
+        message = f"{name}={value!r} differs from {getattr(model, name)!r}"
+        model.set_params(**{name: value})
+        with unchanged(model), pytest.raises(ValueError, match=message):
+            model.partial_fit(DOCUMENTS)
 
 
 class TestText:
@@ -353,11 +337,9 @@ class TestText:
 
 class TestGenerate:
     def test_seed_and_length(self, model):
-        first, again, other = (
-            model.generate([0], 40, random_state=seed) for seed in (0, 0, 1)
-        )
-        assert_array_equal(first, again)
-        assert (first != other).any()
+        first = model.generate([0], 40, random_state=0)
+        assert_array_equal(first, model.generate([0], 40, random_state=0))
+        assert (first != model.generate([0], 40, random_state=1)).any()
         assert first.dtype == np.int32
         assert len(first) == 40
         assert model.generate([0], 0).shape == (0,)
@@ -372,7 +354,7 @@ class TestGenerate:
             drawn = model.generate([0, 3], 12, random_state=0, **how)
             assert_array_equal(drawn, greedy)
 
-    def test_no_more_candidates_than_asked_for_even_if_many_are_equal(self):
+    def test_candidates_are_no_more_than_asked_for_if_many_are_equal(self):
         even = make(inverse_temperature=0.0).fit([[0, 1, 2, 3, 4, 5]])
         drawn = even.generate([], 200, top_k=2, random_state=0)
         assert set(drawn.tolist()) == {0, 1}
@@ -396,17 +378,13 @@ class TestGenerate:
         assert model.generate("?", 5, random_state=0) == "a a a a a"
 
     @pytest.mark.parametrize(
-        ("name", "values"),
-        [
-            ("n_tokens", [-1, 2.5]),
-            ("temperature", [-1, np.nan, np.inf, "1"]),
-            ("top_k", [0]),
-        ],
+        ("name", "value"),
+        [("n_tokens", -1), ("n_tokens", 2.5), ("top_k", 0)]
+        + [("temperature", value) for value in (-1, np.nan, np.inf, "1")],
     )
-    def test_bad_numbers_are_named(self, model, name, values):
-        for value in values:
-            with pytest.raises(ValueError, match=f"^{name} must be"):
-                model.generate([0], **{name: value})
+    def test_bad_numbers_are_named(self, model, name, value):
+        with pytest.raises(ValueError, match=f"^{name} must be"):
+            model.generate([0], **{name: value})
 
 
 class TestFiles:
@@ -419,6 +397,7 @@ class TestFiles:
             back = reloaded(model, tmp_path)
         assert repr(back) == repr(model)
         assert_same_model(back, model)
+        assert_same_model(pickle.loads(pickle.dumps(model)), model)
         if model.warm_start:
             message = r"was refined.*warm_start=False"
             with unchanged(back), pytest.raises(ValueError, match=message):
@@ -478,13 +457,12 @@ class TestFiles:
         ],
     )
     def test_parts_that_do_not_fit_are_refused(self, tmp_path, changes):
-        path = tmp_path / "model"
-        make(vocabulary_size=4, context_size=1).fit([[0, 1, 0]]).save(path)
-        rewrite(path)
-        assert ExplicitLanguageModel.load(path).n_tokens_ == 3
-        rewrite(path, **changes)
+        make(vocabulary_size=4, context_size=1).fit([[0, 1, 0]]).save(tmp_path / "it")
+        rewrite(tmp_path / "it")
+        assert ExplicitLanguageModel.load(tmp_path / "it").n_tokens_ == 3
+        rewrite(tmp_path / "it", **changes)
         with pytest.raises(ValueError, match="is not a complete language model"):
-            ExplicitLanguageModel.load(path)
+            ExplicitLanguageModel.load(tmp_path / "it")
 
     def test_strings_need_the_library(self, tmp_path, text_model, monkeypatch):
         text_model.save(tmp_path / "model")
@@ -495,13 +473,10 @@ class TestFiles:
 
 
 class TestRefinement:
-    @pytest.mark.parametrize(
-        ("aggregation", "solver"), [("sum", "sgd"), ("cat", "adagrad")]
-    )
-    def test_refinement_lowers_the_training_loss(self, aggregation, solver):
-        explicit = make(aggregation=aggregation).fit(DOCUMENTS)
-        model = refined(solver=solver, max_iter=20)
-        model.set_params(aggregation=aggregation).fit(DOCUMENTS)
+    @pytest.mark.parametrize("solver", ["sgd", "adagrad"])
+    def test_refinement_lowers_the_training_loss(self, solver):
+        explicit = make().fit(DOCUMENTS)
+        model = refined(solver=solver, max_iter=20).fit(DOCUMENTS)
         assert model.score(DOCUMENTS) > explicit.score(DOCUMENTS) + 0.02
         assert model.n_iter_ == len(model.loss_curve_) <= 20
         assert model.validation_scores_ is None
@@ -511,9 +486,9 @@ class TestRefinement:
 
     @pytest.mark.parametrize("early_stopping", [True, False])
     def test_held_out_documents_keep_the_best(self, early_stopping):
-        model = refined(
-            early_stopping=early_stopping, max_iter=20, learning_rate_init=0.5
-        ).fit(DOCUMENTS, documents_val=iter(HELD_OUT))
+        how = {"max_iter": 20, "learning_rate_init": 0.5}
+        model = refined(early_stopping=early_stopping, **how)
+        model.fit(DOCUMENTS, documents_val=iter(HELD_OUT))
         assert model.n_tokens_ == sum(map(len, DOCUMENTS))
         scores = model.validation_scores_
         assert model.score(HELD_OUT) == pytest.approx(max(scores), rel=1e-6)
@@ -522,33 +497,26 @@ class TestRefinement:
     def test_early_stopping_sets_documents_aside(self):
         model = refined(early_stopping=True, validation_fraction=0.25, max_iter=3)
         model.fit(iter(DOCUMENTS))
-        assert len(model.validation_scores_) == 3
+        scores = model.validation_scores_
+        assert len(scores) == 3
         shuffled = [DOCUMENTS[i] for i in np.random.RandomState(0).permutation(20)]
         held_out, train = shuffled[:5], shuffled[5:]
         assert_array_equal(model.class_count_, make().fit(train).class_count_)
-        best = max(model.validation_scores_)
-        assert model.score(held_out) == pytest.approx(best, rel=1e-6)
+        assert model.score(held_out) == pytest.approx(max(scores), rel=1e-6)
         with pytest.raises(ValueError, match=r"at least two: give documents_val"):
             refined(early_stopping=True).fit(DOCUMENTS[:1])
-
-    def test_partial_fit_streams_whatever_warm_start_says(self, model):
-        assert_same_model(refined().partial_fit(DOCUMENTS), model)
 
     @pytest.mark.parametrize("earlier", [True, False])
     def test_failed_refinement_leaves_the_model_as_it_was(self, earlier):
         model = refined(learning_rate_init=1e308)
-        if earlier:
-            model.partial_fit(DOCUMENTS)
-        error = FloatingPointError
-        with unchanged(model), pytest.raises(error, match="learning_rate_init"):
+        if earlier:  # a stream, whatever warm_start says
+            assert not hasattr(model.partial_fit(DOCUMENTS), "loss_curve_")
+        with unchanged(model), pytest.raises(FloatingPointError, match="learning_rate"):
             model.fit(DOCUMENTS)
         model.refinement.learning_rate_init = 0.1
         for bad, message in ([[9]], "token id 9"), (iter(()), "read to its end"):
             with unchanged(model), pytest.raises(ValueError, match=message):
                 model.fit(DOCUMENTS, documents_val=bad)
-        model.refinement.solver = "lbfgs"
-        with unchanged(model), pytest.raises(ValueError, match="lbfgs"):
-            model.fit(DOCUMENTS)
 
 
 @pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn < 1.9 has no callbacks")
@@ -558,28 +526,19 @@ def test_callbacks_score_the_documents_after_each_iteration():
     assert len(recorder.begun) == len(recorder.ended) == 5
     assert recorder.scores[-1] == model.score(DOCUMENTS)
     assert recorder.scores == sorted(recorder.scores)
-    explicit = Recorder()
-    make().set_callbacks(explicit).fit(DOCUMENTS)
-    assert explicit.begun == explicit.ended == ["fit"]
 
 
-@pytest.mark.parametrize(
-    "check",
-    [
-        estimator_checks.check_parameters_default_constructible,
-        estimator_checks.check_no_attributes_set_in_init,
-        estimator_checks.check_do_not_raise_errors_in_init_or_set_params,
-        estimator_checks.check_get_params_invariance,
-        estimator_checks.check_set_params,
-        estimator_checks.check_estimator_cloneable,
-        estimator_checks.check_estimator_repr,
-        estimator_checks.check_valid_tag_types,
-        estimator_checks.check_mixin_order,
-        estimator_checks.check_param_validation,
-    ],
-)
+API_CHECKS = """
+    parameters_default_constructible no_attributes_set_in_init get_params_invariance
+    do_not_raise_errors_in_init_or_set_params set_params estimator_cloneable
+    estimator_repr valid_tag_types mixin_order param_validation
+"""
+
+
+@pytest.mark.parametrize("check", API_CHECKS.split())
 def test_checks_of_scikit_learn_that_need_no_matrix(check):
-    check("ExplicitLanguageModel", ExplicitLanguageModel())
+    estimator = ExplicitLanguageModel()
+    getattr(estimator_checks, f"check_{check}")("ExplicitLanguageModel", estimator)
 
 
 def test_attributes_of_the_docstring_are_those_of_a_refined_model():
@@ -591,35 +550,13 @@ def test_attributes_of_the_docstring_are_those_of_a_refined_model():
     assert not any(hasattr(make(), name) for name in public)
 
 
-@pytest.mark.parametrize(
-    ("method", "arguments"),
-    [
-        ("evaluate", [DOCUMENTS]),
-        ("bits_per_byte", [["a"]]),
-        ("log_proba", [[0]]),
-        ("predict_proba", [[[0]]]),
-        ("generate", [[0]]),
-        ("save", ["unused"]),
-        ("merge", []),
-    ],
-)
-def test_unfitted_models_say_so(method, arguments):
+NEED_FIT = "evaluate bits_per_byte log_proba predict_proba generate save merge"
+
+
+@pytest.mark.parametrize("method", NEED_FIT.split())
+def test_unfitted_models_say_so(method):
     with pytest.raises(NotFittedError):
-        getattr(make(), method)(*arguments)
-
-
-def test_clones_pickles_and_searches():
-    model = refined(max_iter=1).set_params(inverse_temperature=np.array([1.0, 0.5]))
-    model.fit(DOCUMENTS)
-    assert_same_model(pickle.loads(pickle.dumps(model)), model)
-    fresh = clone(model)
-    assert not hasattr(fresh, "n_tokens_")
-    assert_array_equal(fresh.inverse_temperature, [1.0, 0.5])
-    search = GridSearchCV(make(), {"context_size": np.arange(1, 3)}, cv=3)
-    search.fit(DOCUMENTS)
-    assert search.best_params_["context_size"] == 2
-    expected = cross_val_score(make(), DOCUMENTS, cv=3).mean()
-    assert_allclose(search.best_score_, expected)
+        getattr(make(), method)("unused")
 
 
 def test_documents_are_no_metadata():
