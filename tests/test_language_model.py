@@ -3,7 +3,6 @@
 import inspect
 import pickle
 import re
-import sys
 from contextlib import contextmanager
 from operator import attrgetter
 
@@ -88,9 +87,9 @@ def assert_same_model(first, second):
         for name in ("data", "indices", "indptr"):
             stored = attrgetter(f"_model.{part}.{name}")
             assert_array_equal(stored(first), stored(second))
-    names = ["class_count_", "n_tokens_", "n_oov_", "vocabulary_size_", "n_iter_"]
-    names += ["inverse_temperature_", "smoothing_strength_", "leave_one_out_log_loss_"]
-    for name in [*names, "loss_curve_", "validation_scores_"]:
+    names = ["class_count_", "inverse_temperature_", "smoothing_strength_", "n_iter_"]
+    names += ["leave_one_out_log_loss_", "loss_curve_", "validation_scores_"]
+    for name in names:
         assert_array_equal(getattr(first, name, ()), getattr(second, name, ()))
     assert first._model.counts.n_nonzero == second._model.counts.n_nonzero
     prefixes = [[], [0, 1]] if first.tokenizer_ is None else ["", "the cat"]
@@ -184,15 +183,6 @@ def test_likelihoods_agree(model):
     assert_allclose(np.exp(logs[0]), expected, rtol=1e-5)
 
 
-def test_short_and_empty_documents_and_a_vocabulary_of_one_token():
-    model = make(context_size=5, vocabulary_size=3)
-    model.fit([[0], [], [0, 0], np.zeros(0, dtype=np.int64), [0]])
-    assert_array_equal(model.class_count_, [4, 0])
-    assert model.perplexity([[0, 0]]) < model.perplexity([[0, 1]]) < np.inf
-    assert model.predict_proba([[]]).shape == (1, 2)
-    assert_array_equal(model.generate([], 3, random_state=0), [0, 0, 0])
-
-
 def test_vocabulary_of_the_largest_id():
     model = make(vocabulary_size=None).fit([[0, 4], [2]]).partial_fit([[5]])
     assert (model.vocabulary_size_, model.n_oov_) == (7, 1)
@@ -222,11 +212,8 @@ def test_a_likelihood_too_small_for_its_perplexity_is_no_error():
 @pytest.mark.parametrize("method", ["fit", "partial_fit", "evaluate"])
 def test_bad_documents_are_one_clear_error(method):
     model = make().fit(DOCUMENTS)
-    for documents, message in (
-        (iter(()), "generator.*read to its end"),
-        ([[], []], "hold no token"),
-        ([[0], [1, 7]], "document 1 has the token id 7"),
-    ):
+    cases = {"hold no token": [[], []], "document 1 has the token id 7": [[0], [1, 7]]}
+    for message, documents in cases.items():
         with unchanged(model), pytest.raises(ValueError, match=message):
             getattr(model, method)(documents)
 
@@ -249,7 +236,6 @@ def test_models_that_cannot_be_merged():
         (make(vocabulary_size=9), "8 token ids and 9 token ids"),
         (make(context_size=3), "different context_size.* 2 and 3"),
         (make(aggregation="sum"), "different aggregation"),
-        (make(smoothing="uniform"), "different smoothing "),
         (make(inverse_temperature=1.0), "different inverse_temperature"),
         (refined(max_iter=1), "was refined"),
     ]
@@ -283,15 +269,12 @@ class TestText:
         assert text_model.bits_per_byte(TEXTS) == report["bits_per_byte"]
         whole = sum(text_model.log_proba(text).sum() for text in TEXTS)
         assert whole == pytest.approx(-nats, rel=1e-9)
-        likely, unlikely = map(text_model.log_proba, ("the cat sat", "the cat mat"))
-        assert likely.sum() > unlikely.sum()
 
     def test_letters_that_fit_never_saw_are_reported(self, text_model):
         unseen = "\N{CJK UNIFIED IDEOGRAPH-65E5}" * 3
         report = text_model.evaluate([unseen, ""])
         assert report["n_oov"] == report["n_tokens"] > 0
-        assert report["n_new"] == 0
-        assert report["n_bytes"] == 9
+        assert (report["n_new"], report["n_bytes"]) == (0, 9)
         with pytest.raises(ValueError, match="hold no token"):
             text_model.score([""])
 
@@ -323,10 +306,8 @@ class TestText:
         whole = of_text(tokenizer=tokenizer).fit(TEXTS)
         assert whole.tokenizer_ is tokenizer
         assert_same_model(whole, text_model)
-        parts = TEXTS[:9], TEXTS[9:]
-        shards = [of_text(tokenizer=tokenizer).fit(part) for part in parts]
-        shards[1] = pickle.loads(pickle.dumps(shards[1]))  # with an equal tokenizer
-        assert shards[1].tokenizer_ is not tokenizer
+        shards = [clone(whole).fit(part) for part in (TEXTS[:9], TEXTS[9:])]
+        assert shards[1].tokenizer_ is not tokenizer  # but equal to it
         assert_same_model(shards[0].merge(shards[1]), whole)
         learned = of_text().partial_fit(TEXTS)
         for other in (of_text().fit(["quite another text"]), make().fit(DOCUMENTS)):
@@ -399,8 +380,7 @@ class TestFiles:
         assert_same_model(back, model)
         assert_same_model(pickle.loads(pickle.dumps(model)), model)
         if model.warm_start:
-            message = r"was refined.*warm_start=False"
-            with unchanged(back), pytest.raises(ValueError, match=message):
+            with unchanged(back), pytest.raises(ValueError, match="was refined"):
                 back.partial_fit(documents)
         else:
             assert_same_model(back.partial_fit(documents), model.partial_fit(documents))
@@ -464,13 +444,6 @@ class TestFiles:
         with pytest.raises(ValueError, match="is not a complete language model"):
             ExplicitLanguageModel.load(tmp_path / "it")
 
-    def test_strings_need_the_library(self, tmp_path, text_model, monkeypatch):
-        text_model.save(tmp_path / "model")
-        monkeypatch.setitem(sys.modules, "tokenizers", None)
-        with pytest.raises(ImportError, match="need the tokenizers library"):
-            ExplicitLanguageModel.load(tmp_path / "model")
-        assert make().fit(DOCUMENTS).tokenizer_ is None
-
 
 class TestRefinement:
     @pytest.mark.parametrize("solver", ["sgd", "adagrad"])
@@ -484,25 +457,21 @@ class TestRefinement:
         assert_array_equal(model.inverse_temperature_, explicit.inverse_temperature_)
         assert_same_model(model.set_params(warm_start=False).fit(DOCUMENTS), explicit)
 
-    @pytest.mark.parametrize("early_stopping", [True, False])
-    def test_held_out_documents_keep_the_best(self, early_stopping):
-        how = {"max_iter": 20, "learning_rate_init": 0.5}
-        model = refined(early_stopping=early_stopping, **how)
-        model.fit(DOCUMENTS, documents_val=iter(HELD_OUT))
-        assert model.n_tokens_ == sum(map(len, DOCUMENTS))
+    @pytest.mark.parametrize("are_given", [True, False])
+    def test_validation_documents_keep_the_best(self, are_given):
+        how = {"max_iter": 20, "learning_rate_init": 0.5, "validation_fraction": 0.25}
+        model = refined(early_stopping=True, **how)
+        if are_given:
+            train, held_out = DOCUMENTS, HELD_OUT
+            model.fit(train, documents_val=iter(held_out))
+        else:
+            shuffled = [DOCUMENTS[i] for i in np.random.RandomState(0).permutation(20)]
+            held_out, train = shuffled[:5], shuffled[5:]
+            model.fit(iter(DOCUMENTS))
         scores = model.validation_scores_
-        assert model.score(HELD_OUT) == pytest.approx(max(scores), rel=1e-6)
-        assert scores[-1] < max(scores)
-
-    def test_early_stopping_sets_documents_aside(self):
-        model = refined(early_stopping=True, validation_fraction=0.25, max_iter=3)
-        model.fit(iter(DOCUMENTS))
-        scores = model.validation_scores_
-        assert len(scores) == 3
-        shuffled = [DOCUMENTS[i] for i in np.random.RandomState(0).permutation(20)]
-        held_out, train = shuffled[:5], shuffled[5:]
-        assert_array_equal(model.class_count_, make().fit(train).class_count_)
         assert model.score(held_out) == pytest.approx(max(scores), rel=1e-6)
+        assert scores[-1] < max(scores)
+        assert_array_equal(model.class_count_, make().fit(train).class_count_)
         with pytest.raises(ValueError, match=r"at least two: give documents_val"):
             refined(early_stopping=True).fit(DOCUMENTS[:1])
 
@@ -525,7 +494,6 @@ def test_callbacks_score_the_documents_after_each_iteration():
     model = refined(max_iter=4).set_callbacks(recorder).fit(iter(DOCUMENTS))
     assert len(recorder.begun) == len(recorder.ended) == 5
     assert recorder.scores[-1] == model.score(DOCUMENTS)
-    assert recorder.scores == sorted(recorder.scores)
 
 
 API_CHECKS = """
@@ -541,11 +509,14 @@ def test_checks_of_scikit_learn_that_need_no_matrix(check):
     getattr(estimator_checks, f"check_{check}")("ExplicitLanguageModel", estimator)
 
 
-def test_attributes_of_the_docstring_are_those_of_a_refined_model():
+def test_docstring_names_parameters_and_attributes():
     model = refined(max_iter=1).fit(DOCUMENTS)
     public = {name for name in dir(model) if name.endswith("_") and name[0] != "_"}
     docstring = inspect.getdoc(ExplicitLanguageModel)
-    assert set(re.findall(r"^(\w+_) :", docstring, re.MULTILINE)) == public
+    documented = re.findall(r"^(\w+) :", docstring, re.MULTILINE)
+    parameters = list(inspect.signature(ExplicitLanguageModel).parameters)
+    assert documented[: len(parameters)] == parameters
+    assert {name for name in documented if name.endswith("_")} == public
     assert all(hasattr(model, name) for name in public)
     assert not any(hasattr(make(), name) for name in public)
 

@@ -132,6 +132,7 @@ def test_strings_need_the_library(monkeypatch, learned):
         TokenIds.trained(TEXTS, 60)
     with pytest.raises(ImportError, match=message):
         TokenIds.from_text(text)
+    assert TokenIds.for_documents([[0, 1]], None, 9).equals(TokenIds(9))
 
 
 @pytest.mark.parametrize(
