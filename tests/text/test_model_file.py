@@ -50,8 +50,7 @@ def test_round_trip(tmp_path, as_path):
 
 def test_a_truncated_file_is_an_error_that_says_so(path):
     content = path.read_bytes()
-    step = max(1, len(content) // 100)
-    for length in [*range(6), *range(6, len(content), step), len(content) - 1]:
+    for length in [*range(6), *range(6, len(content), 15), len(content) - 1]:
         path.write_bytes(content[:length])
         with pytest.raises(ValueError, match=r"model' is not a complete language"):
             read_arrays(path)
