@@ -3,7 +3,8 @@
 import inspect
 import pickle
 import re
-import sys
+from contextlib import contextmanager
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 
@@ -24,28 +25,26 @@ from explicit_softmax import (
     Refinement,
     context_windows,
 )
+from explicit_softmax.calibration import model as calibration_model
 from explicit_softmax.calibration.sample import BUDGETS, Budget
 from tests.strategies import properties
 from tests.test_warm_start import HAS_CALLBACKS, Recorder
-from tests.text.test_model_file import rewritten
+from tests.text.test_model_file import rewrite
 from tests.text.test_tokens import E_ACUTE, I_DIAERESIS, TEXTS, words
 
-AGGREGATIONS = ["sum", "cat"]
+by_aggregation = pytest.mark.parametrize("aggregation", ["sum", "cat"])
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SIZE = 8  # ids: 0 to 5, then 6, out-of-vocabulary, and 7, padding
 
 
-def corpus(n_documents=20, seed=0, highest=6):
+def corpus(n_documents=20, seed=0):
     """Documents in which a token often follows from the two before it."""
     rng = np.random.default_rng(seed)
-    documents = []
-    for _ in range(n_documents):
-        tokens = [int(rng.integers(highest + 1)), 0]
+    documents = [[int(rng.integers(7)), 0] for _ in range(n_documents)]
+    for tokens in documents:
         for _ in range(rng.integers(30)):
-            likely = (tokens[-1] + tokens[-2] + 1) % (highest + 1)
-            follow = [likely, int(rng.integers(highest + 1))]
-            tokens.append(follow[int(rng.random() < 0.3)])
-        documents.append(tokens)
+            likely = (tokens[-1] + tokens[-2] + 1) % 7
+            tokens.append(likely if rng.random() < 0.7 else int(rng.integers(7)))
     return documents
 
 
@@ -56,21 +55,20 @@ HELD_OUT = corpus(8, seed=5)
 def make(**parameters):
     options = {
         "context_size": 2,
-        "vocabulary_size": 60 if "tokenizer" in parameters else SIZE,
+        "vocabulary_size": SIZE,
         "smoothing_strength": 0.3,  # the search takes most of the time of a fit
     }
     return ExplicitLanguageModel(**{**options, **parameters})
 
 
 def of_text(**parameters):
-    return make(**{"tokenizer": None, **parameters})
+    return make(**{"vocabulary_size": 60, **parameters})
 
 
-def refined(early_stopping=False, **parameters):
+def refined(**parameters):
     """A model to be refined; parameters of its refinement."""
     options = {"batch_size": 32, "max_iter": 6, "random_state": 0, **parameters}
-    refinement = Refinement(early_stopping=early_stopping, **options)
-    return make(warm_start=True, refinement=refinement)
+    return make(warm_start=True, refinement=Refinement(**options))
 
 
 @pytest.fixture(scope="module")
@@ -85,32 +83,38 @@ def text_model():
 
 def assert_same_model(first, second):
     """Equal counts, windows kept, choices, and probabilities, to the last bit."""
-    for name in ("data", "indices", "indptr"):
-        for part in ("counts.cooccurrence", "sample.X"):
-            arrays = [m._model for m in (first, second)]
-            for step in (*part.split("."), name):
-                arrays = [getattr(owner, step) for owner in arrays]
-            assert_array_equal(*arrays)
-    names = ["class_count_", "n_tokens_", "n_oov_", "vocabulary_size_", "n_iter_"]
-    names += ["inverse_temperature_", "smoothing_strength_", "leave_one_out_log_loss_"]
-    for name in [*names, "loss_curve_", "validation_scores_"]:
+    for part in ("counts.cooccurrence", "sample.X"):
+        for name in ("data", "indices", "indptr"):
+            stored = attrgetter(f"_model.{part}.{name}")
+            assert_array_equal(stored(first), stored(second))
+    names = ["class_count_", "inverse_temperature_", "smoothing_strength_", "n_iter_"]
+    names += ["leave_one_out_log_loss_", "loss_curve_", "validation_scores_"]
+    for name in names:
         assert_array_equal(getattr(first, name, ()), getattr(second, name, ()))
     assert first._model.counts.n_nonzero == second._model.counts.n_nonzero
     prefixes = [[], [0, 1]] if first.tokenizer_ is None else ["", "the cat"]
     assert_array_equal(first.predict_proba(prefixes), second.predict_proba(prefixes))
 
 
-def assert_same_state(model, before):
-    assert vars(model).keys() == before.keys()
-    assert all(value is before[name] for name, value in vars(model).items())
+@contextmanager
+def unchanged(*models):
+    before = [vars(model).copy() for model in models]
+    yield
+    for model, state in zip(models, before, strict=True):
+        assert vars(model).keys() == state.keys()
+        assert all(value is state[name] for name, value in vars(model).items())
+
+
+def reloaded(model, folder):
+    model.save(folder / "model")
+    return ExplicitLanguageModel.load(folder / "model")
 
 
 @pytest.mark.parametrize("smoothing", ["prior", "uniform", "noise"])
-@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@by_aggregation
 def test_probabilities_are_those_of_the_pipeline(aggregation, smoothing):
-    model = make(
-        aggregation=aggregation, smoothing=smoothing, smoothing_strength="auto"
-    ).fit(DOCUMENTS)
+    how = {"aggregation": aggregation, "smoothing": smoothing}
+    model = make(**how, smoothing_strength="auto").fit(DOCUMENTS)
     X, y = context_windows(DOCUMENTS, 2)
     pipeline = make_pipeline(
         # The last id is out of this vocabulary, as it is out of the model's.
@@ -134,20 +138,18 @@ def test_probabilities_are_those_of_the_pipeline(aggregation, smoothing):
 
 
 @pytest.mark.parametrize("most_windows", [2048, 9])
-@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@by_aggregation
 def test_any_order_stream_or_tree_of_merges_is_one_fit(
     aggregation, most_windows, monkeypatch
 ):
     few = Budget(most_windows, 2**62, 2**24, least_rows=1)
     monkeypatch.setitem(BUDGETS, "windows", few)
-    document = st.lists(st.integers(0, SIZE - 2), min_size=1, max_size=5)
-    shard = st.lists(st.one_of(document, st.just([])), max_size=3)
-    shards = st.lists(st.tuples(document, shard), min_size=2, max_size=3)
+    document = st.lists(st.integers(0, SIZE - 2), max_size=5)
+    shard = st.lists(document, min_size=1, max_size=3).filter(any)
 
     @settings(properties, max_examples=12)
-    @given(shards, st.randoms(use_true_random=False))
+    @given(st.lists(shard, min_size=2, max_size=3), st.randoms(use_true_random=False))
     def check(shards, random):
-        shards = [[first, *rest] for first, rest in shards]
         documents = [document for shard in shards for document in shard]
         random.shuffle(documents)
         whole = make(aggregation=aggregation).fit(documents)
@@ -156,10 +158,8 @@ def test_any_order_stream_or_tree_of_merges_is_one_fit(
         for shard in shards:
             assert chained.partial_fit(shard) is chained
         first, *others = [make(aggregation=aggregation).fit(part) for part in shards]
-        states = [vars(other).copy() for other in others]
-        assert first.merge(*others) is first.merge() is first
-        for other, state in zip(others, states, strict=True):
-            assert_same_state(other, state)
+        with unchanged(*others):
+            assert first.merge(*others) is first.merge() is first
         assert_same_model(chained, whole)
         assert_same_model(first, whole)
 
@@ -167,7 +167,7 @@ def test_any_order_stream_or_tree_of_merges_is_one_fit(
 
 
 def test_likelihoods_agree(model):
-    held_out = corpus(5, seed=9)
+    held_out = [*corpus(5, seed=9), [], [0]]
     report = model.evaluate(iter(held_out))
     assert report["score"] == model.score(held_out)
     assert report["perplexity"] == model.perplexity(held_out)
@@ -181,33 +181,11 @@ def test_likelihoods_agree(model):
     prefixes = [document[:n] for n in range(len(document))]
     expected = model.predict_proba(prefixes)[np.arange(len(document)), document]
     assert_allclose(np.exp(logs[0]), expected, rtol=1e-5)
-    assert model.log_proba([]).shape == (0,)
-
-
-@pytest.mark.parametrize("aggregation", AGGREGATIONS)
-def test_short_and_empty_documents(aggregation):
-    model = make(context_size=5, aggregation=aggregation)
-    model.fit([[0], [], [1, 2], np.zeros(0, dtype=np.int64), [0]])
-    assert_array_equal(model.class_count_, [2, 1, 1, 0, 0, 0, 0])
-    assert model.n_tokens_ == 4
-    report = model.evaluate([[], [0], []])
-    assert report["n_tokens"] == 1
-    assert report["score"] == pytest.approx(model.log_proba([0])[0], rel=1e-6)
-    assert model.perplexity([[0]]) < model.perplexity([[1]])
-
-
-def test_vocabulary_of_one_token():
-    model = make(vocabulary_size=3).fit([[0, 0, 0], [0]])
-    assert model.perplexity([[0, 0]]) < model.perplexity([[0, 1]]) < np.inf
-    assert model.predict_proba([[]]).shape == (1, 2)
-    assert_array_equal(model.generate([], 3, random_state=0), [0, 0, 0])
-    assert np.isfinite(model.perplexity([[1, 1, 0]]))
 
 
 def test_vocabulary_of_the_largest_id():
-    model = make(vocabulary_size=None).fit([[0, 4], [2]])
-    assert model.vocabulary_size_ == 7
-    assert model.partial_fit([[5]]).n_oov_ == 1
+    model = make(vocabulary_size=None).fit([[0, 4], [2]]).partial_fit([[5]])
+    assert (model.vocabulary_size_, model.n_oov_) == (7, 1)
     with pytest.raises(ValueError, match="document 1 has the token id 6"):
         model.partial_fit([[0], [6]])
 
@@ -218,9 +196,8 @@ def test_tokens_that_fit_never_saw_are_reported(model):
     report = known.evaluate([[2, 3, 6, 6], [4]])
     assert (report["n_tokens"], report["n_oov"], report["n_new"]) == (5, 2, 3)
     assert 1 < report["perplexity"] < np.inf
-    assert known.n_oov_ == 0
     seen = make().fit([[0, 6, 6]])
-    assert seen.n_oov_ == 2
+    assert (known.n_oov_, seen.n_oov_) == (0, 2)
     report = seen.evaluate([[6, 1]])
     assert (report["n_oov"], report["n_new"]) == (1, 1)
 
@@ -232,119 +209,78 @@ def test_a_likelihood_too_small_for_its_perplexity_is_no_error():
     assert np.isfinite(model.score([[0, 0, 0, 0]]))
 
 
-BAD = {
-    "exhausted": (lambda: iter(()), ValueError, "generator.*read to its end"),
-    "no tokens": (lambda: [[], []], ValueError, "hold no token"),
-    "no list": (lambda: "abc", TypeError, "not a single string"),
-    "one document": (lambda: [0, 1], TypeError, "document 0 .* not int"),
-    "mixed": (lambda: [[0], "a"], TypeError, "document 1 is a string"),
-    "padding": (lambda: [[0], [1, 7]], ValueError, "document 1 has the token id 7"),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
 @pytest.mark.parametrize("method", ["fit", "partial_fit", "evaluate"])
-def test_bad_documents_are_one_clear_error(method, case):
-    documents, kind, message = BAD[case]
+def test_bad_documents_are_one_clear_error(method):
     model = make().fit(DOCUMENTS)
-    before = vars(model).copy()
-    with pytest.raises(kind, match=message):
-        getattr(model, method)(documents())
-    assert_same_state(model, before)
+    cases = {"hold no token": [[], []], "document 1 has the token id 7": [[0], [1, 7]]}
+    for message, documents in cases.items():
+        with unchanged(model), pytest.raises(ValueError, match=message):
+            getattr(model, method)(documents)
 
 
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"context_size": 0}, "'context_size' parameter .* in the range"),
-        ({"vocabulary_size": 2}, "'vocabulary_size' parameter"),
-        ({"smoothing_strength": np.nan}, "'smoothing_strength' parameter"),
-        ({"aggregation": "mean"}, "'aggregation' parameter"),
-        ({"inverse_temperature": [1.0, 1.0, 1.0]}, "inverse_temperature.* 2 blocks"),
-        ({"inverse_temperature": [1.0, -1.0]}, "inverse_temperature.*non-negative"),
-        ({"inverse_temperature": np.inf}, "inverse_temperature"),
-        ({"refinement": "adagrad"}, "'refinement' parameter"),
-    ],
-)
+BAD = {"context_size": 0, "vocabulary_size": 2, "smoothing_strength": np.nan}
+BAD |= {"aggregation": "mean", "inverse_temperature": [1.0] * 3, "refinement": "sgd"}
+
+
+@pytest.mark.parametrize(("name", "value"), BAD.items())
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_bad_parameters_are_named(method, parameters, message):
-    model = make(**parameters)
-    with pytest.raises(ValueError, match=message):
+def test_bad_parameters_are_named(method, name, value):
+    model = make(**{name: value})
+    with unchanged(model), pytest.raises(ValueError, match=name):
         getattr(model, method)(DOCUMENTS)
-    assert not hasattr(model, "n_tokens_")
 
 
 def test_models_that_cannot_be_merged():
     model = make().partial_fit(DOCUMENTS)
-    before = vars(model).copy()
     cases = [
         (make(vocabulary_size=9), "8 token ids and 9 token ids"),
         (make(context_size=3), "different context_size.* 2 and 3"),
         (make(aggregation="sum"), "different aggregation"),
-        (make(smoothing="uniform"), "different smoothing "),
         (make(inverse_temperature=1.0), "different inverse_temperature"),
         (refined(max_iter=1), "was refined"),
     ]
     for other, message in cases:
         other.fit(DOCUMENTS)
-        with pytest.raises(ValueError, match=message):
+        with unchanged(model), pytest.raises(ValueError, match=message):
             model.merge(make().fit(DOCUMENTS), other)
-        assert_same_state(model, before)
     with pytest.raises(TypeError, match="not ContextWindowTransformer"):
         model.merge(ContextWindowTransformer())
     with pytest.raises(NotFittedError):
         model.merge(make())
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"context_size": 3}, "context_size=3 differs from 2"),
-        ({"aggregation": "sum"}, "aggregation='sum' differs from 'cat'"),
-        ({"smoothing_strength": 0.5}, "smoothing_strength=0.5 differs from 0.3"),
-    ],
-)
-def test_parameters_cannot_change_within_a_stream(change, message):
-    model = make().partial_fit(DOCUMENTS).set_params(**change)
-    before = vars(model).copy()
-    with pytest.raises(ValueError, match=message):
-        model.partial_fit(DOCUMENTS)
-    assert_same_state(model, before)
-    assert model.score(DOCUMENTS) < 0
+def test_parameters_cannot_change_within_a_stream():
+    changes = {"context_size": 3, "aggregation": "sum", "smoothing_strength": 0.5}
+    for name, value in changes.items():
+        model = make().partial_fit(DOCUMENTS)
+        message = f"{name}={value!r} differs from {getattr(model, name)!r}"
+        model.set_params(**{name: value})
+        with unchanged(model), pytest.raises(ValueError, match=message):
+            model.partial_fit(DOCUMENTS)
 
 
 class TestText:
     def test_likelihood_by_token_and_by_byte(self, text_model):
         report = text_model.evaluate(TEXTS)
         assert report["n_bytes"] == sum(len(text.encode()) for text in TEXTS)
-        assert report["n_bytes"] > sum(map(len, TEXTS))
         nats = -report["score"] * report["n_tokens"]
-        assert report["bits_per_byte"] == pytest.approx(
-            nats / np.log(2) / report["n_bytes"]
-        )
+        bits = nats / np.log(2) / report["n_bytes"]
+        assert report["bits_per_byte"] == pytest.approx(bits)
         assert text_model.bits_per_byte(TEXTS) == report["bits_per_byte"]
         whole = sum(text_model.log_proba(text).sum() for text in TEXTS)
         assert whole == pytest.approx(-nats, rel=1e-9)
-        likely, unlikely = (
-            text_model.log_proba(t).sum() for t in ("the cat sat", "the cat mat")
-        )
-        assert likely > unlikely
 
     def test_letters_that_fit_never_saw_are_reported(self, text_model):
         unseen = "\N{CJK UNIFIED IDEOGRAPH-65E5}" * 3
         report = text_model.evaluate([unseen, ""])
         assert report["n_oov"] == report["n_tokens"] > 0
-        assert report["n_new"] == 0
-        assert report["n_bytes"] == 9
-        assert 1 < report["perplexity"] < np.inf
+        assert (report["n_new"], report["n_bytes"]) == (0, 9)
+        with pytest.raises(ValueError, match="hold no token"):
+            text_model.score([""])
 
     @settings(properties, max_examples=20)
-    @given(st.lists(st.text(max_size=8), min_size=1, max_size=4))
+    @given(st.lists(st.text(max_size=8), min_size=1, max_size=4).filter(any))
     def test_any_text_is_scored(self, text_model, texts):
-        if not any(texts):
-            with pytest.raises(ValueError, match="hold no token"):
-                text_model.score(texts)
-            return
         report = text_model.evaluate(texts)
         assert np.isfinite(report["perplexity"])
         assert report["n_oov"] + report["n_new"] <= report["n_tokens"]
@@ -357,9 +293,7 @@ class TestText:
         assert model.generate("", 4, temperature=0) == both[0]
 
     def test_generated_text(self, text_model):
-        drawn = text_model.generate("the", 12, random_state=0)
-        assert drawn == text_model.generate("the", 12, random_state=0)
-        assert not drawn.startswith("the")
+        assert not text_model.generate("the", random_state=0).startswith("the")
         assert text_model.generate(n_tokens=0) == ""
         greedy = text_model.generate("the", 5, temperature=0)
         best = text_model.predict_proba(["the", ""])[0, :-1].argmax()
@@ -372,26 +306,21 @@ class TestText:
         whole = of_text(tokenizer=tokenizer).fit(TEXTS)
         assert whole.tokenizer_ is tokenizer
         assert_same_model(whole, text_model)
-        parts = TEXTS[:9], TEXTS[9:]
-        shards = [of_text(tokenizer=tokenizer).fit(part) for part in parts]
-        shards[1] = pickle.loads(pickle.dumps(shards[1]))  # with an equal tokenizer
-        assert shards[1].tokenizer_ is not tokenizer
+        shards = [clone(whole).fit(part) for part in (TEXTS[:9], TEXTS[9:])]
+        assert shards[1].tokenizer_ is not tokenizer  # but equal to it
         assert_same_model(shards[0].merge(shards[1]), whole)
         learned = of_text().partial_fit(TEXTS)
-        before = vars(learned).copy()
         for other in (of_text().fit(["quite another text"]), make().fit(DOCUMENTS)):
-            with pytest.raises(ValueError, match=r"different vocab.*same tokenizer"):
+            message = r"different vocab.*same tokenizer"
+            with unchanged(learned), pytest.raises(ValueError, match=message):
                 learned.merge(other)
-            assert_same_state(learned, before)
 
 
 class TestGenerate:
     def test_seed_and_length(self, model):
-        first, again, other = (
-            model.generate([0], 40, random_state=seed) for seed in (0, 0, 1)
-        )
-        assert_array_equal(first, again)
-        assert (first != other).any()
+        first = model.generate([0], 40, random_state=0)
+        assert_array_equal(first, model.generate([0], 40, random_state=0))
+        assert (first != model.generate([0], 40, random_state=1)).any()
         assert first.dtype == np.int32
         assert len(first) == 40
         assert model.generate([0], 0).shape == (0,)
@@ -406,7 +335,7 @@ class TestGenerate:
             drawn = model.generate([0, 3], 12, random_state=0, **how)
             assert_array_equal(drawn, greedy)
 
-    def test_no_more_candidates_than_asked_for_even_if_many_are_equal(self):
+    def test_candidates_are_no_more_than_asked_for_if_many_are_equal(self):
         even = make(inverse_temperature=0.0).fit([[0, 1, 2, 3, 4, 5]])
         drawn = even.generate([], 200, top_k=2, random_state=0)
         assert set(drawn.tolist()) == {0, 1}
@@ -414,11 +343,9 @@ class TestGenerate:
     def test_only_the_last_tokens_of_the_prompt_count(self, model):
         long = model.generate([*DOCUMENTS[0], 1, 2], 9, random_state=0)
         assert_array_equal(long, model.generate([1, 2], 9, random_state=0))
+        expected = model.generate(n_tokens=9, random_state=0)
         for empty in ("", [], np.zeros(0, dtype=int)):
-            assert_array_equal(
-                model.generate(empty, 9, random_state=0),
-                model.generate(n_tokens=9, random_state=0),
-            )
+            assert_array_equal(model.generate(empty, 9, random_state=0), expected)
 
     def test_never_out_of_vocabulary_and_as_often_as_probable(self):
         model = make(context_size=1).fit([[6] * 9 + [0], [6, 1, 1]])
@@ -432,14 +359,13 @@ class TestGenerate:
         assert model.generate("?", 5, random_state=0) == "a a a a a"
 
     @pytest.mark.parametrize(
-        "how",
-        [{"n_tokens": -1}, {"n_tokens": 2.5}, {"temperature": -1}, {"top_k": 0}]
-        + [{"temperature": value} for value in (np.nan, np.inf, "1")],
+        ("name", "value"),
+        [("n_tokens", -1), ("n_tokens", 2.5), ("top_k", 0)]
+        + [("temperature", value) for value in (-1, np.nan, np.inf, "1")],
     )
-    def test_bad_numbers_are_named(self, model, how):
-        (name,) = how
+    def test_bad_numbers_are_named(self, model, name, value):
         with pytest.raises(ValueError, match=f"^{name} must be"):
-            model.generate([0], **how)
+            model.generate([0], **{name: value})
 
 
 class TestFiles:
@@ -448,51 +374,39 @@ class TestFiles:
     def test_round_trip(self, tmp_path, documents, start):
         model = clone(start).set_params(vocabulary_size=60)
         model.fit(documents, documents_val=documents[:3])
-        before = vars(model).copy()
-        model.save(tmp_path / "model")
-        assert_same_state(model, before)
-        back = ExplicitLanguageModel.load(tmp_path / "model")
+        with unchanged(model):
+            back = reloaded(model, tmp_path)
         assert repr(back) == repr(model)
         assert_same_model(back, model)
+        assert_same_model(pickle.loads(pickle.dumps(model)), model)
         if model.warm_start:
-            with pytest.raises(ValueError, match="was refined"):
+            with unchanged(back), pytest.raises(ValueError, match="refined.*=False"):
                 back.partial_fit(documents)
         else:
             assert_same_model(back.partial_fit(documents), model.partial_fit(documents))
 
     def test_parameters_come_back(self, tmp_path):
-        given_parameters = {
-            "context_size": np.int64(2),
-            "vocabulary_size": None,
-            "smoothing_strength": np.float32(0.5),
-            "inverse_temperature": np.array([0.5, 1.0]),
-            "warm_start": np.bool_(True),
-            "refinement": Refinement(random_state=np.random.RandomState(0), alpha=1),
-        }
-        model = make(**given_parameters).partial_fit(DOCUMENTS)
-        model.save(tmp_path / "model")
-        back = ExplicitLanguageModel.load(tmp_path / "model").get_params()
-        expected = model.get_params()
-        refinement = back.pop("refinement"), expected.pop("refinement")
-        assert type(refinement[0]) is type(refinement[1])
-        assert back == {
-            **expected,
-            "inverse_temperature": [0.5, 1.0],
-            "refinement__random_state": None,
-        }
+        model = make(
+            context_size=np.int64(2),
+            vocabulary_size=None,
+            smoothing_strength=np.float32(0.5),
+            inverse_temperature=np.array([0.5, 1.0]),
+            warm_start=np.bool_(True),
+            refinement=Refinement(random_state=np.random.RandomState(0), alpha=1),
+        ).partial_fit(DOCUMENTS)
+        back, expected = reloaded(model, tmp_path).get_params(), model.get_params()
+        assert type(back.pop("refinement")) is type(expected.pop("refinement"))
+        expected["inverse_temperature"] = [0.5, 1.0]
+        assert back == {**expected, "refinement__random_state": None}
 
     def test_tokenizer_comes_back_as_parameter(self, tmp_path, text_model):
-        def reloaded(model):
-            model.save(tmp_path / "model")
-            return ExplicitLanguageModel.load(tmp_path / "model")
-
-        assert reloaded(text_model).tokenizer is None
+        assert reloaded(text_model, tmp_path).tokenizer is None
         given_one = of_text(tokenizer=text_model.tokenizer_).fit(TEXTS)
-        back = reloaded(given_one)
+        back = reloaded(given_one, tmp_path)
         assert back.tokenizer is back.tokenizer_
         assert_same_model(back.merge(text_model), given_one.merge(text_model))
         other = of_text(vocabulary_size=40).fit(TEXTS).tokenizer_
-        back = reloaded(given_one.set_params(tokenizer=other))
+        back = reloaded(given_one.set_params(tokenizer=other), tmp_path)
         assert back.tokenizer.to_str() == other.to_str()
         assert back.vocabulary_size_ == text_model.vocabulary_size_
 
@@ -501,12 +415,10 @@ class TestFiles:
         model = make(smoothing_strength="auto").partial_fit(DOCUMENTS)
         expected = model.score(DOCUMENTS) if solved else None
         model.set_params(smoothing="noise")  # for the next fit
-        model.save(tmp_path / "model")
-        back = ExplicitLanguageModel.load(tmp_path / "model")
+        back = reloaded(model, tmp_path)
         assert back.smoothing == "noise"
         if solved:
-            target = "explicit_softmax.calibration.model.leave_one_out"
-            monkeypatch.setattr(target, None)
+            monkeypatch.setattr(calibration_model, "leave_one_out", None)
         assert back.score(DOCUMENTS) == (expected or model.score(DOCUMENTS))
         assert back.leave_one_out_log_loss_ == model.leave_one_out_log_loss_
 
@@ -525,229 +437,104 @@ class TestFiles:
         ],
     )
     def test_parts_that_do_not_fit_are_refused(self, tmp_path, changes):
-        path = tmp_path / "model"
-        model = make(vocabulary_size=4, context_size=1).fit([[0, 1, 0]])
-        model.save(path)
-        content = path.read_bytes()
-        rewritten(content, path)
-        assert_same_model(ExplicitLanguageModel.load(path), model)
-        rewritten(content, path, **changes)
+        make(vocabulary_size=4, context_size=1).fit([[0, 1, 0]]).save(tmp_path / "it")
+        rewrite(tmp_path / "it")
+        assert ExplicitLanguageModel.load(tmp_path / "it").n_tokens_ == 3
+        rewrite(tmp_path / "it", **changes)
         with pytest.raises(ValueError, match="is not a complete language model"):
-            ExplicitLanguageModel.load(path)
-
-    def test_strings_need_the_library(self, tmp_path, text_model, monkeypatch):
-        text_model.save(tmp_path / "model")
-        monkeypatch.setitem(sys.modules, "tokenizers", None)
-        with pytest.raises(ImportError, match="need the tokenizers library"):
-            ExplicitLanguageModel.load(tmp_path / "model")
-        assert make().fit(DOCUMENTS).tokenizer_ is None
+            ExplicitLanguageModel.load(tmp_path / "it")
 
 
 class TestRefinement:
-    @pytest.mark.parametrize("solver", ["adagrad", "sgd"])
-    @pytest.mark.parametrize("aggregation", AGGREGATIONS)
-    def test_refinement_lowers_the_training_loss(self, aggregation, solver):
-        explicit = make(aggregation=aggregation).fit(DOCUMENTS)
-        model = refined(solver=solver, max_iter=20)
-        model.set_params(aggregation=aggregation).fit(DOCUMENTS)
+    @pytest.mark.parametrize("solver", ["sgd", "adagrad"])
+    def test_refinement_lowers_the_training_loss(self, solver):
+        explicit = make().fit(DOCUMENTS)
+        model = refined(solver=solver, max_iter=20).fit(DOCUMENTS)
         assert model.score(DOCUMENTS) > explicit.score(DOCUMENTS) + 0.02
-        assert model.loss_curve_[-1] < model.loss_curve_[0]
         assert model.n_iter_ == len(model.loss_curve_) <= 20
         assert model.validation_scores_ is None
         # What was chosen for the solution can still be read.
         assert_array_equal(model.inverse_temperature_, explicit.inverse_temperature_)
-        assert model.smoothing_strength_ == explicit.smoothing_strength_
-        assert not hasattr(explicit, "loss_curve_")
+        assert_same_model(model.set_params(warm_start=False).fit(DOCUMENTS), explicit)
 
-    @pytest.mark.parametrize("early_stopping", [True, False])
-    def test_held_out_documents_keep_the_best(self, early_stopping):
-        step = {"max_iter": 60, "learning_rate_init": 0.5, "n_iter_no_change": 3}
-        model = refined(early_stopping, **step)
-        model.fit(DOCUMENTS, documents_val=iter(HELD_OUT))
-        assert model.n_tokens_ == sum(map(len, DOCUMENTS))
+    @pytest.mark.parametrize("are_given", [True, False])
+    def test_validation_documents_keep_the_best(self, are_given):
+        how = {"max_iter": 20, "learning_rate_init": 0.5, "validation_fraction": 0.25}
+        model = refined(early_stopping=True, **how)
+        if are_given:
+            train, held_out = DOCUMENTS, HELD_OUT
+            model.fit(train, documents_val=iter(held_out))
+        else:
+            shuffled = [DOCUMENTS[i] for i in np.random.RandomState(0).permutation(20)]
+            held_out, train = shuffled[:5], shuffled[5:]
+            model.fit(iter(DOCUMENTS))
         scores = model.validation_scores_
-        assert model.n_iter_ == len(scores) < 60
-        best = int(np.argmax(scores))
-        assert best == len(scores) - 4  # three without gain after it
-        assert model.score(HELD_OUT) == pytest.approx(scores[best], rel=1e-6)
-        assert scores[-1] < scores[best]
-
-    def test_early_stopping_sets_documents_aside(self):
-        model = refined(True, validation_fraction=0.25, max_iter=3).fit(iter(DOCUMENTS))
-        assert len(model.validation_scores_) == 3
-        order = np.random.RandomState(0).permutation(20)
-        train = [DOCUMENTS[i] for i in order[5:]]
-        held_out = [DOCUMENTS[i] for i in order[:5]]
+        assert model.score(held_out) == pytest.approx(max(scores), rel=1e-6)
+        assert scores[-1] < max(scores)
         assert_array_equal(model.class_count_, make().fit(train).class_count_)
-        best = max(model.validation_scores_)
-        assert model.score(held_out) == pytest.approx(best, rel=1e-6)
         with pytest.raises(ValueError, match=r"at least two: give documents_val"):
-            refined(True).fit(DOCUMENTS[:1])
-
-    def test_default_batches_and_iterations(self):
-        documents = [np.arange(60_000) % 7]
-        default = make(warm_start=True, refinement=Refinement(random_state=0))
-        explicit = refined(batch_size=1024, samples_per_iter=100_000, max_iter=20)
-        for model in (default, explicit):
-            model.fit(documents)
-        assert_same_model(default, explicit)
-
-    @pytest.mark.parametrize("method", ["partial_fit", "merge"])
-    def test_counts_of_a_refined_model_are_left_alone(self, method):
-        model = refined(max_iter=1).fit(DOCUMENTS)
-        before = vars(model).copy()
-        more = make().fit(DOCUMENTS) if method == "merge" else DOCUMENTS
-        with pytest.raises(ValueError, match=r"was refined.*warm_start=False"):
-            getattr(model, method)(more)
-        assert_same_state(model, before)
-        model.set_params(warm_start=False).fit(DOCUMENTS)
-        assert not hasattr(model, "loss_curve_")
-        assert_same_model(model, make().fit(DOCUMENTS))
-
-    def test_partial_fit_streams_whatever_warm_start_says(self, model):
-        assert_same_model(refined().partial_fit(DOCUMENTS), model)
+            refined(early_stopping=True).fit(DOCUMENTS[:1])
 
     @pytest.mark.parametrize("earlier", [True, False])
     def test_failed_refinement_leaves_the_model_as_it_was(self, earlier):
         model = refined(learning_rate_init=1e308)
-        if earlier:
-            model.partial_fit(DOCUMENTS)
-        before = vars(model).copy()
-        with pytest.raises(FloatingPointError, match="learning_rate_init"):
+        if earlier:  # a stream, whatever warm_start says
+            assert not hasattr(model.partial_fit(DOCUMENTS), "loss_curve_")
+        with unchanged(model), pytest.raises(FloatingPointError, match="learning_rate"):
             model.fit(DOCUMENTS)
-        assert_same_state(model, before)
         model.refinement.learning_rate_init = 0.1
         for bad, message in ([[9]], "token id 9"), (iter(()), "read to its end"):
-            with pytest.raises(ValueError, match=message):
+            with unchanged(model), pytest.raises(ValueError, match=message):
                 model.fit(DOCUMENTS, documents_val=bad)
-            assert_same_state(model, before)
-        model.refinement.solver = "lbfgs"
-        with pytest.raises(ValueError, match="lbfgs"):
-            model.fit(DOCUMENTS)
-        assert_same_state(model, before)
 
 
 @pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn < 1.9 has no callbacks")
-class TestCallbacks:
-    def test_every_iteration_begins_and_ends(self):
-        recorder = Recorder()
-        # Of an iterator, too: callbacks score the documents again.
-        model = refined(max_iter=4).set_callbacks(recorder).fit(iter(DOCUMENTS))
-        assert len(recorder.begun) == len(recorder.ended) == 5
-        assert recorder.scores[-1] == model.score(DOCUMENTS)
-        assert recorder.scores == sorted(recorder.scores)
-        assert not recorder.is_set_up
-
-    def test_explicit_fit_is_one_task_and_a_failed_one_tears_down(self):
-        recorder = Recorder()
-        model = make().set_callbacks(recorder).fit(DOCUMENTS)
-        assert recorder.begun == recorder.ended == ["fit"]
-        with pytest.raises(ValueError, match="token id 9"):
-            model.fit([[9]])
-        assert not recorder.is_set_up
-
-    def test_progress_bar_shows_and_scoring_monitor_logs(self, capsys):
-        from sklearn.callback import ProgressBar, ScoringMonitor
-
-        monitor = ScoringMonitor(scoring={"score": lambda model, X, y: model.score(X)})
-        model = refined(max_iter=3).set_callbacks(ProgressBar(), monitor)
-        model.fit(DOCUMENTS)
-        assert "ExplicitLanguageModel" in capsys.readouterr().out
-        log = monitor.get_logs().data_as_pandas
-        scores = log[log["task_name"] != "fit"]["score"].tolist()
-        assert len(scores) == 3
-        assert scores[-1] == pytest.approx(model.score(DOCUMENTS))
+def test_callbacks_score_the_documents_after_each_iteration():
+    recorder = Recorder()
+    model = refined(max_iter=4).set_callbacks(recorder).fit(iter(DOCUMENTS))
+    assert len(recorder.begun) == len(recorder.ended) == 5
+    assert recorder.scores[-1] == model.score(DOCUMENTS)
 
 
-@pytest.mark.parametrize(
-    "check",
-    [
-        estimator_checks.check_parameters_default_constructible,
-        estimator_checks.check_no_attributes_set_in_init,
-        estimator_checks.check_do_not_raise_errors_in_init_or_set_params,
-        estimator_checks.check_get_params_invariance,
-        estimator_checks.check_set_params,
-        estimator_checks.check_estimator_cloneable,
-        estimator_checks.check_estimator_repr,
-        estimator_checks.check_valid_tag_types,
-        estimator_checks.check_mixin_order,
-        estimator_checks.check_param_validation,
-    ],
-    ids=lambda check: check.__name__,
-)
+API_CHECKS = """
+    parameters_default_constructible no_attributes_set_in_init get_params_invariance
+    do_not_raise_errors_in_init_or_set_params set_params estimator_cloneable
+    estimator_repr valid_tag_types mixin_order param_validation
+"""
+
+
+@pytest.mark.parametrize("check", API_CHECKS.split())
 def test_checks_of_scikit_learn_that_need_no_matrix(check):
-    check("ExplicitLanguageModel", ExplicitLanguageModel())
+    estimator = ExplicitLanguageModel()
+    getattr(estimator_checks, f"check_{check}")("ExplicitLanguageModel", estimator)
 
 
-def documented(owner, section):
-    """Names in a section of a numpydoc docstring."""
-    text = inspect.getdoc(owner)
-    found = re.search(
-        rf"^{section}\n-+\n(.*?)(?=\n\n\w[\w ]*\n--|\Z)", text, re.S | re.M
-    )
-    names = re.findall(r"^(\*?\w+) :", found[1], re.M) if found else []
-    return [name.lstrip("*") for name in names]
-
-
-def test_docstrings_name_parameters_and_attributes():
-    parameters = list(inspect.signature(ExplicitLanguageModel).parameters)
-    assert documented(ExplicitLanguageModel, "Parameters") == parameters
-    methods = inspect.getmembers(ExplicitLanguageModel, inspect.isfunction)
-    inherited = {"get_params", "set_params", "get_metadata_routing", "set_callbacks"}
-    inherited.add("set_fit_request")
-    for name, method in methods:
-        if not (name.startswith("_") or name in inherited):
-            names = [n for n in inspect.signature(method).parameters if n != "self"]
-            assert documented(method, "Parameters") == names, name
-    attributes = documented(ExplicitLanguageModel, "Attributes")
-    model = refined(max_iter=1)
-    assert not any(hasattr(model, name) for name in attributes)
-    model.fit(DOCUMENTS)
-    assert all(hasattr(model, name) for name in attributes)
+def test_docstring_names_parameters_and_attributes():
+    model = refined(max_iter=1).fit(DOCUMENTS)
     public = {name for name in dir(model) if name.endswith("_") and name[0] != "_"}
-    assert public == set(attributes)
+    docstring = inspect.getdoc(ExplicitLanguageModel)
+    documented = re.findall(r"^(\w+) :", docstring, re.MULTILINE)
+    parameters = list(inspect.signature(ExplicitLanguageModel).parameters)
+    assert documented[: len(parameters)] == parameters
+    assert {name for name in documented if name.endswith("_")} == public
+    assert all(hasattr(model, name) for name in public)
+    assert not any(hasattr(make(), name) for name in public)
 
 
-def test_unfitted_models_say_so():
-    model = make()
-    calls = [
-        lambda: model.evaluate(DOCUMENTS),
-        lambda: model.log_proba([0]),
-        lambda: model.predict_proba([[0]]),
-        lambda: model.generate([0]),
-        lambda: model.save("unused"),
-        lambda: model.merge(),
-        lambda: model.bits_per_byte(["a"]),
-    ]
-    for call in calls:
-        with pytest.raises(NotFittedError):
-            call()
+NEED_FIT = "evaluate bits_per_byte log_proba predict_proba generate save merge"
 
 
-def test_clones_pickles_and_searches():
-    model = refined(max_iter=1).set_params(inverse_temperature=np.array([1.0, 0.5]))
-    model.fit(DOCUMENTS)
-    assert_same_model(pickle.loads(pickle.dumps(model)), model)
-    fresh = clone(model)
-    assert not hasattr(fresh, "n_tokens_")
-    assert_array_equal(fresh.inverse_temperature, [1.0, 0.5])
-    search = GridSearchCV(make(), {"context_size": np.arange(1, 4)}, cv=3)
-    search.fit(DOCUMENTS)
-    assert search.best_params_["context_size"] == 2
-    assert_allclose(
-        search.cv_results_["mean_test_score"][1],
-        cross_val_score(make(), DOCUMENTS, cv=3).mean(),
-    )
+@pytest.mark.parametrize("method", NEED_FIT.split())
+def test_unfitted_models_say_so(method):
+    with pytest.raises(NotFittedError):
+        getattr(make(), method)("unused")
 
 
 def test_documents_are_no_metadata():
     with config_context(enable_metadata_routing=True):
         assert make().get_metadata_routing().fit.requests == {"documents_val": None}
         assert not make().get_metadata_routing().score.requests
-        search = GridSearchCV(
-            refined(max_iter=1).set_fit_request(documents_val=True),
-            {"refinement__alpha": [0.0, 1.0]},
-            cv=2,
-        )
+        model = refined(max_iter=1).set_fit_request(documents_val=True)
+        search = GridSearchCV(model, {"refinement__alpha": [0.0, 1.0]}, cv=2)
         search.fit(DOCUMENTS, documents_val=HELD_OUT)
     assert len(search.best_estimator_.validation_scores_) == 1

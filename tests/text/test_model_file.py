@@ -33,12 +33,11 @@ def assert_same(found, expected=(HEADER, ARRAYS)):
         assert_array_equal(*dense)
 
 
-@pytest.fixture(scope="module")
-def content(tmp_path_factory):
-    """Bytes of a file."""
-    path = tmp_path_factory.mktemp("files") / "file"
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "model"
     write_arrays(path, HEADER, ARRAYS)
-    return path.read_bytes()
+    return path
 
 
 @pytest.mark.parametrize("as_path", [str, Path, os.fsencode])
@@ -49,17 +48,16 @@ def test_round_trip(tmp_path, as_path):
     assert_same(read_arrays(path))
 
 
-def test_a_truncated_file_is_an_error_that_says_so(tmp_path, content):
-    path = tmp_path / "model.npz"
-    step = max(1, len(content) // 150)
-    for length in [*range(6), *range(6, len(content), step), len(content) - 1]:
+def test_a_truncated_file_is_an_error_that_says_so(path):
+    content = path.read_bytes()
+    for length in [*range(6), *range(6, len(content), 15), len(content) - 1]:
         path.write_bytes(content[:length])
-        with pytest.raises(ValueError, match=r"model\.npz' is not a complete language"):
+        with pytest.raises(ValueError, match=r"model' is not a complete language"):
             read_arrays(path)
 
 
-def test_a_damaged_file_is_an_error_or_harmless(tmp_path, content):
-    path = tmp_path / "model.npz"
+def test_a_damaged_file_is_an_error_or_harmless(path):
+    content = path.read_bytes()
 
     @properties
     @given(st.integers(0, len(content) - 1), st.integers(1, 255))
@@ -76,9 +74,8 @@ def test_a_damaged_file_is_an_error_or_harmless(tmp_path, content):
     check()
 
 
-def rewritten(content, path, header=(), arrays=()):
-    """The file with some arrays, or some entries of the header, replaced."""
-    path.write_bytes(content)
+def rewrite(path, header=(), arrays=()):
+    """Replace some arrays, or some entries of the header."""
     with np.load(path) as archive:
         stored = {**archive, **dict(arrays)}
     record = json.loads(stored["header"].tobytes()) | dict(header)
@@ -99,60 +96,53 @@ def rewritten(content, path, header=(), arrays=()):
         ({"arrays": {"more.data": np.ones(3)}}, "more.indices"),
     ],
 )
-def test_a_forged_file_is_refused(tmp_path, content, changes, message):
-    path = tmp_path / "model.npz"
-    rewritten(content, path)
+def test_a_forged_file_is_refused(path, changes, message):
+    rewrite(path)
     assert_same(read_arrays(path))
-    rewritten(content, path, **changes)
+    rewrite(path, **changes)
     with pytest.raises(ValueError, match=message):
         read_arrays(path)
 
 
-def test_foreign_files_are_refused(tmp_path):
-    path = tmp_path / "file"
-
-    def refused(match="is not a complete language model"):
-        with pytest.raises(ValueError, match=match):
-            read_arrays(path)
-
-    path.write_text("some text")
-    refused()
-    np.savez(tmp_path / "file.npz", a=1)
-    (tmp_path / "file.npz").rename(path)
-    refused("it holds something else")
-    with open(path, "wb") as file:
-        np.save(file, np.arange(3))
-    refused("it holds something else")
-    with open(path, "wb") as file:
-        np.savez(file, header=np.array([{}], dtype=object))
-    refused("allow_pickle=False")
-    with zipfile.ZipFile(path, "w") as archive:
+def zipped_text(file):
+    with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("header", "no array")
-    refused()
-    path.unlink()
-    path.mkdir()
-    refused()
-    path.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda file: file.write(b"some text"), "is not a complete language model"),
+        (zipped_text, "is not a complete language model"),
+        (lambda file: np.savez(file, a=1), "it holds something else"),
+        (lambda file: np.save(file, np.arange(3)), "it holds something else"),
+        (lambda file: np.savez(file, header=[{}]), "allow_pickle=False"),
+    ],
+)
+def test_foreign_files_are_refused(tmp_path, write, message):
+    with open(tmp_path / "file", "wb") as file:
+        write(file)
+    with pytest.raises(ValueError, match=message):
+        read_arrays(tmp_path / "file")
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is not a complete language model"):
+        read_arrays(tmp_path)
     with pytest.raises(FileNotFoundError):
-        read_arrays(path)
+        read_arrays(tmp_path / "missing")
     with pytest.raises(TypeError, match="NoneType"):
         read_arrays(None)
 
 
 def test_errors_of_a_reader_name_the_file():
     for error in (KeyError("size"), TypeError("color"), ZeroDivisionError()):
-        with (
-            pytest.raises(ValueError, match="'file' is not a complete") as raised,
-            complaint_about("file"),
-        ):
+        message = f"'file' is not a complete.*{str(error) or 'ZeroDivisionError'}"
+        with pytest.raises(ValueError, match=message), complaint_about("file"):
             raise error
-        assert (str(error) or "ZeroDivisionError") in str(raised.value)
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "model"
-    write_arrays(path, HEADER, ARRAYS)
-
+def test_a_write_that_fails_leaves_the_old_file(path, tmp_path, monkeypatch):
     def full(file, **arrays):
         file.write(b"begun")
         raise OSError("no space left")
@@ -170,10 +160,8 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_files_are_readable_like_others_and_links_stay_links(tmp_path):
-    plain = tmp_path / "plain"
+    plain, target, link = (tmp_path / name for name in ("plain", "model", "link"))
     plain.write_text("")
-    (tmp_path / "models").mkdir()
-    target, link = tmp_path / "models" / "model", tmp_path / "link"
     link.symlink_to(target)
     write_arrays(link, HEADER, ARRAYS)
     assert link.is_symlink()
