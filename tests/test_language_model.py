@@ -380,7 +380,7 @@ class TestFiles:
         assert_same_model(back, model)
         assert_same_model(pickle.loads(pickle.dumps(model)), model)
         if model.warm_start:
-            with unchanged(back), pytest.raises(ValueError, match="refined.*=False"):
+            with unchanged(back), pytest.raises(ValueError, match=r"refined.*=False"):
                 back.partial_fit(documents)
         else:
             assert_same_model(back.partial_fit(documents), model.partial_fit(documents))
