@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from numbers import Integral, Real
 from operator import attrgetter
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,12 +16,19 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from explicit_softmax._refinement import (
+    checked_refinement,
+    refine_model,
+    split_validation,
+)
 from explicit_softmax._sklearn import (
     CallbackSupportMixin,
     DocumentationLinkMixin,
+    FitReport,
     Interval,
     StrOptions,
     _check_sample_weight,
+    restored_on_error,
 )
 from explicit_softmax.calibration.model import ExplicitModel
 from explicit_softmax.solution.counts import raise_bad_value, row_blocks
@@ -91,6 +98,8 @@ class ExplicitSoftmaxBase(
     """Predictions of a classifier that has `classes_` and a `_model` with decoders."""
 
     classes_: NDArray[Any]
+    warm_start: bool
+    refinement: Any
     _model: Any
 
     def decision_function(self, X: Any) -> NDArray[Any]:
@@ -175,6 +184,33 @@ class ExplicitSoftmaxBase(
     def _scores(self, rows: Any) -> NDArray[Any]:
         return checked_scores(self._decoders(rows.dtype), rows)
 
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        solve: Callable[[Any, NDArray[np.intp], Any], Any],
+    ) -> Self:
+        """Keep what `solve` makes of rows, classes, and weights, refined if asked."""
+        refinement = checked_refinement(self.refinement)
+        report = FitReport(
+            self, X, y, sample_weight, refinement.max_iter if self.warm_start else 0
+        )
+        with restored_on_error(self):
+            rows, labels, weights = self._check_training_data(
+                X, y, sample_weight, reset=True
+            )
+            self.classes_, codes = np.unique(labels, return_inverse=True)
+            train, validation = (rows, codes, weights), None
+            if self.warm_start:
+                train, validation = split_validation(refinement, *train)
+            model = solve(*train)
+            if self.warm_start:
+                model = refine_model(refinement, model, *train, validation, report)
+            self._model = model
+        report.end()
+        return self
+
     def _check_features(self, X: Any) -> Any:
         """Features to predict from; ValueError names the first bad row."""
         check_is_fitted(self)
@@ -229,8 +265,7 @@ def checked_scores(
     return scores
 
 
-def coef_of(model: ExplicitModel) -> NDArray[Any]:
-    """Weights (n_classes, n_features) with mean zero over the classes."""
+def _coef(model: ExplicitModel) -> NDArray[Any]:
     decoder = model.decoders[0]
     if decoder.is_sparse:
         n_features, n_classes = decoder.weights.shape
@@ -242,53 +277,95 @@ def coef_of(model: ExplicitModel) -> NDArray[Any]:
     return np.ascontiguousarray(_centred(decoder.weights).T)
 
 
-def intercept_of(model: ExplicitModel) -> NDArray[Any]:
-    """Intercepts (n_classes,) with mean zero over the classes."""
-    return _centred(model.decoders[0].intercept)
-
-
-def beta_of(model: ExplicitModel) -> float | NDArray[np.float64]:
-    """Inverse temperature: a number for one block of features, else one each."""
+def _beta(model: ExplicitModel) -> float | NDArray[np.float64]:
+    """A number for one block of features, else one for each."""
     beta = model.solution.choice.calibration.beta
     return float(beta[0]) if len(beta) == 1 else beta
 
 
-def feature_count_of(model: ExplicitModel) -> Any:
-    """Co-occurrences (n_classes, n_features)."""
+def _feature_count(model: ExplicitModel) -> Any:
     counts = model.counts.cooccurrence
     return counts.T.tocsr() if sp.issparse(counts) else counts.T
 
 
-def logistic_regression_of(classifier: ExplicitSoftmaxBase) -> LogisticRegression:
-    """The model of a fitted explicit classifier as a fitted LogisticRegression."""
-    check_is_fitted(classifier)
-    model: ExplicitModel = classifier._model
-    exponent = model.settings.norm_exponent
-    if exponent != 0:
-        raise ValueError(
-            "to_logistic_regression needs norm_exponent=0: with norm_exponent="
-            f"{exponent} the scores are not linear in the features"
-        )
-    if len(classifier.classes_) < 2:
-        raise ValueError(
-            "to_logistic_regression needs two or more classes, and this model has seen "
-            "one"
-        )
-    coef, intercept = coef_of(model), intercept_of(model)
-    if len(classifier.classes_) == 2:
-        coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-    linear = LogisticRegression()
-    linear.classes_ = classifier.classes_.copy()
-    linear.coef_, linear.intercept_ = coef, intercept
-    linear.n_iter_ = np.array([model.n_iter])
-    linear.n_features_in_ = classifier.n_features_in_
-    if hasattr(classifier, "feature_names_in_"):
-        linear.feature_names_in_ = classifier.feature_names_in_.copy()
-    return linear
-
-
 def _centred(weights: NDArray[Any]) -> NDArray[Any]:
+    """Weights with mean zero over the classes."""
     return np.asarray(weights - weights.mean(axis=-1, keepdims=True))
+
+
+class OneLayerMixin:
+    """Fitted attributes and conversions of the classifiers of one layer."""
+
+    classes_: NDArray[Any]
+    n_features_in_: int
+    _model: ExplicitModel
+
+    coef_ = FromModel(_coef)
+    intercept_ = FromModel(lambda model: _centred(model.decoders[0].intercept))
+    class_count_ = FromModel("counts.class_count")
+    feature_count_ = FromModel(_feature_count)
+    priming_number_ = FromModel("solution.choice.calibration.priming_number")
+    inverse_temperature_ = FromModel(_beta)
+    smoothing_strength_ = FromModel("solution.choice.smoothing_strength")
+    norm_weight_ = FromModel("solution.choice.calibration.norm_weight")
+    n_iter_ = FromModel("n_iter")
+    loss_curve_ = FromModel("refined.loss_curve")
+    validation_scores_ = FromModel("refined.validation_scores")
+
+    def densify(self) -> Self:
+        """Store all weights in one dense array, in place.
+
+        A model of many classes and sparse features stores the weights of non-zero
+        co-occurrences only. Dense weights take ``n_classes * n_features`` numbers and
+        are the fastest to predict with. Probabilities stay the same.
+
+        Returns
+        -------
+        self : estimator
+        """
+        check_is_fitted(self)
+        if self._model.refined is None:
+            self._model = self._model.with_layout("dense")
+        return self
+
+    def to_logistic_regression(self) -> LogisticRegression:
+        """The same model as a fitted LogisticRegression, for tools that expect one.
+
+        Returns
+        -------
+        model : sklearn.linear_model.LogisticRegression
+            With the same probabilities, except for rows without any feature, which get
+            those of its intercepts.
+
+        Raises
+        ------
+        ValueError
+            If the norm exponent is not zero, which makes the scores non-linear in the
+            features, or if there is one class only.
+        """
+        check_is_fitted(self)
+        exponent = self._model.settings.norm_exponent
+        if exponent != 0:
+            raise ValueError(
+                "to_logistic_regression needs norm_exponent=0: with norm_exponent="
+                f"{exponent} the scores are not linear in the features"
+            )
+        if len(self.classes_) < 2:
+            raise ValueError(
+                "to_logistic_regression needs two or more classes, and this model has "
+                "seen one"
+            )
+        coef, intercept = self.coef_, self.intercept_
+        if len(self.classes_) == 2:
+            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+        linear = LogisticRegression()
+        linear.classes_ = self.classes_.copy()
+        linear.coef_, linear.intercept_ = coef, intercept
+        linear.n_iter_ = np.array([self.n_iter_])
+        linear.n_features_in_ = self.n_features_in_
+        if hasattr(self, "feature_names_in_"):
+            linear.feature_names_in_ = self.feature_names_in_.copy()
+        return linear
 
 
 def _canonical(rows: Any) -> Any:

@@ -7,28 +7,12 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.linear_model import LogisticRegression
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
-from explicit_softmax._base import (
-    CONSTRAINTS,
-    ExplicitSoftmaxBase,
-    FromModel,
-    beta_of,
-    coef_of,
-    feature_count_of,
-    intercept_of,
-    logistic_regression_of,
-)
-from explicit_softmax._refinement import (
-    Refinement,
-    checked_refinement,
-    refine_model,
-    split_validation,
-)
+from explicit_softmax._base import CONSTRAINTS, ExplicitSoftmaxBase, OneLayerMixin
+from explicit_softmax._refinement import Refinement
 from explicit_softmax._sklearn import (
-    FitReport,
     Interval,
     StrOptions,
     _fit_context,
@@ -38,7 +22,7 @@ from explicit_softmax.calibration.model import ExplicitModel, Settings
 from explicit_softmax.calibration.sample import Limit
 
 
-class ExplicitSoftmaxClassifier(ExplicitSoftmaxBase):
+class ExplicitSoftmaxClassifier(OneLayerMixin, ExplicitSoftmaxBase):
     """Softmax classifier whose weights are written down from co-occurrence counts.
 
     One pass over non-negative features (counts, frequencies, pixels) gives the
@@ -187,8 +171,6 @@ default="auto"
         **CONSTRAINTS,
     }
 
-    _model: ExplicitModel
-
     def __init__(
         self,
         *,
@@ -236,27 +218,15 @@ default="auto"
             co-occurrence is zero under ``smoothing=None``. An estimator that was
             fitted before stays as it was.
         """
-        refinement = checked_refinement(self.refinement)
-        report = FitReport(
-            self, X, y, sample_weight, refinement.max_iter if self.warm_start else 0
-        )
-        with restored_on_error(self):
-            rows, labels, weights = self._check_training_data(
-                X, y, sample_weight, reset=True
-            )
-            self.classes_, codes = np.unique(labels, return_inverse=True)
-            train, validation = (rows, codes, weights), None
-            if self.warm_start:
-                train, validation = split_validation(refinement, *train)
+
+        def solve(rows: Any, codes: Any, weights: Any) -> ExplicitModel:
             model = ExplicitModel.from_rows(
-                *train[:2], len(self.classes_), self._settings(), train[2]
+                rows, codes, len(self.classes_), self._settings(), weights
             )
             _ = model.solution
-            if self.warm_start:
-                model = refine_model(refinement, model, *train, validation, report)
-            self._model = model
-        report.end()
-        return self
+            return model
+
+        return self._fit(X, y, sample_weight, solve)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
@@ -388,51 +358,6 @@ default="auto"
         )
         return self
 
-    def densify(self) -> Self:
-        """Store all weights in one dense array, in place.
-
-        A model of many classes and sparse features stores the weights of non-zero
-        co-occurrences only. Dense weights take ``n_classes * n_features`` numbers and
-        are the fastest to predict with. Probabilities stay the same.
-
-        Returns
-        -------
-        self : ExplicitSoftmaxClassifier
-        """
-        check_is_fitted(self)
-        if self._model.refined is None:
-            self._model = self._model.with_layout("dense")
-        return self
-
-    def to_logistic_regression(self) -> LogisticRegression:
-        """The same model as a fitted LogisticRegression, for tools that expect one.
-
-        Returns
-        -------
-        model : sklearn.linear_model.LogisticRegression
-            With the same probabilities, except for rows without any feature, which get
-            those of its intercepts.
-
-        Raises
-        ------
-        ValueError
-            If ``norm_exponent`` is not zero, which makes the scores non-linear in the
-            features, or if there is one class only.
-        """
-        return logistic_regression_of(self)
-
-    coef_ = FromModel(coef_of)
-    intercept_ = FromModel(intercept_of)
-    class_count_ = FromModel("counts.class_count")
-    feature_count_ = FromModel(feature_count_of)
-    priming_number_ = FromModel("solution.choice.calibration.priming_number")
-    inverse_temperature_ = FromModel(beta_of)
-    smoothing_strength_ = FromModel("solution.choice.smoothing_strength")
-    norm_weight_ = FromModel("solution.choice.calibration.norm_weight")
-    n_iter_ = FromModel("n_iter")
-    loss_curve_ = FromModel("refined.loss_curve")
-    validation_scores_ = FromModel("refined.validation_scores")
-
     def _settings(self) -> Settings:
         return Settings(
             self.priming_number,
@@ -466,24 +391,17 @@ default="auto"
                 f"{type(other).__name__}"
             )
         check_is_fitted(other)
-        if not np.array_equal(self.classes_, other.classes_):
-            raise ValueError(
-                "models with different classes cannot be merged: "
-                f"{self.classes_!r} and {other.classes_!r}. Declare all classes by "
-                "partial_fit(..., classes=...)."
-            )
-        if self.n_features_in_ != other.n_features_in_:
-            raise ValueError(
-                "models with different features cannot be merged: they have "
-                f"{self.n_features_in_} and {other.n_features_in_}"
-            )
-        names: Any = getattr(self, "feature_names_in_", None)
-        other_names: Any = getattr(other, "feature_names_in_", None)
-        if not np.array_equal(names, other_names):
-            raise ValueError(
-                "models with different feature names cannot be merged: "
-                f"{names!r} and {other_names!r}"
-            )
+        for name, advice in [
+            ("classes_", ". Declare all classes by partial_fit(..., classes=...)."),
+            ("n_features_in_", ""),
+            ("feature_names_in_", ""),
+        ]:
+            mine, theirs = getattr(self, name, None), getattr(other, name, None)
+            if not np.array_equal(mine, theirs):  # type: ignore[arg-type]
+                raise ValueError(
+                    f"models with different {name} cannot be merged: {mine!r} and "
+                    f"{theirs!r}{advice}"
+                )
 
 
 def _encode(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:

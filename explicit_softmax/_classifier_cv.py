@@ -11,34 +11,21 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
-from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._base import (
     CONSTRAINTS,
     ExplicitSoftmaxBase,
     FromModel,
-    beta_of,
-    coef_of,
-    feature_count_of,
-    intercept_of,
-    logistic_regression_of,
+    OneLayerMixin,
 )
-from explicit_softmax._refinement import (
-    Refinement,
-    checked_refinement,
-    refine_model,
-    split_validation,
-)
+from explicit_softmax._refinement import Refinement
 from explicit_softmax._sklearn import (
-    FitReport,
     MetadataRouter,
     MethodMapping,
     _fit_context,
     process_routing,
-    restored_on_error,
     routing_enabled,
 )
 from explicit_softmax.calibration.model import ExplicitModel, Settings
@@ -54,7 +41,7 @@ from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.loss import log_loss
 
 
-class ExplicitSoftmaxClassifierCV(ExplicitSoftmaxBase):
+class ExplicitSoftmaxClassifierCV(OneLayerMixin, ExplicitSoftmaxBase):
     """Explicit softmax classifier that chooses its hyper-parameters by leave-one-out.
 
     Needs no arguments. Priming number, smoothing strength, norm exponent, inverse
@@ -158,7 +145,7 @@ validation_scores_, n_features_in_, feature_names_in_
         "store_cv_results": ["boolean"],
     }
 
-    _model: ExplicitModel
+    norm_exponent_ = FromModel("settings.norm_exponent")
 
     def __init__(
         self,
@@ -222,48 +209,38 @@ validation_scores_, n_features_in_, feature_names_in_
             If a grid is empty or has values out of range, and as
             `ExplicitSoftmaxClassifier.fit`.
         """
-        grid = self._grid()
-        refinement = checked_refinement(self.refinement)
-        report = FitReport(
-            self, X, y, sample_weight, refinement.max_iter if self.warm_start else 0
+        shared = Settings(
+            priming_number="mean_norm",
+            inverse_temperature=self.inverse_temperature,
+            smoothing=self.smoothing,
+            smoothing_strength="auto",
+            norm_exponent=0.0,
+            translation=self.translation,
+            n_blocks=self.n_blocks,
         )
-        with restored_on_error(self):
-            rows, labels, weights = self._check_training_data(
-                X, y, sample_weight, reset=True
-            )
-            split_params = self._split_params(params)
-            self.classes_, codes = np.unique(labels, return_inverse=True)
-            train, validation = (rows, codes, weights), None
-            if self.warm_start:
-                train, validation = split_validation(refinement, *train)
+        grid = Grid.checked(
+            shared, self.priming_numbers, self.smoothing_strengths, self.norm_exponents
+        )
+        split_params = self._split_params(params)
+
+        def solve(rows: Any, codes: Any, weights: Any) -> ExplicitModel:
+            n_classes = len(self.classes_)
+            n_scores = n_classes * len(shared.blocks(rows.shape[1]))
             if self.cv is None:
-                best = self._search_by_leave_one_out(grid, *train)
+                limit = BUDGETS["candidates"].limit(n_scores)
+                sample = RowSample.from_rows(rows, codes, weights, limit)
+                best = self._search_by_leave_one_out(grid, rows, codes, weights, sample)
             else:
-                best = self._search_by_folds(grid, *train, split_params)
-            settings = replace(grid.settings, **best)
-            n_blocks = len(settings.blocks(rows.shape[1]))
-            limit = BUDGETS["best_candidate"].limit(len(self.classes_) * n_blocks)
+                best = self._search_by_folds(grid, rows, codes, weights, split_params)
+            settings = replace(shared, **best)
+            limit = BUDGETS["best_candidate"].limit(n_scores)
             model = ExplicitModel.from_rows(
-                *train[:2], len(self.classes_), settings, train[2], limit
+                rows, codes, n_classes, settings, weights, limit
             )
-            # No counts are added later, and the rows are not needed again.
-            model = model.without_sample()
-            if self.warm_start:
-                model = refine_model(refinement, model, *train, validation, report)
-            self._model = model
-        report.end()
-        return self
+            # No counts are added later, and the sampled rows are not needed again.
+            return model.without_sample()
 
-    def densify(self) -> Self:
-        """Store all weights densely, in place; see `ExplicitSoftmaxClassifier`."""
-        check_is_fitted(self)
-        if self._model.refined is None:
-            self._model = self._model.with_layout("dense")
-        return self
-
-    def to_logistic_regression(self) -> LogisticRegression:
-        """The model as a LogisticRegression; see `ExplicitSoftmaxClassifier`."""
-        return logistic_regression_of(self)
+        return self._fit(X, y, sample_weight, solve)
 
     def get_metadata_routing(self) -> Any:
         """Metadata routing: to the splitter of `cv`."""
@@ -275,43 +252,9 @@ validation_scores_, n_features_in_, feature_names_in_
             )
         return router
 
-    coef_ = FromModel(coef_of)
-    intercept_ = FromModel(intercept_of)
-    class_count_ = FromModel("counts.class_count")
-    feature_count_ = FromModel(feature_count_of)
-    priming_number_ = FromModel("solution.choice.calibration.priming_number")
-    inverse_temperature_ = FromModel(beta_of)
-    smoothing_strength_ = FromModel("solution.choice.smoothing_strength")
-    norm_exponent_ = FromModel("settings.norm_exponent")
-    norm_weight_ = FromModel("solution.choice.calibration.norm_weight")
-    n_iter_ = FromModel("n_iter")
-    loss_curve_ = FromModel("refined.loss_curve")
-    validation_scores_ = FromModel("refined.validation_scores")
-
-    def _grid(self) -> Grid:
-        settings = Settings(
-            "mean_norm",
-            self.inverse_temperature,
-            self.smoothing,
-            "auto",
-            0.0,
-            self.translation,
-            self.n_blocks,
-        )
-        return Grid.checked(
-            settings,
-            self.priming_numbers,
-            self.smoothing_strengths,
-            self.norm_exponents,
-        )
-
     def _search_by_leave_one_out(
-        self, grid: Grid, rows: Any, codes: Any, weights: Any
+        self, grid: Grid, rows: Any, codes: Any, weights: Any, sample: RowSample
     ) -> dict[str, Any]:
-        n_classes = len(self.classes_)
-        n_blocks = len(grid.settings.blocks(rows.shape[1]))
-        limit = BUDGETS["candidates"].limit(n_classes * n_blocks)
-        sample = RowSample.from_rows(rows, codes, weights, limit)
         scoring = None if self.scoring == "neg_log_loss" else get_scorer(self.scoring)
 
         def score(candidate: Scored) -> tuple[float, NDArray[np.float64]]:
@@ -329,7 +272,14 @@ validation_scores_, n_features_in_, feature_names_in_
             return float(value), row_log_likelihood
 
         scored = score_by_leave_one_out(
-            grid, rows, codes, n_classes, weights, sample, score, self.n_jobs
+            grid,
+            rows,
+            codes,
+            len(self.classes_),
+            weights,
+            sample,
+            score,
+            self.n_jobs,
         )
         scores = np.array([value for value, _ in scored])
         best = self._record(grid, scores)

@@ -1,4 +1,4 @@
-"""PositiveFeatures: non-negative features from any finite ones, invertibly."""
+"""PositiveFeatures: non-negative features from any finite ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from explicit_softmax._sklearn import (
     DocumentationLinkMixin,
@@ -20,13 +20,12 @@ from explicit_softmax._sklearn import (
 )
 from explicit_softmax.solution.counts import raise_bad_value
 
-_DTYPES = [np.float64, np.float32]
 # Quantiles with a smaller relative difference differ by rounding only.
 _ROUNDING = 16 * np.finfo(np.float64).eps
 
 
 class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
-    """Map features to non-negative ones, invertibly.
+    """Map features to non-negative ones.
 
     The explicit solution takes logarithms of sums of features and is undefined for
     negative ones. Both methods replace each feature by several non-negative ones.
@@ -47,9 +46,6 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
     scale : bool, default=True
         Whether "split" divides each feature by its largest absolute fitted value, to
         be independent of units. "bins" always is.
-    sparse_output : bool or "auto", default="auto"
-        Whether to return rows in CSR; with "auto", if the given rows are sparse. True
-        saves memory for "bins": at most two bins of a feature are non-zero.
 
     Attributes
     ----------
@@ -94,15 +90,12 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
     >>> bins = PositiveFeatures(n_bins=3).fit(rows)
     >>> bins.transform([[1.5, 2.0]])
     array([[0. , 0.5, 0.5, 0. , 1. , 0. ]])
-    >>> bins.inverse_transform([[0.0, 0.5, 0.5, 0.0, 1.0, 0.0]])
-    array([[1.5, 2. ]])
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
         "method": [StrOptions({"bins", "split"})],
         "n_bins": [Interval(Integral, 2, None, closed="left")],
         "scale": ["boolean"],
-        "sparse_output": ["boolean", StrOptions({"auto"})],
     }
 
     def __init__(
@@ -111,12 +104,10 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
         *,
         n_bins: int = 10,
         scale: bool = True,
-        sparse_output: bool | Literal["auto"] = "auto",
     ) -> None:
         self.method = method
         self.n_bins = n_bins
         self.scale = scale
-        self.sparse_output = sparse_output
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -166,8 +157,8 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         rows : {ndarray, csr_array} of shape (n_samples, n_features_out)
-            ``n_bins_.sum()`` features for "bins" and 2 n_features for "split"; float32
-            if `X` is.
+            ``n_bins_.sum()`` features for "bins" and 2 n_features for "split"; sparse
+            and float32 if `X` is.
 
         Raises
         ------
@@ -177,48 +168,9 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         bins = hasattr(self, "knots_")
         rows = self._check_rows(X, bins=bins, reset=False)
-        if bins:
-            positive = _soft_bins(rows, self.knots_)
-        else:
-            positive = _signed_parts(rows, self.scale_)
-        auto = self.sparse_output == "auto"
-        if sp.issparse(rows) if auto else self.sparse_output:
-            return sp.csr_array(positive)
-        return positive.toarray() if sp.issparse(positive) else positive
-
-    def inverse_transform(self, X: Any) -> Any:
-        """Compute the features that were transformed.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features_out)
-            Result of `transform`.
-
-        Returns
-        -------
-        rows : {ndarray, csr_array} of shape (n_samples, n_features)
-            Features up to rounding; sparse for "split" if `X` is. For "bins", values
-            outside the fitted range come back as its nearest end.
-
-        Raises
-        ------
-        ValueError
-            If `X` has another number of features than `transform` returns.
-        """
-        check_is_fitted(self)
-        rows = check_array(X, accept_sparse="csr", dtype=_DTYPES, input_name="X")
-        bins = hasattr(self, "knots_")
-        if bins:
-            back = sp.block_diag([knots[:, None] for knots in self.knots_])
-        else:
-            back = sp.vstack([sp.diags(self.scale_), sp.diags(-self.scale_)])
-        if rows.shape[1] != back.shape[0]:
-            raise ValueError(
-                f"X has {rows.shape[1]} features, and transform of this "
-                f"PositiveFeatures returns {back.shape[0]}: pass its result"
-            )
-        features = (rows @ sp.csr_array(back)).astype(rows.dtype, copy=False)
-        return features.toarray() if bins and sp.issparse(features) else features
+        return (
+            _soft_bins(rows, self.knots_) if bins else _signed_parts(rows, self.scale_)
+        )
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -255,8 +207,14 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
                 "Sparse data was passed for X, and bins of zeros are not zero: use "
                 'method="split", or pass X.toarray()'
             )
-        options = {"accept_sparse": "csr", "dtype": _DTYPES, "ensure_all_finite": False}
-        rows = validate_data(self, X, reset=reset, **options)
+        rows = validate_data(
+            self,
+            X,
+            reset=reset,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            ensure_all_finite=False,
+        )
         if not np.isfinite(rows.data if sp.issparse(rows) else rows).all():
             raise_bad_value(abs(rows), 0)
         return rows
@@ -281,25 +239,22 @@ def _quantile_knots(rows: NDArray[Any], n_knots: int) -> list[NDArray[np.float64
     return all_knots
 
 
-def _soft_bins(rows: NDArray[Any], all_knots: list[NDArray[np.float64]]) -> Any:
-    """Hat functions of the knots (B-splines of degree one), in CSR."""
-    n_rows, n_features = rows.shape
-    bins = np.empty((n_rows, n_features, 2), dtype=np.int32)
-    weights = np.empty(bins.shape, dtype=rows.dtype)
-    n_bins = 0
-    for feature, knots in enumerate(all_knots):
+def _soft_bins(
+    rows: NDArray[Any], all_knots: list[NDArray[np.float64]]
+) -> NDArray[Any]:
+    """Hat functions of the knots (B-splines of degree one)."""
+    n_rows = rows.shape[0]
+    hats = np.zeros((n_rows, sum(map(len, all_knots))), dtype=rows.dtype)
+    at, first = np.arange(n_rows), 0
+    for values, knots in zip(rows.T, all_knots, strict=True):
         last = len(knots) - 1
-        position = np.interp(rows[:, feature], knots, np.arange(len(knots)))
-        lower = np.minimum(position.astype(np.int32), max(last - 1, 0))
+        position = np.interp(values, knots, np.arange(len(knots)))
+        lower = np.minimum(position.astype(np.intp), max(last - 1, 0))
         share = np.minimum(position - lower, 1.0)  # rounding may exceed 1
-        bins[:, feature, 0] = lower + n_bins
-        bins[:, feature, 1] = lower + (n_bins + (last > 0))
-        weights[:, feature, 0] = 1.0 - share
-        weights[:, feature, 1] = share
-        n_bins += len(knots)
-    starts = 2 * n_features * np.arange(n_rows + 1)
-    hats = sp.csr_array((weights.ravel(), bins.ravel(), starts), shape=(n_rows, n_bins))
-    hats.eliminate_zeros()
+        hats[at, first + lower] = 1.0 - share
+        if last:  # a single bin is full
+            hats[at, first + lower + 1] = share
+        first += len(knots)
     return hats
 
 

@@ -46,20 +46,12 @@ def transformers():
     )
 
 
-def dense(rows):
-    return rows.toarray() if sp.issparse(rows) else rows
-
-
 @properties
 @given(features(), transformers())
-def test_features_are_non_negative_and_come_back(X, transformer):
+def test_features_are_non_negative_and_finite(X, transformer):
     positive = transformer.fit_transform(X)
     assert positive.min() >= 0
     assert np.isfinite(positive).all()
-    # Rounding is relative to the largest value of the feature.
-    tolerance = 8 * np.finfo(np.float64).eps * np.abs(X).max(axis=0) + 1e-307
-    back = transformer.inverse_transform(positive)
-    assert (np.abs(back - X) <= tolerance).all()
     names = transformer.get_feature_names_out()
     assert len(set(names)) == len(names) == positive.shape[1]
 
@@ -85,21 +77,15 @@ def test_bins_of_each_feature_sum_to_one(X, others, n_bins):
 
 
 @properties
-@given(features(), transformers(), st.sampled_from([sp.csr_array, sp.csc_matrix]))
-def test_sparse_rows_and_sparse_output(X, transformer, make):
-    expected = transformer.fit_transform(X)
+@given(features(), st.booleans(), st.sampled_from([sp.csr_array, sp.csc_matrix]))
+def test_sparse_rows_stay_sparse(X, scale, make):
+    split = PositiveFeatures(method="split", scale=scale)
+    expected = split.fit_transform(X)
     assert isinstance(expected, np.ndarray)
-    given = make(X) if transformer.method == "split" else X
-    fitted = clone(transformer).set_params(sparse_output=True).fit(given)
-    found = fitted.transform(given)
+    found = split.fit_transform(make(X))
     assert found.format == "csr"
     assert found.nnz == np.count_nonzero(expected)
     np.testing.assert_array_equal(found.toarray(), expected)
-    back, expected_back = map(transformer.inverse_transform, (found, expected))
-    assert sp.issparse(back) == (transformer.method == "split")
-    np.testing.assert_allclose(dense(back), expected_back, rtol=1e-15)
-    as_dense = fitted.set_params(sparse_output=False).transform(given)
-    np.testing.assert_array_equal(as_dense, expected)
 
 
 def test_scale_makes_split_independent_of_units():
@@ -135,17 +121,13 @@ def test_split_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("method", "transformed", "returned"),
-    [
-        ("split", [[0, 2, 1, 3, 0, 0]], [[-9.0, 8.0, 2.0]]),
-        ("bins", [[1, 0, 0, 0, 0, 1, 1]], [[-1.0, 4.0, 2.0]]),
-    ],
+    ("method", "transformed"),
+    [("split", [[0, 2, 1, 3, 0, 0]]), ("bins", [[1, 0, 0, 0, 0, 1, 1]])],
 )
-def test_values_outside_the_fitted_range(method, transformed, returned):
+def test_values_outside_the_fitted_range(method, transformed):
     transformer = PositiveFeatures(method=method, n_bins=3).fit(ROWS)
     found = transformer.transform([[-9.0, 8.0, 2.0]])
     np.testing.assert_array_equal(found, transformed)
-    np.testing.assert_array_equal(transformer.inverse_transform(found), returned)
 
 
 def test_quantiles_that_coincide_are_one_knot():
@@ -164,11 +146,9 @@ def test_float32_stays_float32(method):
     X = np.random.default_rng(3).normal(size=(30, 3)).astype(np.float32)
     transformer = PositiveFeatures(method=method)
     found = transformer.fit_transform(X)
-    back = transformer.inverse_transform(found)
-    assert found.dtype == back.dtype == np.float32
+    assert found.dtype == np.float32
     expected = clone(transformer).fit_transform(X.astype(np.float64))
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    np.testing.assert_allclose(back, X, atol=1e-6)
 
 
 NAMES = {
@@ -234,7 +214,6 @@ def test_bad_values_name_the_row_and_change_nothing(method, value):
         ("n_bins", 1),
         ("n_bins", 2.5),
         ("scale", "max"),
-        ("sparse_output", "yes"),
     ],
 )
 def test_bad_parameters_are_named(name, value):
@@ -262,13 +241,6 @@ def test_unseen_values_that_overflow(dtype):
         split.transform(huge)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_inverse_of_rows_of_another_width(method):
-    transformer = PositiveFeatures(method=method).fit(ROWS)
-    with pytest.raises(ValueError, match="X has 5 features, and transform of this"):
-        transformer.inverse_transform(np.ones((2, 5)))
-
-
 def test_errors_for_negative_features_name_this_transformer():
     with pytest.raises(ValueError, match="transform them with PositiveFeatures"):
         ExplicitSoftmaxClassifier().fit(ROWS, [0, 1, 1])
@@ -294,10 +266,9 @@ def test_grid_search_over_methods_and_folds_of_unseen_values():
     assert search.score(X, y) > -np.log(2)
 
 
-@pytest.mark.parametrize("sparse_output", ["auto", True])
-def test_temperature_for_the_bins_of_each_feature(sparse_output):
+def test_temperature_for_the_bins_of_each_feature():
     X, y = load_iris(return_X_y=True)
-    transformer = PositiveFeatures(n_bins=4, sparse_output=sparse_output).fit(X[::2])
+    transformer = PositiveFeatures(n_bins=4).fit(X[::2])
     clf = ExplicitSoftmaxClassifierCV(n_blocks=transformer.n_bins_)
     clf.fit(transformer.transform(X[::2]), y[::2])
     assert clf.inverse_temperature_.shape == (4,)
