@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import scipy.optimize
@@ -133,22 +133,11 @@ def best_strength(
 ) -> float:
     """Smoothing strength of least leave-one-out log-loss.
 
-    Parameters
-    ----------
-    held_out_at : callable
-        Gives the `LeaveOneOut` of a strength.
-    calibrated : callable
-        `calibrate` with what is the same for all strengths.
-
-    Returns
-    -------
-    strength : float
-
-    Notes
-    -----
-    From 0.1 up or down by factors of 4 as long as the loss falls noticeably, then to
-    the vertex of the parabola through the last three losses, over the log of the
-    strength; the best of all of these.
+    `held_out_at` gives the `LeaveOneOut` of a strength, and `calibrated` is `calibrate`
+    with what is the same for all strengths. The search goes from 0.1 up or down by
+    factors of 4 as long as the loss falls noticeably, then to the vertex of the
+    parabola through the last three losses, over the log of the strength, and returns
+    the best of all of these.
     """
     start: FloatArray | None = None
 
@@ -183,18 +172,18 @@ class _LinearForm:
     """Scores as ``fixed + sum_j values_j directions_j`` plus shifts of the classes.
 
     Shifts are ``class_factors[k] * values`` with one value for each class. The first
-    `n_betas` directions belong to inverse temperatures; `has_prior` marks the values
-    with a prior of unit variance; `units` scale the values for the optimiser.
+    `n_betas` directions belong to inverse temperatures; `units` scale the values for
+    the optimiser. Values after those of `first`, the start, begin at zero, have no
+    bounds, and have a prior of unit variance.
     """
 
     fixed: FloatArray
     directions: list[FloatArray]
     class_factors: list[FloatArray]
     n_betas: int
-    first: NDArray[np.float64]
-    bounds: list[tuple[float | None, float | None]]
+    first: list[float]
+    bounds: list[tuple[float, float | None]]
     units: NDArray[np.float64]
-    has_prior: NDArray[np.bool_]
 
     @property
     def n_directions(self) -> int:
@@ -214,7 +203,7 @@ def _linear_form(
     n_blocks, n_rows, n_classes = held_out.log_likelihoods.shape
     directions: list[FloatArray] = []
     first: list[float] = []
-    bounds: list[tuple[float | None, float | None]] = []
+    bounds: list[tuple[float, float | None]] = []
     if choose_beta:
         directions.extend(held_out.log_likelihoods)
         even = np.full(n_blocks, 1.0 / held_out.mean_norm)
@@ -224,9 +213,9 @@ def _linear_form(
     else:
         fixed = held_out.scores(given)
     if choose_norm_weight:
-        of_norms = replace(given, norm_weight=1.0)
-        nothing = np.zeros_like(held_out.log_count)
-        directions.append(_prior_scores(held_out, of_norms, nothing))
+        no_count = np.zeros_like(held_out.log_count)
+        gamma = replace(given, norm_weight=1.0)
+        directions.append(_prior_scores(held_out, gamma, no_count))
         first.append(1.0)
         bounds.append((0.0, 1.0))
     n_shifts = 0
@@ -238,20 +227,15 @@ def _linear_form(
         relative = (held_out.norms / held_out.mean_norm - 1.0)[:, None]
         class_factors = [np.ones((n_rows, 1)), relative]
         n_shifts = 2 * n_classes
-    bounds.extend([(None, None)] * n_shifts)
     units = np.ones(len(first) + n_shifts)
     if choose_beta:
-        units[:n_blocks] = _beta_units(held_out)
-    return _LinearForm(
-        fixed,
-        directions,
-        class_factors,
-        n_blocks if choose_beta else 0,
-        np.concatenate([first, np.zeros(n_shifts)]),
-        bounds,
-        units,
-        np.arange(len(units)) >= len(first),
-    )
+        # Changes of beta that change scores by about one: L-BFGS starts well scaled.
+        for b, block in enumerate(held_out.log_likelihoods):
+            typical = float(np.average(block.std(axis=1), weights=held_out.weights))
+            is_flat = typical <= _ROUNDING * held_out.mean_norm
+            units[b] = 1.0 / (held_out.mean_norm if is_flat else typical)
+    n_betas = n_blocks if choose_beta else 0
+    return _LinearForm(fixed, directions, class_factors, n_betas, first, bounds, units)
 
 
 def _prior_scores(
@@ -268,11 +252,11 @@ def _minimised(
     """Values of least loss with their priors, and the loss alone."""
     (n_rows, n_classes), n_directions = form.fixed.shape, form.n_directions
     weights, total_weight = held_out.weights, float(held_out.weights.sum())
-    units, n_betas = form.units, form.n_betas
+    units, n_betas, n_free = form.units, form.n_betas, len(form.first)
 
     def prior(values: FloatArray) -> float:
         spread = float(((values / units)[:n_betas] ** 2).sum())
-        shifts = float((values[form.has_prior] ** 2).sum())
+        shifts = float((values[n_free:] ** 2).sum())
         return 0.5 * prior_weight * (shifts + _BETA_PRIOR * spread)
 
     def objective(point: FloatArray) -> tuple[float, FloatArray]:
@@ -296,15 +280,16 @@ def _minimised(
                 total += (residual * factor[chunk]).sum(axis=0)
             loss += float((losses * weights[chunk]).sum())
         gradient = np.concatenate([slopes, sums.ravel()]) * units
-        gradient[form.has_prior] += prior_weight * values[form.has_prior]
+        gradient[n_free:] += prior_weight * values[n_free:]
         gradient[:n_betas] += prior_weight * _BETA_PRIOR * point[:n_betas]
         return (loss + prior(values)) / total_weight, gradient / total_weight
 
-    values = form.first
+    n_shifts = len(units) - n_free
+    values = np.concatenate([form.first, np.zeros(n_shifts)])
     if values.size:
-        bounds = [
+        bounds: list[Any] = [
             (low, None if high is None else high / unit)
-            for (low, high), unit in zip(form.bounds, units, strict=True)
+            for (low, high), unit in zip(form.bounds, units, strict=False)
         ]
         values = units * np.asarray(
             scipy.optimize.minimize(
@@ -312,18 +297,8 @@ def _minimised(
                 values / units,
                 jac=True,
                 method="L-BFGS-B",
-                bounds=bounds,
+                bounds=bounds + [(None, None)] * n_shifts,
                 options={"maxiter": 500, "ftol": tol, "gtol": 1e-8},
             ).x
         )
     return values, objective(values / units)[0] - prior(values) / total_weight
-
-
-def _beta_units(held_out: LeaveOneOut) -> NDArray[np.float64]:
-    """Changes of beta that change scores by about one: L-BFGS starts well scaled."""
-    units = np.full(len(held_out.log_likelihoods), 1.0 / held_out.mean_norm)
-    for b, block in enumerate(held_out.log_likelihoods):
-        typical = float(np.average(block.std(axis=1), weights=held_out.weights))
-        if typical > _ROUNDING * held_out.mean_norm:
-            units[b] = 1.0 / typical
-    return units

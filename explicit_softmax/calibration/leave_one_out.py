@@ -5,7 +5,7 @@ Notes
 Taking row m of class y out of the counts changes only column y of F: F_y - r h_m, and
 S_y - r |h_m|, where r = min(w_m, 1) is one unit of its weight w_m. All other columns,
 and so the scores of all other classes, stay as they are. The leave-one-out scores of
-all rows are therefore the ordinary ones but for one entry per row, the own class,
+all rows are therefore the ordinary ones except for one entry per row, the own class,
 
     sum_d h_d log(a_d (C_yd - r h_d) + u_d v_y) - |h| log(S~_y - r |h|),
 
@@ -19,9 +19,8 @@ features the sum over all features of p_d log F~_yd is taken over the non-zero c
 the class, the rest being constant.
 
 Held fixed while a row is out: the class marginal of "prior", q and p of "noise", the
-unit of smoothing, the priming number, the sum of the class counts, and the
-count that stands in for none. Each moves by
-one part in the number of rows.
+unit of smoothing, the priming number, the sum of the class counts, and the count that
+stands in for none. Each moves by one part in the number of rows.
 
 A class whose only row is out is a class that was never seen: its counts vanish, and
 what `smoothing` gives to such a class remains.
@@ -140,8 +139,12 @@ def leave_one_out(
     if filled.size < norms.size:
         X, y, weights, norms = X[filled], y[filled], weights[filled], norms[filled]
     if sp.issparse(X) and smoothed.counts.is_sparse and not smoothed.is_noise:
-        # Logarithms of the counts of other features would not be used.
-        X, smoothed = _touched_features(X, smoothed)
+        # Logarithms of the counts of features that no row has would not be used.
+        features = np.unique(X.indices)
+        places = np.searchsorted(features, X.indices).astype(X.indices.dtype)
+        shape = X.shape[0], features.size
+        X = sp.csr_array((X.data, places, X.indptr), shape=shape)
+        smoothed = smoothed.restricted(features)
     scale = row_scale(norms, norm_exponent)
     unit = np.minimum(weights, 1.0)
     n_rows, n_classes = X.shape[0], smoothed.counts.n_classes
@@ -156,32 +159,13 @@ def leave_one_out(
         out[b][at, y] = own
         own_mass += mass
     class_count = smoothed.counts.class_count
-    own_count = class_count[y] - unit
-    own_count[own_count <= _ROUNDING * class_count[y]] = 0.0
+    own_count = _remainder(class_count[y], unit)
     log_count = np.tile(smoothed.log_count, (n_rows, 1))
     log_count[at, y] = log_class_frequency(own_count, like=class_count)
     log_norm = np.tile(smoothed.log_norm, (n_rows, 1))
     log_norm[at, y] = np.log(own_mass) - log_count[at, y]
-    return LeaveOneOut(
-        out,
-        log_count,
-        log_norm,
-        smoothed.log_count,
-        norms * scale,
-        y,
-        np.asarray(weights, dtype=float),
-    )
-
-
-def _touched_features(
-    X: sp.csr_array, smoothed: SmoothedCounts
-) -> tuple[sp.csr_array, SmoothedCounts]:
-    """Rows and counts over the features that these rows have."""
-    features = np.unique(X.indices)
-    places = np.searchsorted(features, X.indices).astype(X.indices.dtype)
-    shape = (X.shape[0], features.size)
-    narrow = sp.csr_array((X.data, places, X.indptr), shape=shape)
-    return narrow, smoothed.restricted(features)
+    weights, norms = np.asarray(weights, dtype=float), norms * scale
+    return LeaveOneOut(out, log_count, log_norm, smoothed.log_count, norms, y, weights)
 
 
 def _own_class(
@@ -219,6 +203,7 @@ def _own_class(
 def _remainder(
     counts: NDArray[np.float64], taken: NDArray[np.float64]
 ) -> NDArray[np.float64]:
+    """Counts less what is taken, zero where rounding alone is left."""
     rest = counts - taken
     rest[rest <= _ROUNDING * counts] = 0.0
     return rest
