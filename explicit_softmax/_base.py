@@ -59,13 +59,9 @@ CONSTRAINTS: dict[str, list[Any]] = {
 
 
 class FromModel:
-    """A fitted attribute that is read from the model of an estimator.
+    """A fitted attribute, read from the model by a path of attributes or a function.
 
-    Parameters
-    ----------
-    read : str or callable
-        Path of attributes from the model to the value, or a function of the model.
-        There is a value only after a refinement if the path starts with "refined".
+    If the path starts with "refined", there is a value only after a refinement.
     """
 
     def __init__(self, read: str | Callable[[Any], Any]) -> None:

@@ -244,14 +244,10 @@ default="auto"
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Non-negative features.
-        y : array-like of shape (n_samples,)
-            Class labels.
+        X, y, sample_weight : array-like
+            Rows to add, as in `fit`.
         classes : array-like of shape (n_classes,), default=None
             All labels that will ever occur. Required in the first call.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights.
 
         Returns
         -------
@@ -323,12 +319,9 @@ default="auto"
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows that were counted.
-        y : array-like of shape (n_samples,)
-            The labels they were counted with.
-        sample_weight : array-like of shape (n_samples,), default=None
-            The weights they were counted with, or parts of these.
+        X, y, sample_weight : array-like
+            Rows that were counted, as in `fit`. Weights are those they were counted
+            with, or parts of these.
 
         Returns
         -------
@@ -370,19 +363,20 @@ default="auto"
         )
 
     def _declared_classes(self, classes: Any) -> NDArray[Any]:
-        declared = None if classes is None else unique_labels(classes)
-        if "_model" not in vars(self):
-            if declared is None:
+        known: NDArray[Any] | None = self.classes_ if "_model" in vars(self) else None
+        if classes is None:
+            if known is None:
                 raise ValueError(
                     "classes must be passed on the first call to partial_fit"
                 )
-            return np.asarray(declared)
-        if declared is not None and not np.array_equal(declared, self.classes_):
+            return known
+        declared = np.asarray(unique_labels(classes))
+        if known is not None and not np.array_equal(declared, known):
             raise ValueError(
                 f"classes={classes!r} is not the same as on the last call to "
-                f"partial_fit or fit: {self.classes_!r}"
+                f"partial_fit or fit: {known!r}"
             )
-        return np.asarray(self.classes_)
+        return declared
 
     def _check_mergeable(self, other: Any) -> None:
         if not isinstance(other, type(self)):

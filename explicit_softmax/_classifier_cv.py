@@ -190,12 +190,8 @@ validation_scores_, n_features_in_, feature_names_in_
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Non-negative features.
-        y : array-like of shape (n_samples,)
-            Class labels.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights, of counts and of losses.
+        X, y, sample_weight : array-like
+            As in `ExplicitSoftmaxClassifier.fit`. Weights apply to losses as well.
         **params : dict
             Passed on by metadata routing to the splitter, such as ``groups``.
 

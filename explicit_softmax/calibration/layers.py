@@ -49,14 +49,7 @@ _CHUNK_VALUES = 2**20
 
 @dataclass(frozen=True, eq=False)
 class ExplicitNetwork:
-    """Layers, and the decoders that a refinement made of them.
-
-    Parameters
-    ----------
-    layers : tuple of ExplicitModel
-        Each predicts its targets from the outputs of the layer before.
-    refined : Refined, default=None
-    """
+    """Layers, each on the outputs of the one before, refined jointly or not."""
 
     layers: tuple[ExplicitModel, ...]
     refined: Refined | None = None
@@ -108,15 +101,12 @@ def solve_layers(
         Non-negative weights.
     betas : sequence of float or None, default=None
         Inverse temperature of each layer; None where it is chosen by leave-one-out.
-    smoothing : {"uniform", "prior", "noise"} or None, default="prior"
-        As in `smooth_counts`, for the first layer. Later layers have positive inputs
-        and counts, which "noise", made for one-hot features, would distort: for them
-        it is "prior".
+    smoothing, norm_exponent
+        For the first layer. The outputs of later ones have norm 1, and "noise", made
+        for one-hot features, would distort them: it becomes "prior".
     strength : float, default=None
-        As in `smooth_counts`, in units of the inputs of each layer; None where it is
-        chosen for each layer by leave-one-out.
-    norm_exponent : float, default=0.0
-        For the first layer; outputs of layers have norm one.
+        In units of the inputs of each layer; by default, chosen for each layer by
+        leave-one-out.
 
     Returns
     -------
@@ -137,7 +127,10 @@ def solve_layers(
     if betas is None:
         betas = [None] * len(targets)
     chosen = strength is None or None in betas
-    sample = _sampled(X, targets[-1], sample_weight, max(n_targets) if chosen else 0)
+    limit = BUDGETS["layers"].limit(max(n_targets)) if chosen else NO_ROWS
+    sample = RowSample.from_rows(X, targets[-1], sample_weight, limit)
+    # Leave-one-out has no use for rows without any feature.
+    sample = sample.part(np.flatnonzero(row_norms(sample.X) > 0))
     layers: list[ExplicitModel] = []
     for labels, size, beta in zip(targets, n_targets, betas, strict=True):
         settings = Settings(
@@ -149,7 +142,13 @@ def solve_layers(
             translation="column",
             n_blocks=1,
         )
-        if not layers:
+        if layers:
+            counts = _count_outputs(layers, X, labels, size, sample_weight)
+            kind = "prior" if smoothing == "noise" else smoothing
+            settings = replace(
+                settings, smoothing=kind, norm_exponent=0.0, row_norm=1.0
+            )
+        else:
             counts = CooccurrenceCounts.from_rows(
                 X,
                 labels,
@@ -157,28 +156,12 @@ def solve_layers(
                 sample_weight=sample_weight,
                 norm_exponent=norm_exponent,
             )
-        else:
-            counts = _count_outputs(layers, X, labels, size, sample_weight)
-            kind = "prior" if smoothing == "noise" else smoothing
-            settings = replace(
-                settings, smoothing=kind, norm_exponent=0.0, row_norm=1.0
-            )
         sample = replace(sample, y=labels[sample.members])
         dtype = np.float32 if X.dtype == np.float32 else np.float64
         layer = ExplicitModel(counts, sample, settings, dtype)
         sample = replace(sample, X=softmax_in_place(layer.held_out_scores()))
         layers.append(layer.without_sample())
     return ExplicitNetwork(tuple(layers))
-
-
-def _sampled(
-    X: Rows, y: IntArray, sample_weight: FloatArray | None, most_targets: int
-) -> RowSample:
-    """Rows with features that choices are made on; none if nothing is chosen."""
-    limit = BUDGETS["layers"].limit(most_targets) if most_targets else NO_ROWS
-    sample = RowSample.from_rows(X, y, sample_weight, limit)
-    # Leave-one-out has no use for rows without any feature.
-    return sample.part(np.flatnonzero(row_norms(sample.X) > 0))
 
 
 def _count_outputs(

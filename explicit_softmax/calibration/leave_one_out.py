@@ -112,21 +112,14 @@ def leave_one_out(
     ----------
     smoothed : SmoothedCounts
         Counts of all rows.
-    X : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
-        Rows that were counted, all or some. Rows without any feature have no part in
-        the choice of a temperature and are left out of the result.
-    y : ndarray of int, shape (n_rows,)
-        Classes with which they were counted.
-    sample_weight : ndarray of shape (n_rows,), default=None
-        Positive weights with which they were counted.
+    X, y, sample_weight
+        Rows that were counted, all or some, with their classes and positive weights.
+        Rows without any feature have no part in the choice of a temperature and are
+        left out of the result.
     norm_exponent : float, default=0.0
         Norm exponent with which they were counted.
     layout : {"auto", "dense", "sparse"}, default="auto"
         As in `explicit_decoder`.
-
-    Returns
-    -------
-    scores : LeaveOneOut
 
     Raises
     ------

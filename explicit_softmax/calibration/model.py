@@ -7,8 +7,10 @@ to the model from which it was made.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from operator import add, sub
 from typing import Any
 
 import numpy as np
@@ -86,7 +88,7 @@ class Settings:
         return None if isinstance(strength, str) else float(strength)
 
     def blocks(self, n_features: int) -> tuple[slice, ...]:
-        """Blocks of so many features; ValueError if `n_blocks` does not fit them."""
+        """Blocks of all features; ValueError if `n_blocks` does not fit them."""
         return feature_blocks(n_features, self.n_blocks)
 
     def given_numbers(
@@ -171,25 +173,10 @@ class ExplicitModel:
         sample_weight: FloatArray | None = None,
         limit: Limit | None = None,
     ) -> ExplicitModel:
-        """Count rows and sample them.
+        """Count rows, and sample as many as `limit` allows; None: as `settings` need.
 
-        Parameters
-        ----------
-        X : ndarray or scipy.sparse CSR of shape (n_rows, n_features)
-            Non-negative features.
-        y : ndarray of int, shape (n_rows,)
-            Class of each row.
-        n_classes : int
-        settings : Settings
-        sample_weight : ndarray of shape (n_rows,), default=None
-        limit : Limit, default=None
-            Size of the sample; what `settings` need by default.
-
-        Raises
-        ------
-        ValueError
-            If a feature is negative or not finite, or if the blocks or the inverse
-            temperatures of `settings` do not fit the features.
+        Raises ValueError if a feature is negative or not finite, or if the blocks or
+        the inverse temperatures of `settings` do not fit the features.
         """
         if limit is None:
             limit = settings.sample_limit(X.shape[1], n_classes)
@@ -212,31 +199,27 @@ class ExplicitModel:
 
     def __add__(self, other: ExplicitModel) -> ExplicitModel:
         """Model of the rows of both; ValueError says what keeps them apart."""
-        self.check_additive("merge")
-        other.check_additive("merge")
-        self.check_settings(
-            other.settings, "models with different {name} cannot be merged: {} and {}"
-        )
-        return replace(
-            self,
-            counts=self.counts + other.counts,
-            sample=self.sample + other.sample,
-            choice=None,
-        )
+        message = "models with different {name} cannot be merged: {} and {}"
+        return self._combined(other, add, "merge", message)
 
     def __sub__(self, other: ExplicitModel) -> ExplicitModel:
         """Model without the rows of `other`, whose sample must hold all of them."""
-        self.check_additive("forget")
-        other.check_additive("forget")
-        self.check_settings(
-            other.settings, "rows counted with different {name} cannot go: {} and {}"
-        )
-        return replace(
-            self,
-            counts=self.counts - other.counts,
-            sample=self.sample - other.sample,
-            choice=None,
-        )
+        message = "rows counted with different {name} cannot go: {} and {}"
+        return self._combined(other, sub, "forget", message)
+
+    def _combined(
+        self,
+        other: ExplicitModel,
+        operation: Callable[[Any, Any], Any],
+        method: str,
+        message: str,
+    ) -> ExplicitModel:
+        self.check_additive(method)
+        other.check_additive(method)
+        self.check_settings(other.settings, message)
+        counts = operation(self.counts, other.counts)
+        sample = operation(self.sample, other.sample)
+        return replace(self, counts=counts, sample=sample, choice=None)
 
     def check_additive(self, method: str) -> None:
         """ValueError if the model was refined."""
@@ -283,8 +266,7 @@ class ExplicitModel:
     def held_out_scores(self) -> NDArray[np.float64]:
         """Leave-one-out scores (n_rows, n_classes) of the sampled rows."""
         choice = self.solution.choice
-        held_out = self._held_out(choice.smoothing_strength, self.sample)
-        return held_out.scores(choice.calibration)
+        return self._held_out(choice.smoothing_strength).scores(choice.calibration)
 
     def with_layout(self, layout: Layout) -> ExplicitModel:
         """The same solution with its weights stored in another way."""
@@ -330,7 +312,7 @@ class ExplicitModel:
             given = Calibration(beta, self._priming_number, translation, norm_weight)
             return Choice(given, strength, float("nan"))
         calibration, log_loss = calibrated(
-            self._held_out(strength, self.sample),
+            self._held_out(strength),
             intercepts=intercepts,
             prior_weight=float(self.sample.weights.sum()) / size if size else 1.0,
         )
@@ -343,7 +325,10 @@ class ExplicitModel:
             return self.counts.mean_norm or 1.0
         return float(self.settings.priming_number)
 
-    def _held_out(self, strength: float, sample: RowSample) -> LeaveOneOut:
+    def _held_out(
+        self, strength: float, sample: RowSample | None = None
+    ) -> LeaveOneOut:
+        sample = self.sample if sample is None else sample
         return leave_one_out(
             self._smoothed(strength),
             sample.X,

@@ -48,30 +48,23 @@ class Limit:
     least_rows: int = 0
 
     def n_rows_in(self, n_stored: IntArray) -> int:
-        """How many of the first rows may be kept, which store so many features each."""
+        """How many of the first rows, with these numbers of features, may be kept."""
         n_rows = int(np.searchsorted(np.cumsum(n_stored), self.n_values, "right"))
         return min(self.n_rows, max(n_rows, self.least_rows))
 
     def n_rows_of_width(self, n_stored: float) -> int:
-        """How many rows may be kept that store so many features each."""
+        """How many rows that store this many features may be kept, and one more."""
         n_rows = int(self.n_values / max(n_stored, 1.0))
         return min(self.n_rows, max(n_rows, self.least_rows) + 1)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How many rows decide a choice.
+    """How many distinct rows decide a choice.
 
-    Parameters
-    ----------
-    n_rows : int
-        Largest number of distinct rows.
-    n_values : int
-        Largest number of stored features in all of them.
-    n_scores : int
-        Largest number of scores: rows times classes times blocks of features.
-    least_rows : int, default=256
-        Rows that are used however wide they are and however many the classes.
+    Their stored features are `n_values` at most, and their scores (rows times classes
+    times blocks of features) `n_scores`, but `least_rows` are used however wide they
+    are and however many the classes.
     """
 
     n_rows: int
@@ -209,8 +202,9 @@ class RowSample:
             keys = row_keys(X, other.y)
         threshold = min(self.threshold, threshold)
         mine, theirs = self.keys <= threshold, keys <= threshold
+        parts = self.X[mine], X[theirs]
         pool = RowSample(
-            _stacked([self.X[mine], X[theirs]]),
+            sp.csr_array(sp.vstack(parts)) if sp.issparse(X) else np.concatenate(parts),
             np.concatenate((self.y[mine], other.y[theirs])),
             np.concatenate((self.weights[mine], sign * other.weights[theirs])),
             np.concatenate((self.keys[mine], keys[theirs])),
@@ -287,12 +281,7 @@ def mixed_bits(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _n_stored(X: Rows) -> IntArray:
+    """Number of stored features of each row."""
     if sp.issparse(X):
         return np.diff(X.indptr)
     return np.full(X.shape[0], X.shape[1])
-
-
-def _stacked(parts: list[Rows]) -> Rows:
-    if sp.issparse(parts[0]):
-        return sp.csr_array(sp.vstack(parts, format="csr"))
-    return np.concatenate(parts)

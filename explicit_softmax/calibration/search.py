@@ -64,15 +64,15 @@ class Grid:
         for name, listed in values.items():
             if not listed:
                 raise ValueError(f"{name} is empty: give at least one candidate")
+            may_be_zero = name == "norm_exponents"
             for value in listed:
                 if name == "priming_numbers" and value == "mean_norm":
                     continue
-                lowest_is_open = name != "norm_exponents"
                 good = isinstance(value, Real) and np.isfinite(float(value))
-                if not good or value < 0 or (value == 0 and lowest_is_open):
+                if not good or value < 0 or (value == 0 and not may_be_zero):
                     raise ValueError(
-                        f"{name} must be {'positive' if lowest_is_open else '>= 0'} "
-                        f"and finite, and it has {value!r}"
+                        f"{name} must be {'>= 0' if may_be_zero else 'positive'} and "
+                        f"finite, and it has {value!r}"
                     )
         return cls(settings, *values.values())
 
@@ -122,12 +122,9 @@ def score_by_leave_one_out(
         counts = CooccurrenceCounts.from_rows(
             X, y, n_classes, sample_weight=sample_weight, norm_exponent=exponent
         )
+        settings = replace(grid.settings, norm_exponent=exponent)
         scored = _scored(
-            counts,
-            sample,
-            replace(grid.settings, norm_exponent=exponent),
-            grid.smoothing_strengths,
-            grid.priming_numbers,
+            counts, sample, settings, grid.smoothing_strengths, grid.priming_numbers
         )
         return [score(candidate) for candidate in scored]
 
@@ -149,10 +146,8 @@ def score_by_folds(
 ) -> NDArray[np.float64]:
     """Scores of each fold and candidate, with the counts of all less those of the fold.
 
-    Returns
-    -------
-    scores : ndarray of shape (n_folds, n_candidates)
-        NaN for folds whose test rows have no weight.
+    The result has shape (n_folds, n_candidates), with NaN for folds whose test rows
+    have no weight.
     """
 
     def part(members: IntArray) -> tuple[Any, Any, Any]:
@@ -172,34 +167,26 @@ def score_by_folds(
         if test_weight is not None and not test_weight.any():
             return [np.nan] * len(list(grid.candidates()))
         rows, labels, weight = part(train)
-        largest = max(
-            (
-                replace(grid.settings, **candidate).sample_limit(X.shape[1], n_classes)
-                for candidate in grid.candidates()
-            ),
-            key=lambda limit: limit.n_rows,
-        )
-        sample = RowSample.from_rows(rows, labels, weight, largest)
+        sample = RowSample.from_rows(rows, labels, weight, limit)
         # A splitter may leave rows out of both sides, or repeat them.
         both = np.sort(np.concatenate((train, test)))
         is_partition = np.array_equal(both, np.arange(len(y)))
         scores = []
-        counts: CooccurrenceCounts | None = None
-        for n, candidate in enumerate(grid.candidates()):
-            if n % per_exponent == 0:
-                e, exponent = n // per_exponent, candidate["norm_exponent"]
-                counts = (
-                    totals[e] - count(test, exponent)
-                    if is_partition
-                    else count(train, exponent)
-                )
-            assert counts is not None
-            settings = replace(grid.settings, **candidate)
-            model = ExplicitModel(counts, sample, settings, X.dtype)
-            scores.append(score(model.decoders[0], test_rows, test_y, test_weight))
+        for exponent, total in zip(grid.norm_exponents, totals, strict=True):
+            counts = (
+                total - count(test, exponent)
+                if is_partition
+                else count(train, exponent)
+            )
+            for candidate in replace(grid, norm_exponents=[exponent]).candidates():
+                settings = replace(grid.settings, **candidate)
+                model = ExplicitModel(counts, sample, settings, X.dtype)
+                scores.append(score(model.decoders[0], test_rows, test_y, test_weight))
         return scores
 
-    per_exponent = len(grid.smoothing_strengths) * len(grid.priming_numbers)
+    # All candidates need samples of the same size: strengths are given in each.
+    first = replace(grid.settings, **next(grid.candidates()))
+    limit = first.sample_limit(X.shape[1], n_classes)
     everything = np.arange(len(y))
     totals = [count(everything, exponent) for exponent in grid.norm_exponents]
     return np.array(
@@ -227,6 +214,9 @@ def _scored(
     blocks = settings.blocks(counts.n_features)
     beta, norm_weight = settings.given_numbers(len(blocks))
     translation = settings.calibrated_translation
+    given = None
+    if translation == "column" and beta is not None and norm_weight is not None:
+        given = Calibration(beta, 1.0, translation, norm_weight)
     for strength in strengths:
         held_out = leave_one_out(
             smooth_counts(counts, settings.smoothing, strength, blocks),
@@ -235,13 +225,7 @@ def _scored(
             sample_weight=sample.weights,
             norm_exponent=settings.norm_exponent,
         )
-        if (
-            translation == "column"
-            and beta is not None
-            and norm_weight is not None
-            and len(held_out.y)
-        ):
-            given = Calibration(beta, 1.0, translation, norm_weight)
+        if given is not None and len(held_out.y):
             losses = priming_log_losses(held_out, numbers, given)
             for number, loss in zip(numbers, losses, strict=True):
                 found = replace(given, priming_number=number)
