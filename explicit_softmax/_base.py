@@ -38,6 +38,13 @@ from explicit_softmax.solution.loss import network_scores, softmax_in_place
 # Scores that `predict` holds at a time.
 _CHUNK_VALUES = 2**20
 
+# Rows as `validate_data` takes them; their values are checked where they are used.
+_ACCEPTED: dict[str, Any] = {
+    "accept_sparse": "csr",
+    "dtype": [np.float64, np.float32],
+    "ensure_all_finite": False,
+}
+
 # Constraints of the parameters that several estimators have.
 CONSTRAINTS: dict[str, list[Any]] = {
     "inverse_temperature": [
@@ -210,14 +217,7 @@ class ExplicitSoftmaxBase(
     def _check_features(self, X: Any) -> Any:
         """Features to predict from; ValueError names the first bad row."""
         check_is_fitted(self)
-        rows = validate_data(
-            self,
-            X,
-            reset=False,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            ensure_all_finite=False,
-        )
+        rows = validate_data(self, X, reset=False, **_ACCEPTED)
         values = rows.data if sp.issparse(rows) else rows
         if not values.min(initial=0.0) >= 0:  # NaN is not >= 0
             raise_bad_value(rows, 0)
@@ -227,18 +227,12 @@ class ExplicitSoftmaxBase(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool
     ) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
         """Features, labels, weights; features are checked where they are counted."""
-        rows, labels = validate_data(
-            self,
-            X,
-            y,
-            reset=reset,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            ensure_all_finite=False,
-        )
+        rows, labels = validate_data(self, X, y, reset=reset, **_ACCEPTED)
         check_classification_targets(labels)
-        if sp.issparse(rows):
-            rows = _canonical(rows)
+        if sp.issparse(rows) and not (rows.has_canonical_format and rows.data.all()):
+            rows = rows.copy()
+            rows.sum_duplicates()
+            rows.eliminate_zeros()
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(
@@ -362,12 +356,3 @@ class OneLayerMixin:
         if hasattr(self, "feature_names_in_"):
             linear.feature_names_in_ = self.feature_names_in_.copy()
         return linear
-
-
-def _canonical(rows: Any) -> Any:
-    """Rows in which each non-zero feature is stored once; a copy where they are not."""
-    if not rows.has_canonical_format or not rows.data.all():
-        rows = rows.copy()
-        rows.sum_duplicates()
-        rows.eliminate_zeros()
-    return rows

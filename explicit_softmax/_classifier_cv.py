@@ -220,14 +220,15 @@ validation_scores_, n_features_in_, feature_names_in_
         split_params = self._split_params(params)
 
         def solve(rows: Any, codes: Any, weights: Any) -> ExplicitModel:
+            train = rows, codes, weights
             n_classes = len(self.classes_)
             n_scores = n_classes * len(shared.blocks(rows.shape[1]))
             if self.cv is None:
                 limit = BUDGETS["candidates"].limit(n_scores)
-                sample = RowSample.from_rows(rows, codes, weights, limit)
-                best = self._search_by_leave_one_out(grid, rows, codes, weights, sample)
+                sample = RowSample.from_rows(*train, limit)
+                best = self._search_by_leave_one_out(grid, train, sample)
             else:
-                best = self._search_by_folds(grid, rows, codes, weights, split_params)
+                best = self._search_by_folds(grid, train, split_params)
             settings = replace(shared, **best)
             limit = BUDGETS["best_candidate"].limit(n_scores)
             model = ExplicitModel.from_rows(
@@ -249,7 +250,7 @@ validation_scores_, n_features_in_, feature_names_in_
         return router
 
     def _search_by_leave_one_out(
-        self, grid: Grid, rows: Any, codes: Any, weights: Any, sample: RowSample
+        self, grid: Grid, train: tuple[Any, Any, Any], sample: RowSample
     ) -> dict[str, Any]:
         scoring = None if self.scoring == "neg_log_loss" else get_scorer(self.scoring)
 
@@ -268,31 +269,24 @@ validation_scores_, n_features_in_, feature_names_in_
             return float(value), row_log_likelihood
 
         scored = score_by_leave_one_out(
-            grid,
-            rows,
-            codes,
-            len(self.classes_),
-            weights,
-            sample,
-            score,
-            self.n_jobs,
+            grid, *train, len(self.classes_), sample, score, self.n_jobs
         )
         scores = np.array([value for value, _ in scored])
         best = self._record(grid, scores)
         if self.store_cv_results:
-            filled = np.flatnonzero(row_norms(sample.X) > 0)
-            self.cv_results_["row_log_likelihood"] = np.array(
-                [row for _, row in scored]
-            )
-            assert sample.members is not None
-            self.cv_results_["row_index"] = sample.members[filled]
+            filled = sample.part(np.flatnonzero(row_norms(sample.X) > 0))
+            rows = np.array([row for _, row in scored])
+            self.cv_results_ |= {
+                "row_log_likelihood": rows,
+                "row_index": filled.members,
+            }
         return best
 
     def _search_by_folds(
-        self, grid: Grid, rows: Any, codes: Any, weights: Any, params: dict[str, Any]
+        self, grid: Grid, train: tuple[Any, Any, Any], params: dict[str, Any]
     ) -> dict[str, Any]:
-        splitter = check_cv(self.cv, codes, classifier=True)
-        folds = list(splitter.split(rows, codes, **params))
+        splitter = check_cv(self.cv, train[1], classifier=True)
+        folds = list(splitter.split(*train[:2], **params))
         scoring = None if self.scoring == "neg_log_loss" else get_scorer(self.scoring)
 
         def score(decoder: Decoder, X: Any, y: Any, weight: Any) -> float:
@@ -303,14 +297,7 @@ validation_scores_, n_features_in_, feature_names_in_
             return float(scoring(classifier, X, self.classes_[y], **keywords))
 
         by_fold = score_by_folds(
-            grid,
-            rows,
-            codes,
-            len(self.classes_),
-            weights,
-            folds,
-            score,
-            self.n_jobs,
+            grid, *train, len(self.classes_), folds, score, self.n_jobs
         )
         best = self._record(grid, np.nanmean(by_fold, axis=0))
         if self.store_cv_results:

@@ -101,11 +101,9 @@ class LossCurveDisplay:
 
         Raises
         ------
-        sklearn.exceptions.NotFittedError
-            If an estimator is not fitted.
         ValueError
-            If `estimators` is not a dict or is empty, if an estimator was not refined,
-            or if ``validation=True`` and it was refined without validation rows.
+            If `estimators` is not a dict or is empty, if an estimator is not fitted or
+            not refined, or if ``validation=True`` and it had no validation rows.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimators")
         _check_runs(estimators, "estimators")
@@ -147,7 +145,7 @@ class LossCurveDisplay:
             epochs = range(1, len(curve) + 1)
             # A marker at the end of each run: one epoch alone draws no line.
             last = {"label": name, "markevery": [len(curve) - 1]}
-            self.lines_ += ax.plot(epochs, curve, **{**last, **_line_keywords(line_kw)})
+            self.lines_ += ax.plot(epochs, curve, **(last | _line_keywords(line_kw)))
         ax.set(xscale=xscale, yscale=yscale, xlabel="Epoch", ylabel=self.loss_name)
         if xscale == "linear":
             ax.locator_params("x", integer=True)
@@ -218,10 +216,8 @@ class PrimingNumberDisplay:
                 f"scores has {len(values)} entries, and priming_numbers {len(numbers)}"
             )
         order = np.argsort(numbers, kind="stable")
-        self.priming_numbers = numbers[order]
-        self.scores = values[order]
-        self.mean_norm = mean_norm
-        self.score_name = score_name
+        self.priming_numbers, self.scores = numbers[order], values[order]
+        self.mean_norm, self.score_name = mean_norm, score_name
 
     @classmethod
     def from_estimator(
@@ -253,11 +249,9 @@ class PrimingNumberDisplay:
 
         Raises
         ------
-        sklearn.exceptions.NotFittedError
-            If `estimator` is not fitted.
         ValueError
-            If it has not searched over priming numbers, or if "mean_norm" is among them
-            and the search did not refit a model (``refit=False``).
+            If `estimator` is not fitted or has not searched over priming numbers, or if
+            "mean_norm" is among them and it did not refit a model (``refit=False``).
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         numbers, scores, norm, metric = _scan(_fitted_step(estimator))
@@ -277,12 +271,10 @@ class PrimingNumberDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on; those of a new figure by default.
+        ax, line_kw
+            As in `LossCurveDisplay.plot`.
         negate_score : bool, default=False
             Whether to draw the negated scores.
-        line_kw : dict, default=None
-            Keywords of the curve, for `matplotlib.axes.Axes.plot`.
 
         Returns
         -------
@@ -314,6 +306,7 @@ def _fitted_step(estimator: Any) -> Any:
 
 
 def _vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """One-dimensional numbers, one or more; ValueError names the argument."""
     try:
         vector = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -357,11 +350,13 @@ def _plain_log_ticks(ax: Axes) -> None:
 
 
 def _check_runs(runs: Any, name: str) -> None:
+    """ValueError unless a dict with one entry or more."""
     if not isinstance(runs, Mapping) or not runs:
         raise ValueError(f"{name} must be a dict of runs by name, not {runs!r}")
 
 
 def _losses(run: Any, name: str, validation: bool) -> NDArray[np.float64]:
+    """Training or validation losses of an estimator, or losses as they are given."""
     if not hasattr(run, "fit"):
         return _vector(run, name)
     step = _fitted_step(run)
@@ -390,6 +385,7 @@ def _losses(run: Any, name: str, validation: bool) -> NDArray[np.float64]:
 
 
 def _score_name(metric: Any, negated: bool) -> str:
+    """Label of the axis: "neg_log_loss" is the negative log loss, or negated, it."""
     if not isinstance(metric, str):
         return "Negative score" if negated else "Score"
     is_loss = metric.startswith("neg_")

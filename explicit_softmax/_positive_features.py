@@ -68,13 +68,13 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
     Notes
     -----
     "bins" are ordered by feature and "split" by sign: ``n_blocks=transformer.n_bins_``
-    or ``n_blocks=2`` give each feature or sign its own inverse temperature in
-    `ExplicitSoftmaxClassifierCV`. One for each feature helps with many rows; with few
-    rows or separable classes it may be much worse, so compare.
+    or ``n_blocks=2`` give each feature or sign its own inverse temperature. One for
+    each feature helps with many rows; with few rows or separable classes it may be much
+    worse, so compare.
 
-    ``python benchmarks/run.py positive`` compares both methods, with
-    `ExplicitSoftmaxClassifierCV`, to other models on five data sets. "bins" has a lower
-    log-loss than GaussianNB on four of them, and than LogisticRegression on two.
+    ``python benchmarks/run.py positive`` compares both methods to other models on five
+    data sets. "bins" has a lower log-loss than GaussianNB on four of them, and than
+    LogisticRegression on two.
 
     Examples
     --------
@@ -168,9 +168,9 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         bins = hasattr(self, "knots_")
         rows = self._check_rows(X, bins=bins, reset=False)
-        return (
-            _soft_bins(rows, self.knots_) if bins else _signed_parts(rows, self.scale_)
-        )
+        if bins:
+            return _soft_bins(rows, self.knots_)
+        return _signed_parts(rows, self.scale_)
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -202,6 +202,7 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
         return tags
 
     def _check_rows(self, X: Any, *, bins: bool, reset: bool) -> Any:
+        """Finite rows, dense or CSR; errors name the first bad row, or sparse rows."""
         if bins and sp.issparse(X):
             raise TypeError(
                 "Sparse data was passed for X, and bins of zeros are not zero: use "

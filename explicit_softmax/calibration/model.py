@@ -135,16 +135,14 @@ class Solution:
 
 @dataclass(frozen=True, eq=False)
 class ExplicitModel:
-    """What a fitted estimator has.
+    """What a fitted estimator has: counts of all rows, and a sample of these rows.
 
     Parameters
     ----------
     counts : CooccurrenceCounts
-        Counts of all rows.
     sample : RowSample
-        Some of these rows.
     settings : Settings
-        With which the rows were counted and the model is solved.
+        How the rows were counted and the model is solved.
     dtype : dtype
         Type of the decoder.
     layout : {"auto", "dense", "sparse"}, default="auto"
@@ -289,10 +287,15 @@ class ExplicitModel:
         settings, n_classes = self.settings, self.counts.n_classes
         n_blocks = len(settings.blocks(self.counts.n_features))
         beta, norm_weight = settings.given_numbers(n_blocks)
+        priming_number = settings.priming_number
+        if priming_number == "mean_norm":
+            # Rows without any feature leave no norm to divide by.
+            priming_number = self.counts.mean_norm or 1.0
+        translation = settings.calibrated_translation
         calibrated = partial(
             calibrate,
-            priming_number=self._priming_number,
-            translation=settings.calibrated_translation,
+            priming_number=float(priming_number),
+            translation=translation,
             beta=beta,
             norm_weight=norm_weight,
         )
@@ -308,8 +311,7 @@ class ExplicitModel:
             enough = n_classes <= min(size / 2, _MOST_INTERCEPTS)
             intercepts = "columns" if enough else "exponent"
         elif beta is not None and norm_weight is not None:
-            translation = settings.calibrated_translation
-            given = Calibration(beta, self._priming_number, translation, norm_weight)
+            given = Calibration(beta, float(priming_number), translation, norm_weight)
             return Choice(given, strength, float("nan"))
         calibration, log_loss = calibrated(
             self._held_out(strength),
@@ -317,13 +319,6 @@ class ExplicitModel:
             prior_weight=float(self.sample.weights.sum()) / size if size else 1.0,
         )
         return Choice(calibration, strength, log_loss)
-
-    @property
-    def _priming_number(self) -> float:
-        if self.settings.priming_number == "mean_norm":
-            # Rows without any feature leave no norm to divide by.
-            return self.counts.mean_norm or 1.0
-        return float(self.settings.priming_number)
 
     def _held_out(
         self, strength: float, sample: RowSample | None = None

@@ -141,9 +141,8 @@ class RowSample:
     ) -> RowSample:
         """Sample of rows; their keys are made from their content by default."""
         if limit.n_rows == 0:
-            weights, keys = np.zeros(0), np.zeros(0, dtype=np.uint64)
-            none = np.zeros(0, dtype=np.intp)
-            return cls(X[:0], y[:0], weights, keys, np.uint64(0), limit, none)
+            keys, none = np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.intp)
+            return cls(X[:0], y[:0], np.zeros(0), keys, np.uint64(0), limit, none)
         weights = np.ones(len(y)) if sample_weight is None else sample_weight
         keys = row_keys(X, y) if keys is None else keys
         counted = np.flatnonzero(weights > 0)
@@ -253,10 +252,7 @@ class RowSample:
 def row_keys(
     X: Rows, y: IntArray, products: NDArray[np.float64] | None = None
 ) -> NDArray[np.uint64]:
-    """Hash of the class and the features of each row.
-
-    `products` are those of the rows with `key_numbers`, where they are known.
-    """
+    """Hash of class and features; `products` are those of `key_numbers`, if known."""
     if products is None:
         products = row_products(X, key_numbers(X.shape[1]))
     with np.errstate(over="ignore"):

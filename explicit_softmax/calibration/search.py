@@ -106,8 +106,8 @@ def score_by_leave_one_out(
     grid: Grid,
     X: Rows,
     y: IntArray,
-    n_classes: int,
     sample_weight: FloatArray | None,
+    n_classes: int,
     sample: RowSample,
     score: Callable[[Scored], Any],
     n_jobs: int | None = None,
@@ -115,18 +115,53 @@ def score_by_leave_one_out(
     """What `score` says of each candidate, in the order of `Grid.candidates`.
 
     Rows are counted once for each norm exponent, and candidates are compared on the
-    rows of `sample`, each left out in turn.
+    rows of `sample`, each left out in turn. Intercepts of single classes are left to
+    the final choice.
     """
+    settings = grid.settings
+    blocks = settings.blocks(X.shape[1])
+    beta, norm_weight = settings.given_numbers(len(blocks))
+    translation = settings.calibrated_translation
+    given = None
+    if translation == "column" and beta is not None and norm_weight is not None:
+        given = Calibration(beta, 1.0, translation, norm_weight)
 
     def score_exponent(exponent: float) -> list[Any]:
         counts = CooccurrenceCounts.from_rows(
             X, y, n_classes, sample_weight=sample_weight, norm_exponent=exponent
         )
-        settings = replace(grid.settings, norm_exponent=exponent)
-        scored = _scored(
-            counts, sample, settings, grid.smoothing_strengths, grid.priming_numbers
-        )
-        return [score(candidate) for candidate in scored]
+        mean_norm = counts.mean_norm or 1.0
+        numbers = [
+            mean_norm if number == "mean_norm" else float(number)
+            for number in grid.priming_numbers
+        ]
+        results = []
+        for strength in grid.smoothing_strengths:
+            held_out = leave_one_out(
+                smooth_counts(counts, settings.smoothing, strength, blocks),
+                sample.X,
+                sample.y,
+                sample_weight=sample.weights,
+                norm_exponent=exponent,
+            )
+            if given is not None and len(held_out.y):
+                losses = priming_log_losses(held_out, numbers, given).tolist()
+                at_numbers = [replace(given, priming_number=k) for k in numbers]
+                found = list(zip(at_numbers, losses, strict=True))
+            else:
+                found = [
+                    calibrate(
+                        held_out,
+                        number,
+                        translation=translation,
+                        beta=beta,
+                        norm_weight=norm_weight,
+                        tol=COMPARISON_TOL,
+                    )
+                    for number in numbers
+                ]
+            results += [score(Scored(*choice, held_out)) for choice in found]
+        return results
 
     columns = Parallel(n_jobs=n_jobs, prefer="threads")(
         delayed(score_exponent)(exponent) for exponent in grid.norm_exponents
@@ -138,8 +173,8 @@ def score_by_folds(
     grid: Grid,
     X: Rows,
     y: IntArray,
-    n_classes: int,
     sample_weight: FloatArray | None,
+    n_classes: int,
     folds: Sequence[tuple[IntArray, IntArray]],
     score: Callable[[Decoder, Rows, IntArray, FloatArray | None], float],
     n_jobs: int | None = None,
@@ -194,53 +229,6 @@ def score_by_folds(
             delayed(score_fold)(train, test, totals) for train, test in folds
         )
     )
-
-
-def _scored(
-    counts: CooccurrenceCounts,
-    sample: RowSample,
-    settings: Settings,
-    strengths: Sequence[float],
-    priming_numbers: Sequence[float | str],
-) -> Iterator[Scored]:
-    """Candidates of one norm exponent, strength by strength, priming numbers within.
-
-    Intercepts of single classes are left to the final choice.
-    """
-    numbers = [
-        (counts.mean_norm or 1.0) if number == "mean_norm" else float(number)
-        for number in priming_numbers
-    ]
-    blocks = settings.blocks(counts.n_features)
-    beta, norm_weight = settings.given_numbers(len(blocks))
-    translation = settings.calibrated_translation
-    given = None
-    if translation == "column" and beta is not None and norm_weight is not None:
-        given = Calibration(beta, 1.0, translation, norm_weight)
-    for strength in strengths:
-        held_out = leave_one_out(
-            smooth_counts(counts, settings.smoothing, strength, blocks),
-            sample.X,
-            sample.y,
-            sample_weight=sample.weights,
-            norm_exponent=settings.norm_exponent,
-        )
-        if given is not None and len(held_out.y):
-            losses = priming_log_losses(held_out, numbers, given)
-            for number, loss in zip(numbers, losses, strict=True):
-                found = replace(given, priming_number=number)
-                yield Scored(found, float(loss), held_out)
-            continue
-        for number in numbers:
-            found, loss = calibrate(
-                held_out,
-                number,
-                translation=translation,
-                beta=beta,
-                norm_weight=norm_weight,
-                tol=COMPARISON_TOL,
-            )
-            yield Scored(found, loss, held_out)
 
 
 def priming_log_losses(

@@ -48,7 +48,7 @@ def test_leave_one_out_candidates_equal_refits(temperature, layout, weighted):
     sample = RowSample.from_rows(layout(X), y, weight, Limit(25))
     assert len(sample.y) == 25
     scored = score_by_leave_one_out(
-        grid, layout(X), y, 3, weight, sample, lambda candidate: candidate, n_jobs=2
+        grid, layout(X), y, weight, 3, sample, lambda candidate: candidate, n_jobs=2
     )
     how = {"blocks": [slice(0, 5)], "smoothing": "prior", "sample_weight": weight}
     single = np.array([(row == X).all(axis=1).sum() == 1 for row in X])
@@ -110,7 +110,7 @@ def test_folds_equal_models_of_the_other_rows(temperature, kind, layout, weighte
     def score(decoder, *test):
         return log_loss([decoder], *test)
 
-    scores = score_by_folds(grid, rows, y, 3, weight, folds, score, n_jobs=2)
+    scores = score_by_folds(grid, rows, y, weight, 3, folds, score, n_jobs=2)
     assert scores.shape == (3, 12)
     for (train, test), found in zip(folds, scores, strict=True):
         for loss, candidate in zip(found, grid.candidates(), strict=True):
@@ -125,7 +125,7 @@ def test_folds_without_weight_have_no_score():
     folds = folds_of(y, "partition")
     weight = np.ones(len(y))
     weight[folds[1][1]] = 0.0
-    scores = score_by_folds(GRID, X, y, 3, weight, folds, lambda *_: 1.0)
+    scores = score_by_folds(GRID, X, y, weight, 3, folds, lambda *_: 1.0)
     assert_array_equal(scores, np.tile([[1.0], [np.nan], [1.0]], (1, 12)))
 
 
