@@ -1,7 +1,5 @@
 """One clear error each, and the state of the estimator untouched by it."""
 
-import copy
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,26 +9,19 @@ from explicit_softmax import ExplicitSoftmaxClassifier, Refinement
 
 X = np.array([[2.0, 0.0, 1.0], [0.0, 3.0, 1.0], [1.0, 1.0, 1.0], [4.0, 0.0, 0.0]])
 Y = np.array(["a", "b", "b", "a"])
-
-
-def spoilt(value, row=2):
-    bad = X.copy()
-    bad[row, 1] = value
-    return bad
+NAMED = pd.DataFrame(X, columns=list("abc"))
 
 
 def fitted(**parameters):
     return ExplicitSoftmaxClassifier(**parameters).fit(X, Y)
 
 
-def snapshot(clf):
-    state = copy.deepcopy(vars(clf))
-    return state, clf.predict_proba(X)
-
-
-def assert_unchanged(clf, before):
-    state, proba = before
-    assert vars(clf).keys() == state.keys()
+def assert_fails_without_effect(clf, error, message, method, *arguments):
+    """The call raises, and the model stays as it was."""
+    attributes, proba = list(vars(clf)), clf.predict_proba(X)
+    with pytest.raises(error, match=message):
+        getattr(clf, method)(*arguments)
+    assert list(vars(clf)) == attributes
     np.testing.assert_array_equal(clf.predict_proba(X), proba)
     assert clf.n_features_in_ == 3
     np.testing.assert_array_equal(clf.classes_, ["a", "b"])
@@ -48,77 +39,36 @@ def assert_unchanged(clf, before):
 )
 @pytest.mark.parametrize("method", ["fit", "partial_fit", "forget", "predict_proba"])
 def test_bad_features_name_the_row(method, value, message, dtype, as_rows):
-    clf = fitted()
-    before = snapshot(clf)
-    bad = as_rows(spoilt(value).astype(dtype))
-    arguments = (bad,) if method == "predict_proba" else (bad, Y)
-    with pytest.raises(ValueError, match=message):
-        getattr(clf, method)(*arguments)
-    assert_unchanged(clf, before)
+    bad = X.astype(dtype)
+    bad[2, 1] = value
+    arguments = (as_rows(bad),) if method == "predict_proba" else (as_rows(bad), Y)
+    assert_fails_without_effect(fitted(), ValueError, message, method, *arguments)
 
 
-CALLS = {
-    "weights of zero": (
-        lambda clf: clf.fit(X, Y, sample_weight=np.zeros(4)),
-        "[Ss]ample.weight",
-    ),
-    "negative weight": (
-        lambda clf: clf.fit(X, Y, sample_weight=[1, -1, 1, 1]),
-        "[Nn]egative",
-    ),
-    "weights of another length": (
-        lambda clf: clf.partial_fit(X, Y, sample_weight=np.ones(3)),
-        "sample_weight",
-    ),
-    "unknown label in partial_fit": (
-        lambda clf: clf.partial_fit(X, ["a", "b", "c", "a"]),
-        r"y contains labels that are not in classes: \['c'\]",
-    ),
-    "unknown label in forget": (
-        lambda clf: clf.forget(X, ["a", "b", "c", "a"]),
-        r"not in classes: \['c'\]",
-    ),
-    "other classes in partial_fit": (
-        lambda clf: clf.partial_fit(X, Y, classes=["a", "b", "c"]),
-        "not the same as on the last call",
-    ),
-    "rows that were not counted": (
-        lambda clf: clf.forget(X[:1], ["b"]),
-        "more of feature 0 is taken out of class 1",
-    ),
-    "more rows than were counted": (
-        lambda clf: clf.forget(np.zeros((3, 3)), ["a"] * 3),
-        "more rows are taken out of class 0 than were counted: 3 of 2",
-    ),
-    "more features in fit": (
-        lambda clf: clf.fit(np.c_[X, -X], Y),
-        "Negative values",
-    ),
-    "more features in partial_fit": (
-        lambda clf: clf.partial_fit(np.c_[X, X], Y),
-        "6 features",
-    ),
-    "regression target": (
-        lambda clf: clf.fit(X, [0.1, 0.2, 0.3, 0.4]),
-        "Unknown label type",
-    ),
-    "no rows": (lambda clf: clf.fit(X[:0], Y[:0]), "0 sample"),
-    "no features": (lambda clf: clf.fit(X[:, :0], Y), "0 feature"),
-    "sums that overflow": (
-        lambda clf: clf.fit(np.full((4, 3), 1e308), ["a"] * 4),
-        "overflow",
-    ),
-}
+UNKNOWN = ["a", "b", "c", "a"]
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_failed_call_leaves_the_model_as_it_was(name):
-    call, message = CALLS[name]
-    clf = fitted()
-    before = snapshot(clf)
-    with pytest.raises(ValueError, match=message):
-        call(clf)
-    assert_unchanged(clf, before)
+@pytest.mark.parametrize(
+    ("method", "arguments", "message"),
+    [
+        ("fit", (X, Y, np.zeros(4)), "[Ss]ample.weight"),
+        ("fit", (X, Y, [1, -1, 1, 1]), "[Nn]egative"),
+        ("partial_fit", (X, Y, None, np.ones(3)), "sample_weight"),
+        ("partial_fit", (X, UNKNOWN), r"y contains labels .* not in classes: \['c'\]"),
+        ("forget", (X, UNKNOWN), r"not in classes: \['c'\]"),
+        ("partial_fit", (X, Y, ["a", "b", "c"]), "not the same as on the last call"),
+        ("forget", (X[:1], ["b"]), "more of feature 0 is taken out of class 1"),
+        ("forget", (np.zeros((3, 3)), ["a"] * 3), "more rows .* of class 0 .*: 3 of 2"),
+        ("fit", (np.c_[X, -X], Y), "Negative values"),
+        ("partial_fit", (np.c_[X, X], Y), "6 features"),
+        ("fit", (X, [0.1, 0.2, 0.3, 0.4]), "Unknown label type"),
+        ("fit", (X[:0], Y[:0]), "0 sample"),
+        ("fit", (X[:, :0], Y), "0 feature"),
+        ("fit", (np.full((4, 3), 1e308), ["a"] * 4), "overflow"),
+    ],
+)
+def test_failed_call_leaves_the_model_as_it_was(method, arguments, message):
+    assert_fails_without_effect(fitted(), ValueError, message, method, *arguments)
 
 
 def test_first_partial_fit_needs_classes():
@@ -145,8 +95,6 @@ PARAMETERS = [
     ({"n_blocks": 0}, "n_blocks"),
     ({"smoothing_strength": "best"}, "smoothing_strength"),
     ({"refinement": Refinement(solver="adam")}, "solver"),
-    ({"refinement": Refinement(max_iter=0)}, "max_iter"),
-    ({"refinement": Refinement(batch_size=0)}, "batch_size"),
 ]
 
 
@@ -170,6 +118,7 @@ def test_leave_one_out_without_smoothing_says_what_to_do():
     [
         (ExplicitSoftmaxClassifier().fit(X, ["a", "c"] * 2), ValueError, "classes"),
         (ExplicitSoftmaxClassifier().fit(X[:, :2], Y), ValueError, "features"),
+        (ExplicitSoftmaxClassifier().fit(NAMED, Y), ValueError, "feature names"),
         (fitted(smoothing_strength=1.0), ValueError, "different smoothing_strength"),
         (fitted(inverse_temperature=1.0), ValueError, "different inverse_temperature"),
         (fitted(n_blocks=[1, 2]), ValueError, "different n_blocks"),
@@ -178,19 +127,16 @@ def test_leave_one_out_without_smoothing_says_what_to_do():
     ],
 )
 def test_merge_of_what_does_not_fit(other, error, message):
-    clf = fitted()
-    before = snapshot(clf)
-    with pytest.raises(error, match=message):
-        clf.merge(fitted(), other)
-    assert_unchanged(clf, before)
+    assert_fails_without_effect(fitted(), error, message, "merge", fitted(), other)
 
 
 def test_merge_with_other_feature_names():
-    first = ExplicitSoftmaxClassifier().fit(pd.DataFrame(X, columns=list("abc")), Y)
+    first, other = (
+        ExplicitSoftmaxClassifier().fit(pd.DataFrame(X, columns=list(names)), Y)
+        for names in ("abc", "abd")
+    )
     with pytest.raises(ValueError, match="feature names"):
-        first.merge(
-            ExplicitSoftmaxClassifier().fit(pd.DataFrame(X, columns=list("abd")), Y)
-        )
+        first.merge(other)
 
 
 def test_norm_exponent_has_no_logistic_regression():

@@ -5,18 +5,15 @@ import pytest
 import scipy.sparse as sp
 import sklearn
 from sklearn.base import clone
-from sklearn.datasets import load_digits
-from sklearn.metrics import log_loss
+from sklearn.metrics import get_scorer, log_loss
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 from sklearn.naive_bayes import MultinomialNB
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
 
 from explicit_softmax import (
     ExplicitSoftmaxClassifier,
     ExplicitSoftmaxClassifierCV,
-    Refinement,
 )
+from tests.test_warm_start import warm
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +22,6 @@ def counts():
     y = rng.choice(4, size=240, p=[0.4, 0.3, 0.2, 0.1])
     rates = rng.gamma(0.5, size=(4, 12)) * rng.gamma(2.0, size=(4, 1))
     return rng.poisson(rates[y]).astype(float), y
-
-
-@pytest.fixture(scope="module")
-def digits():
-    X, y = load_digits(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(y))  # the writers come in turn
-    X, y = X[order], y[order]
-    return X[:1200], y[:1200], X[1200:], y[1200:]
 
 
 def given(**parameters):
@@ -48,20 +37,13 @@ def given(**parameters):
     )
 
 
-def grid_search(clf, **search):
-    return GridSearchCV(
-        ExplicitSoftmaxClassifier(
-            translation=clf.translation,
-            inverse_temperature=clf.inverse_temperature,
-            smoothing=clf.smoothing,
-        ),
-        {
-            "norm_exponent": clf.norm_exponents,
-            "smoothing_strength": clf.smoothing_strengths,
-            "priming_number": clf.priming_numbers,
-        },
-        error_score="raise",
-        **{"scoring": "neg_log_loss", "cv": 3, **search},
+def one(clf, **parameters):
+    """The classifier of one candidate."""
+    return ExplicitSoftmaxClassifier(
+        translation=clf.translation,
+        inverse_temperature=clf.inverse_temperature,
+        smoothing=clf.smoothing,
+        **parameters,
     )
 
 
@@ -79,58 +61,49 @@ def test_no_arguments_are_needed(digits):
 @pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_array])
 def test_leave_one_out_is_that_of_refits(counts, smoothing, as_rows):
     X, y = (values[:40] for values in counts)
-    # On rows of equal norm the numbers held fixed while a row is out move least; what
-    # moves all the same is of the order of one over the number of rows.
     clf = given(smoothing=smoothing, store_cv_results=True).fit(as_rows(X), y)
     results = clf.cv_results_
-    assert results["row_log_likelihood"].shape == (12, len(results["row_index"]))
+    logs, rows = results["row_log_likelihood"], results["row_index"]
+    assert logs.shape == (12, len(rows))
+    np.testing.assert_allclose(results["mean_test_score"], logs.mean(axis=1), rtol=1e-5)
     for candidate in (0, 5, 11):
-        model = ExplicitSoftmaxClassifier(
-            inverse_temperature=0.6,
-            smoothing=smoothing,
-            translation="column",
-            **results["params"][candidate],
-        )
+        model = one(clf, **results["params"][candidate])
         refits = []
-        for row in results["row_index"]:
+        for row in rows:
             rest = np.arange(len(y)) != row
-            if not (y[rest] == y[row]).any():
-                continue
-            refit = clone(model).fit(X[rest], y[rest])
+            refit = model.fit(X[rest], y[rest])
             own = refit.classes_ == y[row]
-            refits.append(refit.predict_log_proba(X[row : row + 1])[0, own][0])
-        np.testing.assert_allclose(
-            np.mean(refits),
-            results["row_log_likelihood"][candidate].mean(),
-            atol=0.1,
-        )
-    np.testing.assert_allclose(
-        results["mean_test_score"],
-        results["row_log_likelihood"].mean(axis=1),
-        rtol=1e-5,
-    )
+            refits.extend(refit.predict_log_proba(X[row : row + 1])[0, own])
+        # The numbers held fixed while a row is out move by about one over the rows.
+        np.testing.assert_allclose(np.mean(refits), logs[candidate].mean(), atol=0.1)
 
 
 @pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_array])
-@pytest.mark.parametrize("scoring", ["neg_log_loss", "accuracy"])
-def test_folds_give_the_scores_of_grid_search(counts, as_rows, scoring):
+@pytest.mark.parametrize(
+    ("how", "atol"),
+    [
+        ({}, 1e-10),
+        ({"scoring": "accuracy"}, 1e-10),
+        ({"inverse_temperature": "auto", "norm_exponents": [0.0]}, 1e-7),
+    ],
+)
+def test_folds_give_the_scores_of_grid_search(counts, as_rows, how, atol):
     X, y = counts
-    clf = given(cv=3, scoring=scoring, store_cv_results=True).fit(as_rows(X), y)
-    search = grid_search(clf, scoring=scoring).fit(as_rows(X), y)
-    theirs = [str(sorted(params.items())) for params in search.cv_results_["params"]]
-    order = [
-        theirs.index(str(sorted(params.items())))
-        for params in clf.cv_results_["params"]
-    ]
+    clf = given(cv=3, store_cv_results=True, **how).fit(as_rows(X), y)
+    grid = {
+        "norm_exponent": clf.norm_exponents,
+        "smoothing_strength": clf.smoothing_strengths,
+        "priming_number": clf.priming_numbers,
+    }
+    search = GridSearchCV(one(clf), grid, scoring=clf.scoring, cv=3).fit(as_rows(X), y)
+    results, expected = clf.cv_results_, search.cv_results_
+    order = [expected["params"].index(params) for params in results["params"]]
     for key in ("mean_test_score", "std_test_score", "split0_test_score"):
-        np.testing.assert_allclose(
-            clf.cv_results_[key], search.cv_results_[key][order], atol=1e-10
-        )
-    assert clf.priming_number_ == search.best_params_["priming_number"]
-    assert clf.best_score_ == pytest.approx(search.best_score_, abs=1e-10)
-    np.testing.assert_allclose(
-        clf.predict_proba(X), search.predict_proba(X), atol=1e-10
-    )
+        np.testing.assert_allclose(results[key], expected[key][order], atol=atol)
+    best = {name: getattr(clf, name + "_") for name in search.best_params_}
+    assert best == search.best_params_
+    assert clf.best_score_ == pytest.approx(search.best_score_, abs=atol)
+    np.testing.assert_allclose(clf.predict_proba(X), search.predict_proba(X), atol=atol)
 
 
 @pytest.mark.parametrize("scoring", ["neg_log_loss", "accuracy"])
@@ -140,67 +113,15 @@ def test_folds_weigh_counts_and_scores(counts, scoring):
     folds = KFold(3, shuffle=True, random_state=0)
     clf = given(cv=folds, scoring=scoring).fit(X, y, sample_weight=weight)
     for candidate in (0, 7):
-        model = ExplicitSoftmaxClassifier(
-            inverse_temperature=0.6,
-            translation="column",
-            **clf.cv_results_["params"][candidate],
-        )
+        model = one(clf, **clf.cv_results_["params"][candidate])
         scores = []
         for train, test in folds.split(X):
             model.fit(X[train], y[train], sample_weight=weight[train])
-            if scoring == "accuracy":
-                scores.append(model.score(X[test], y[test], weight[test]))
-            else:
-                proba = model.predict_proba(X[test])
-                scores.append(-log_loss(y[test], proba, sample_weight=weight[test]))
-        assert clf.cv_results_["mean_test_score"][candidate] == pytest.approx(
-            np.mean(scores), abs=1e-10
-        )
-
-
-def test_folds_with_chosen_temperatures(counts):
-    X, y = counts
-    clf = given(cv=4, inverse_temperature="auto", norm_exponents=[0.0]).fit(X, y)
-    search = grid_search(clf, cv=4).fit(X, y)
-    best = {name: getattr(clf, name + "_") for name in search.best_params_}
-    assert best == search.best_params_
-    assert clf.best_score_ == pytest.approx(search.best_score_, abs=1e-7)
-
-
-def test_priming_number_in_a_pipeline(digits):
-    X, y, _, _ = digits
-    X, y = X[:300], y[:300]
-    numbers = [2.0, 20.0, 200.0]
-    search = GridSearchCV(
-        make_pipeline(
-            FunctionTransformer(np.sqrt),
-            ExplicitSoftmaxClassifier(
-                inverse_temperature=0.3,
-                smoothing_strength=0.1,
-                norm_exponent=0.0,
-                translation="column",
-            ),
-        ),
-        {"explicitsoftmaxclassifier__priming_number": numbers},
-        scoring="neg_log_loss",
-        cv=3,
-    ).fit(X, y)
-    clf = given(
-        cv=3,
-        inverse_temperature=0.3,
-        priming_numbers=numbers,
-        norm_exponents=[0.0],
-        smoothing_strengths=[0.1],
-    )
-    model = make_pipeline(FunctionTransformer(np.sqrt), clf).fit(X, y)
-    assert model[-1] is clf
-    np.testing.assert_allclose(
-        clf.cv_results_["mean_test_score"],
-        search.cv_results_["mean_test_score"],
-        atol=1e-10,
-    )
-    (best,) = search.best_params_.values()
-    assert clf.priming_number_ == best
+            scores.append(
+                get_scorer(scoring)(model, X[test], y[test], sample_weight=weight[test])
+            )
+        found = clf.cv_results_["mean_test_score"][candidate]
+        assert found == pytest.approx(np.mean(scores), abs=1e-10)
 
 
 def test_accuracy_by_leave_one_out(counts):
@@ -240,10 +161,7 @@ def test_chosen_numbers_reproduce_the_model(counts):
 def test_warm_start_refines_the_chosen_solution(digits):
     X, y, X_test, y_test = digits
     chosen = ExplicitSoftmaxClassifierCV().fit(X, y)
-    refined = clone(chosen).set_params(
-        warm_start=True, refinement=Refinement(random_state=0)
-    )
-    refined.fit(X, y)
+    refined = warm(chosen).fit(X, y)
     losses = [log_loss(y_test, m.predict_proba(X_test)) for m in (chosen, refined)]
     assert losses[1] < losses[0]
     assert refined.n_iter_ == len(refined.loss_curve_)
@@ -322,11 +240,3 @@ def test_bad_grids_are_named(counts, parameters, message):
     with pytest.raises(ValueError, match=message):
         clf.fit(X, y)
     assert not hasattr(clf, "classes_")
-
-
-def test_rows_of_zeros_only(counts):
-    _, y = counts
-    clf = ExplicitSoftmaxClassifierCV().fit(np.zeros((len(y), 2)), y)
-    np.testing.assert_allclose(
-        clf.predict_proba(np.zeros((1, 2)))[0], np.bincount(y) / len(y)
-    )

@@ -10,38 +10,24 @@ from hypothesis import strategies as st
 
 from explicit_softmax import ExplicitSoftmaxClassifier
 from explicit_softmax.calibration.sample import BUDGETS, Budget
+from tests import strategies
 
 N_CLASSES = 3
-EXACT = settings(deadline=None, derandomize=True, max_examples=25)
+few_examples = settings(strategies.properties, max_examples=25)
 
 
 @st.composite
-def labelled_counts(draw):
-    """Small counts, labels that may miss classes, and how to cut the rows."""
-    n_rows = draw(st.integers(2, 25))
-    n_features = draw(st.integers(1, 5))
-    seed = draw(st.integers(0, 2**16))
-    rng = np.random.default_rng(seed)
-    X = rng.integers(0, 4, size=(n_rows, n_features)).astype(float)
-    y = rng.integers(0, draw(st.integers(1, N_CLASSES)), size=n_rows)
-    cuts = sorted(draw(st.lists(st.integers(1, n_rows - 1), max_size=4, unique=True)))
-    as_sparse = draw(st.booleans())
-    return sp.csr_array(X) if as_sparse else X, y, cuts
+def parted_rows(draw):
+    """Dense or sparse counts, labels that may miss classes, rows of each part."""
+    X, y, _ = draw(strategies.labelled_counts(max_classes=N_CLASSES))
+    layout = draw(st.sampled_from([np.asarray, sp.csr_array]))
+    parts = draw(strategies.partitions(len(y)))
+    return layout(X), y, [part for part in parts if len(part)]
 
 
-def make(**parameters):
-    return ExplicitSoftmaxClassifier(**parameters)
-
-
-def count(clf, X, y):
+def count(X, y, clf=None, **parameters):
+    clf = clf or ExplicitSoftmaxClassifier(**parameters)
     return clf.partial_fit(X, y, classes=range(N_CLASSES))
-
-
-def parts(X, y, cuts):
-    bounds = [0, *cuts, len(y)]
-    for i in range(len(bounds) - 1):
-        chunk = slice(bounds[i], bounds[i + 1])
-        yield X[chunk], y[chunk]
 
 
 def dense(values):
@@ -49,72 +35,68 @@ def dense(values):
 
 
 def assert_identical(first, second):
-    np.testing.assert_array_equal(
-        dense(first.feature_count_), dense(second.feature_count_)
-    )
-    np.testing.assert_array_equal(first.class_count_, second.class_count_)
-    np.testing.assert_array_equal(first.coef_, second.coef_)
-    np.testing.assert_array_equal(first.intercept_, second.intercept_)
-    assert first.priming_number_ == second.priming_number_
-    assert first.inverse_temperature_ == second.inverse_temperature_
-    assert first.smoothing_strength_ == second.smoothing_strength_
+    for name in (
+        "feature_count_",
+        "class_count_",
+        "coef_",
+        "intercept_",
+        "priming_number_",
+        "inverse_temperature_",
+        "smoothing_strength_",
+    ):
+        np.testing.assert_array_equal(
+            *(dense(getattr(m, name)) for m in (first, second))
+        )
 
 
-@EXACT
+@few_examples
 @given(
-    labelled_counts(),
+    parted_rows(),
     st.sampled_from(["uniform", "prior", "noise"]),
-    st.sampled_from(["column", "exact"]),
+    st.sampled_from(["column", "intercept", "exact"]),
 )
-def test_chained_partial_fit_is_one_fit(data, smoothing, translation):
-    X, y, cuts = data
+def test_chained_partial_fit_in_any_order_is_one_fit(data, smoothing, translation):
+    X, y, parts = data
     parameters = {"smoothing": smoothing, "translation": translation}
-    whole = count(make(**parameters), X, y)
-    streamed = make(**parameters)
-    for batch in parts(X, y, cuts):
-        count(streamed, *batch)
+    whole = count(X, y, **parameters)
+    streamed = ExplicitSoftmaxClassifier(**parameters)
+    for part in parts:
+        count(X[part], y[part], streamed)
     assert_identical(streamed, whole)
     if len(np.unique(y)) == N_CLASSES:
-        assert_identical(make(**parameters).fit(X, y), whole)
+        assert_identical(ExplicitSoftmaxClassifier(**parameters).fit(X, y), whole)
 
 
-@EXACT
-@given(labelled_counts(), st.randoms(use_true_random=False))
+@few_examples
+@given(parted_rows(), st.randoms(use_true_random=False))
 def test_any_tree_of_merges_is_one_fit(data, random):
-    X, y, cuts = data
-    shards = [count(make(), *shard) for shard in parts(X, y, cuts)]
+    X, y, parts = data
+    shards = [count(X[part], y[part]) for part in parts]
     while len(shards) > 1:
         taken = shards.pop(random.randrange(len(shards)))
         at = random.randrange(len(shards))
         shards[at] = taken.merge(shards[at])
-    assert_identical(shards[0], count(make(), X, y))
+    assert_identical(shards[0], count(X, y))
 
 
-@EXACT
-@given(labelled_counts())
+@few_examples
+@given(parted_rows())
 def test_merge_of_all_at_once_leaves_the_others_alone(data):
-    X, y, cuts = data
-    first, *others = (count(make(), *shard) for shard in parts(X, y, cuts))
+    X, y, parts = data
+    first, *others = (count(X[part], y[part]) for part in parts)
     before = [pickle.dumps(other) for other in others]
-    assert_identical(first.merge(*others), count(make(), X, y))
+    assert_identical(first.merge(*others), count(X, y))
     assert [pickle.dumps(other) for other in others] == before
 
 
-@EXACT
-@given(labelled_counts())
+@few_examples
+@given(parted_rows())
 def test_forget_undoes(data):
-    X, y, cuts = data
-    last = cuts[0] if cuts else 1
-    clf = count(make(), X, y).forget(X[last:], y[last:])
-    assert_identical(clf, count(make(), X[:last], y[:last]))
-
-
-@EXACT
-@given(labelled_counts())
-def test_order_of_rows_does_not_matter(data):
-    X, y, _ = data
-    order = np.random.default_rng(0).permutation(len(y))
-    assert_identical(count(make(), X[order], y[order]), count(make(), X, y))
+    X, y, (first, *others) = data
+    clf = count(X, y)
+    for part in others:
+        clf.forget(X[part], y[part])
+    assert_identical(clf, count(X[first], y[first]))
 
 
 @pytest.fixture
@@ -122,29 +104,6 @@ def documents():
     rng = np.random.default_rng(3)
     y = rng.integers(N_CLASSES, size=400)
     return rng.poisson(rng.gamma(0.5, size=(N_CLASSES, 20))[y]).astype(float), y
-
-
-@pytest.mark.parametrize("translation", ["column", "intercept", "exact"])
-@pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_array])
-def test_chosen_numbers_follow_the_counts(documents, translation, as_rows):
-    X, y = documents
-    X = as_rows(X)
-    fitted = ExplicitSoftmaxClassifier(translation=translation)
-    whole = fitted.fit(X, y)
-    streamed = ExplicitSoftmaxClassifier(translation=translation)
-    for batch in parts(X, y, [100, 150, 390]):
-        count(streamed, *batch)
-    merged = ExplicitSoftmaxClassifier(translation=translation).fit(X[:200], y[:200])
-    other = ExplicitSoftmaxClassifier(translation=translation).fit(X[200:], y[200:])
-    merged.merge(other)
-    extra = np.random.default_rng(4).poisson(1.0, size=(30, 20)).astype(float)
-    grown = sp.vstack([X, extra], format="csr") if sp.issparse(X) else np.r_[X, extra]
-    labels = np.r_[y, np.arange(30) % N_CLASSES]
-    forgotten = ExplicitSoftmaxClassifier(translation=translation).fit(grown, labels)
-    forgotten.forget(as_rows(extra), labels[len(y) :])
-    for clf in (streamed, merged, forgotten):
-        assert clf.inverse_temperature_ == whole.inverse_temperature_
-        np.testing.assert_array_equal(clf.predict_proba(X), whole.predict_proba(X))
 
 
 def test_order_of_a_long_stream_does_not_matter(monkeypatch):
@@ -155,12 +114,11 @@ def test_order_of_a_long_stream_does_not_matter(monkeypatch):
     rng = np.random.default_rng(0)
     y = np.sort(rng.integers(N_CLASSES, size=1000))
     X = rng.poisson(rng.gamma(0.5, size=(N_CLASSES, 20))[y]).astype(float)
-    shuffled = rng.permutation(1000)
     streams = []
-    for order in (np.arange(1000), shuffled):
+    for order in (np.arange(1000), rng.permutation(1000)):
         clf = ExplicitSoftmaxClassifier()
         for batch in np.array_split(order, 7):
-            count(clf, X[batch], y[batch])
+            count(X[batch], y[batch], clf)
         streams.append(clf)
     assert_identical(*streams)
     sample = streams[0]._model.sample
@@ -170,7 +128,7 @@ def test_order_of_a_long_stream_does_not_matter(monkeypatch):
 
 def test_parameters_are_those_of_the_first_batch(documents):
     X, y = documents
-    clf = count(ExplicitSoftmaxClassifier(), X[:200], y[:200])
+    clf = count(X[:200], y[:200])
     before = clf.predict_proba(X)
     clf.set_params(norm_exponent=0.0)
     with pytest.raises(ValueError, match=r"norm_exponent=0\.0 differs from 0\.5"):
@@ -215,7 +173,7 @@ def test_forget_everything_and_start_again(documents):
 
 def test_batches_may_be_dense_and_sparse(documents):
     X, y = documents
-    clf = count(ExplicitSoftmaxClassifier(), X[:100], y[:100])
+    clf = count(X[:100], y[:100])
     clf.partial_fit(sp.csr_array(X[100:]), y[100:])
     fresh = ExplicitSoftmaxClassifier().fit(X, y)
     np.testing.assert_array_equal(clf.feature_count_, fresh.feature_count_)
@@ -223,8 +181,8 @@ def test_batches_may_be_dense_and_sparse(documents):
 
 
 def test_streaming_without_smoothing_may_start_with_zeros():
-    clf = make(smoothing=None, inverse_temperature=0.7, translation="column")
-    count(clf, np.array([[1.0, 0.0]]), [0])
+    how = {"smoothing": None, "inverse_temperature": 0.7, "translation": "column"}
+    clf = count(np.array([[1.0, 0.0]]), [0], **how)
     with pytest.raises(ValueError, match="smoothing=None"):
         clf.predict([[1.0, 0.0]])
     clf.partial_fit(np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 1.0]]), [0, 1, 2])

@@ -1,16 +1,13 @@
 """What a user of ExplicitSoftmaxNetworkClassifier relies on."""
 
 import copy
-import pickle
 import warnings
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
-from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 
 from explicit_softmax import (
@@ -19,31 +16,15 @@ from explicit_softmax import (
     Refinement,
 )
 from explicit_softmax import _network as module
-from explicit_softmax._sklearn import CallbackSupportMixin
-from tests.test_warm_start import Recorder
+from tests.layouts import wide_indices
+from tests.test_warm_start import warm
 
-HAS_CALLBACKS = hasattr(CallbackSupportMixin, "set_callbacks")
-SOLVERS = ["adagrad", "sgd", "lbfgs"]
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-
-@pytest.fixture(scope="module")
-def digits():
-    X, y = load_digits(return_X_y=True)
-    return X[:1200], y[:1200], X[1200:], y[1200:]
+TRAINED = {"warm_start": True, "refinement": Refinement(max_iter=2, random_state=0)}
 
 
 def make(**parameters):
     return ExplicitSoftmaxNetworkClassifier(**{"random_state": 0, **parameters})
-
-
-def trained(explicit=None, **parameters):
-    """A network that is trained jointly, with parameters of its refinement."""
-    refinement = Refinement(**{"max_iter": 3, "random_state": 0, **parameters})
-    return make(warm_start=True, refinement=refinement, **(explicit or {}))
-
-
-TRAINED = {"warm_start": True, "refinement": Refinement(max_iter=2, random_state=0)}
 
 
 def assert_same_model(one, other, X):
@@ -78,10 +59,13 @@ def test_one_layer_is_the_classifier(digits, shared):
 @pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_array])
 def test_one_layer_is_refined_as_the_classifier(digits, as_rows):
     X, y, X_test, _ = digits
-    one = trained({"n_layers": 1}).fit(as_rows(X), y)
-    other = ExplicitSoftmaxClassifier(
-        translation="column", warm_start=True, refinement=one.refinement
-    ).fit(as_rows(X), y)
+    one, other = (
+        warm(estimator, max_iter=3).fit(as_rows(X), y)
+        for estimator in (
+            make(n_layers=1),
+            ExplicitSoftmaxClassifier(translation="column"),
+        )
+    )
     np.testing.assert_allclose(
         one.predict_proba(X_test), other.predict_proba(X_test), atol=1e-9
     )
@@ -142,40 +126,26 @@ def test_attributes_predict_what_the_estimator_does(digits, parameters):
     np.testing.assert_allclose(clf.predict_proba(X_test), outputs, rtol=1e-3)
 
 
-def test_dense_equals_sparse(digits):
+def test_the_layout_of_the_rows_does_not_matter(digits):
     X, y, X_test, _ = digits
     dense, sparse = (make(n_layers=3).fit(rows, y) for rows in (X, sp.csr_array(X)))
     np.testing.assert_allclose(
         dense.predict_proba(X_test), sparse.predict_proba(X_test), rtol=1e-5
     )
+    narrow, wide = (
+        make(hidden_targets=3).fit(as_rows(X), y)
+        for as_rows in (sp.csr_array, wide_indices)
+    )
+    assert_same_model(wide, narrow, X_test)
 
 
-def test_sparse_rows_with_wide_indices_are_clustered(digits):
+def test_the_seed_decides_about_clusters(digits):
     X, y, X_test, _ = digits
-    wide = sp.csr_matrix(X)
-    narrow = make(hidden_targets=3).fit(wide.copy(), y)
-    wide.indices, wide.indptr = wide.indices.astype("i8"), wide.indptr.astype("i8")
-    assert_same_model(make(hidden_targets=3).fit(wide, y), narrow, X_test)
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {"hidden_targets": 4},
-        {"warm_start": True, "refinement": Refinement(max_iter=2)},
-    ],
-)
-def test_seed_decides(digits, parameters):
-    X, y, X_test, _ = digits
-    models = []
-    for seed in (0, 0, 1):
-        clf = clone(make(**parameters, random_state=seed))
-        if clf.warm_start:
-            clf.set_params(refinement__random_state=seed)
-        models.append(clf.fit(X, y))
-    one, other, third = models
-    assert_same_model(one, other, X_test)
-    assert np.abs(one.coefs_[0] - third.coefs_[0]).max() > 0
+    one, same, other = (
+        make(hidden_targets=4, random_state=seed).fit(X, y) for seed in (0, 0, 1)
+    )
+    assert_same_model(one, same, X_test)
+    assert np.abs(one.coefs_[0] - other.coefs_[0]).max() > 0
 
 
 @pytest.mark.parametrize("n_layers", [2, 3])
@@ -274,27 +244,12 @@ def test_any_clusterer_will_do(digits, clusterer):
     np.testing.assert_array_equal(clf.hidden_classes_, expected)
 
 
-def test_names_labels_two_classes_and_one():
-    X = pd.DataFrame(
-        np.random.default_rng(0).poisson(3.0, (40, 3)) + 1.0, columns=list("abc")
-    )
-    y = np.array(["no", "yes"] * 20)
-    clf = make(hidden_targets=2).fit(X, y)
-    np.testing.assert_array_equal(clf.feature_names_in_, list("abc"))
+def test_labels_are_strings_of_two_classes_or_one():
+    X = np.random.default_rng(0).poisson(3.0, (40, 3)) + 1.0
+    clf = make(hidden_targets=2).fit(X, ["no", "yes"] * 20)
     np.testing.assert_array_equal(clf.hidden_classes_, ["no", "no", "yes", "yes"])
-    odds, log_proba = clf.decision_function(X), clf.predict_log_proba(X)
-    np.testing.assert_allclose(odds, log_proba[:, 1] - log_proba[:, 0], atol=1e-12)
     single = make(hidden_targets=2).fit(X, ["all"] * 40)
     np.testing.assert_array_equal(single.predict_proba(X), 1.0)
-
-
-@pytest.mark.parametrize("parameters", [{}, TRAINED])
-def test_pickle_and_clone(digits, parameters):
-    X, y, X_test, _ = digits
-    clf = make(hidden_targets=3, **parameters).fit(X, y)
-    again = pickle.loads(pickle.dumps(clf))
-    assert_same_model(again, clf, X_test)
-    assert not hasattr(clone(clf), "classes_")
 
 
 def test_hidden_outputs_need_a_hidden_layer(digits):
@@ -355,7 +310,7 @@ PARAMETERS = [
 @pytest.mark.parametrize(("parameters", "message"), PARAMETERS)
 def test_bad_parameters_are_named_and_the_model_stays(digits, parameters, message):
     X, y = digits[0][:100], digits[1][:100]
-    clf = trained({"hidden_targets": 2}).fit(X, y)
+    clf = make(hidden_targets=2, **TRAINED).fit(X, y)
     state, curve = copy.copy(vars(clf)), clf.loss_curve_
     before = clf.predict_proba(X)
     clf.set_params(**{"warm_start": False, **parameters})
@@ -364,37 +319,3 @@ def test_bad_parameters_are_named_and_the_model_stays(digits, parameters, messag
     assert vars(clf).keys() == state.keys()
     np.testing.assert_array_equal(clf.predict_proba(X), before)
     assert clf.loss_curve_ is curve
-
-
-def test_failed_training_leaves_the_model_as_it_was(digits):
-    X, y, _, _ = digits
-    clf = make(hidden_targets=2).fit(X, y)
-    before = clf.predict_proba(X)
-    clf.set_params(warm_start=True, refinement=Refinement(learning_rate_init=1e308))
-    with pytest.raises(FloatingPointError, match="learning_rate_init"):
-        clf.fit(X[:, ::2], y)
-    assert clf.n_features_in_ == 64
-    np.testing.assert_array_equal(clf.predict_proba(X), before)
-
-
-@pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn < 1.9 has no callbacks")
-class TestCallbacks:
-    @pytest.mark.parametrize("solver", SOLVERS)
-    def test_every_iteration_begins_and_ends(self, digits, solver):
-        X, y, _, _ = digits
-        recorder = Recorder()
-        clf = trained(solver=solver).set_callbacks(recorder).fit(X, y)
-        name = "lbfgs-iteration" if solver == "lbfgs" else "epoch"
-        assert recorder.begun == ["fit", *[name] * 3]
-        assert recorder.ended == [*[name] * 3, "fit"]
-        assert recorder.scores[-1] == clf.score(X, y)
-        assert not recorder.is_set_up
-
-    def test_explicit_fit_is_one_task_and_a_failed_one_tears_down(self, digits):
-        X, y, _, _ = digits
-        recorder = Recorder()
-        clf = make().set_callbacks(recorder).fit(X, y)
-        assert recorder.begun == recorder.ended == ["fit"]
-        with pytest.raises(ValueError, match="Negative"):
-            clf.fit(-X, y)
-        assert not recorder.is_set_up

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import InvalidParameterError
 
@@ -24,7 +23,14 @@ from explicit_softmax.solution.loss import log_loss
 from explicit_softmax.text.windows import OneHotWindows, TokenStream
 from explicit_softmax.training.problem import Refined
 from explicit_softmax.training.refine import refine
-from tests.training.problems import ONE, SIZES, noisy_topics, random_start
+from tests.training.problems import (
+    ONE,
+    SIZES,
+    SOLVERS,
+    STORED,
+    noisy_topics,
+    random_start,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -62,18 +68,6 @@ def refined(refinement, model, X, y, weight=None, validation=None, progress=None
     return refine_model(refinement, model, X, y, weight, validation, progress)
 
 
-def windows(n_tokens=3000):
-    tokens = np.random.default_rng(0).integers(0, 4, n_tokens).astype(np.int32)
-    return OneHotWindows(TokenStream.from_arrays([tokens], 2, 5), 6, "cat", np.float64)
-
-
-def test_get_params_clone_and_repr():
-    refinement = Refinement(max_iter=3, solver="lbfgs")
-    assert clone(refinement).get_params() == refinement.get_params()
-    assert refinement.get_params()["learning_rate_init"] == "auto"
-    assert "max_iter=3" in repr(refinement)
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -106,32 +100,29 @@ def test_what_is_no_refinement():
             checked_refinement(other)
 
 
-def test_validation_rows_are_set_aside_for_early_stopping_only():
+@pytest.mark.parametrize("layout", STORED)
+def test_validation_rows_are_set_aside_for_early_stopping_only(layout):
     X, y = noisy_topics(n_rows=50)
-    weight = np.arange(50.0)
-    train, validation = split_validation(Refinement(), X, y, weight)
-    assert train[0] is X
+    rows, weight = layout(X), np.arange(50.0)
+    train, validation = split_validation(Refinement(), rows, y, weight)
+    assert train[0] is rows
     assert validation is None
-    refinement = Refinement(
-        early_stopping=True, validation_fraction=0.2, random_state=0
-    )
-    for rows in (X, sp.csr_array(X)):
-        train, validation = split_validation(refinement, rows, y, weight)
-        assert train[0].shape[0] == 40
-        assert validation[0].shape[0] == 10
-        members = np.concatenate((train[2], validation[2])).astype(int)
-        assert_array_equal(np.sort(members), np.arange(50))
-        for part, labels, weights in (train, validation):
-            part = part if rows is X else part.toarray()
-            assert_array_equal(part, X[weights.astype(int)])
-            assert_array_equal(labels, y[weights.astype(int)])
-    assert split_validation(refinement, X, y, None)[1][2] is None
+    how = {"validation_fraction": 0.2, "random_state": 0}
+    refinement = Refinement(early_stopping=True, **how)
+    parts = split_validation(refinement, rows, y, weight)
+    assert [part.shape[0] for part, _, _ in parts] == [40, 10]
+    members = [weights.astype(int) for _, _, weights in parts]
+    assert_array_equal(np.sort(np.concatenate(members)), np.arange(50))
+    for (part, labels, _), places in zip(parts, members, strict=True):
+        assert_array_equal(part.toarray() if sp.issparse(part) else part, X[places])
+        assert_array_equal(labels, y[places])
+    assert split_validation(refinement, rows, y, None)[1][2] is None
     with pytest.raises(ValueError, match="only rows of zero weight"):
-        split_validation(refinement, X, y, np.eye(50)[0])
+        split_validation(refinement, rows, y, np.eye(50)[0])
 
 
-@pytest.mark.parametrize("solver", ["adagrad", "sgd", "lbfgs"])
-@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("layout", STORED)
 @pytest.mark.parametrize("sizes", SIZES)
 def test_parameters_rows_and_results_are_handed_over(sizes, layout, solver):
     X, y = noisy_topics()
@@ -141,32 +132,23 @@ def test_parameters_rows_and_results_are_handed_over(sizes, layout, solver):
     validation = layout(X_val), y_val, None
     start = random_start(sizes)
     model, progress = Model.of(start, norm_exponent=0.5), Progress()
-    found = refined(
-        Refinement(solver=solver, max_iter=4, alpha=0.01, random_state=3),
-        model,
-        layout(X),
-        y,
-        weight,
-        validation,
-        progress,
-    )
+    how = {"solver": solver, "max_iter": 4, "alpha": 0.01}
+    refinement = Refinement(random_state=3, **how)
+    found = refined(refinement, model, layout(X), y, weight, validation, progress)
     kept = weight > 0
     expected = refine(
         *start,
         scaled_rows(layout(X)[kept], 0.5),
         y[kept],
         sample_weight=weight[kept],
-        solver=solver,
-        max_iter=4,
-        alpha=0.01,
         validation=(scaled_rows(validation[0], 0.5), y_val, None),
         rng=np.random.RandomState(3),
+        **how,
     )
-    for decoder, *layer in zip(
-        found.decoders, expected.weights, expected.intercepts, strict=True
-    ):
-        assert_array_equal(decoder.weights, layer[0])
-        assert_array_equal(decoder.intercept, layer[1])
+    layers = zip(expected.weights, expected.intercepts, strict=True)
+    for decoder, (weights, intercept) in zip(found.decoders, layers, strict=True):
+        assert_array_equal(decoder.weights, weights)
+        assert_array_equal(decoder.intercept, intercept)
     exponents = [decoder.norm_exponent for decoder in found.decoders]
     assert exponents == [0.5] + [0.0] * (len(sizes) - 2)
     assert found.refinement.loss_curve == expected.loss_curve
@@ -191,29 +173,30 @@ def test_a_start_that_is_a_minimum_counts_as_one_iteration():
     assert found.refinement.validation_scores is None
 
 
-@pytest.mark.parametrize("kind", ["rows", "windows"])
-def test_automatic_sizes(monkeypatch, kind):
+@pytest.mark.parametrize(
+    ("kind", "batch_size", "samples"), [("rows", 256, None), ("windows", 1024, 2000)]
+)
+def test_automatic_sizes(monkeypatch, kind, batch_size, samples):
     monkeypatch.setitem(_refinement._SAMPLES_PER_ITER, "windows", 2000)
-    rows, sizes = windows(), (12, 5)
-    X = rows if kind == "windows" else rows[np.arange(3000)]
-    y, start = rows.stream.targets, random_start(sizes)
-    batch_size, samples = {"rows": (256, None), "windows": (1024, 2000)}[kind]
-    given = {"batch_size": batch_size, "samples_per_iter": samples}
-    ends = [
-        refined(Refinement(max_iter=2, random_state=0, **how), Model.of(start), X, y)
-        for how in ({}, given)
-    ]
-    assert_array_equal(ends[0].decoders[0].weights, ends[1].decoders[0].weights)
-    whole = Refinement(max_iter=2, random_state=0, samples_per_iter=None, batch_size=99)
-    other = refined(whole, Model.of(start), X, y)
-    assert (other.decoders[0].weights != ends[0].decoders[0].weights).any()
-
-
-def test_lbfgs_does_not_take_windows():
-    rows = windows(50)
-    model = Model.of(random_start((12, 5)))
-    with pytest.raises(ValueError, match="solver='lbfgs'"):
-        refined(Refinement(solver="lbfgs"), model, rows, rows.stream.targets)
+    tokens = np.random.default_rng(0).integers(0, 4, 3000).astype(np.int32)
+    stream = TokenStream.from_arrays([tokens], 2, 5)
+    windows = OneHotWindows(stream, 6, "cat", np.float64)
+    X = windows if kind == "windows" else windows[np.arange(3000)]
+    default, given, other = (
+        refined(
+            Refinement(max_iter=2, random_state=0, **how),
+            Model.of(random_start((12, 5))),
+            X,
+            stream.targets,
+        ).decoders[0]
+        for how in (
+            {},
+            {"batch_size": batch_size, "samples_per_iter": samples},
+            {"batch_size": 99, "samples_per_iter": None},
+        )
+    )
+    assert_array_equal(default.weights, given.weights)
+    assert (default.weights != other.weights).any()
 
 
 def test_advice_when_iterations_run_out():

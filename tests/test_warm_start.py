@@ -1,37 +1,35 @@
-"""The hand-over of the explicit solution to a log-loss refinement."""
-
-import warnings
+"""The hand-over of explicit solutions to a log-loss refinement."""
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from sklearn.datasets import load_digits
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 
-from explicit_softmax import ExplicitSoftmaxClassifier, Refinement
+from explicit_softmax import (
+    ExplicitSoftmaxClassifier,
+    ExplicitSoftmaxNetworkClassifier,
+    Refinement,
+)
 from explicit_softmax._sklearn import CallbackSupportMixin
 
 HAS_CALLBACKS = hasattr(CallbackSupportMixin, "set_callbacks")
 SOLVERS = ["adagrad", "sgd", "lbfgs"]
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-
-@pytest.fixture(scope="module")
-def digits():
-    X, y = load_digits(return_X_y=True)
-    return X[:1200], y[:1200], X[1200:], y[1200:]
+each_estimator = pytest.mark.parametrize(
+    "estimator", [ExplicitSoftmaxClassifier(), ExplicitSoftmaxNetworkClassifier()]
+)
 
 
-def make(solver="adagrad", explicit=None, **parameters):
-    """A classifier that refines, with parameters of its refinement."""
-    refinement = Refinement(**{"solver": solver, "random_state": 0, **parameters})
-    return ExplicitSoftmaxClassifier(
-        warm_start=True, refinement=refinement, **(explicit or {})
-    )
+def warm(estimator=None, **parameters):
+    """An estimator that refines, with parameters of its refinement."""
+    refinement = Refinement(**{"random_state": 0, **parameters})
+    clf = clone(estimator or ExplicitSoftmaxClassifier())
+    return clf.set_params(warm_start=True, refinement=refinement)
 
 
 @pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_array])
@@ -39,9 +37,10 @@ def make(solver="adagrad", explicit=None, **parameters):
 def test_refinement_lowers_the_loss(digits, solver, as_rows):
     X, y, X_test, y_test = digits
     explicit = ExplicitSoftmaxClassifier().fit(X, y)
-    refined = make(solver).fit(as_rows(X), y)
+    refined = warm(solver=solver).fit(as_rows(X), y)
     before = log_loss(y, explicit.predict_proba(X))
-    assert log_loss(y, refined.predict_proba(X)) < 0.9 * before
+    factor = 0.9 if solver == "sgd" else 0.5
+    assert log_loss(y, refined.predict_proba(X)) < factor * before
     assert refined.loss_curve_[-1] < refined.loss_curve_[0]
     assert refined.n_iter_ == len(refined.loss_curve_) <= 20
     assert refined.validation_scores_ is None
@@ -55,36 +54,20 @@ def test_lbfgs_reaches_the_optimum_of_logistic_regression(as_rows):
     X = rng.poisson(rng.gamma(1.0, size=(3, 5))[y]).astype(float)
     # The same penalty, 1/(C n), and the same centre of it: no explicit weights.
     alpha = 0.01
-    cold = ExplicitSoftmaxClassifier(
-        inverse_temperature=0.0,
-        norm_exponent=0.0,
-        translation="intercept",
-        warm_start=True,
-        refinement=Refinement(solver="lbfgs", alpha=alpha, max_iter=200, tol=1e-8),
-    ).fit(as_rows(X), y)
+    start = ExplicitSoftmaxClassifier(
+        inverse_temperature=0.0, norm_exponent=0.0, translation="intercept"
+    )
+    cold = warm(start, solver="lbfgs", alpha=alpha, max_iter=200, tol=1e-8)
+    proba = cold.fit(as_rows(X), y).predict_proba(X)
     peer = LogisticRegression(C=1 / (alpha * len(y)), tol=1e-9, max_iter=500)
-    peer.fit(X, y)
-    np.testing.assert_allclose(cold.predict_proba(X), peer.predict_proba(X), atol=1e-5)
+    np.testing.assert_allclose(proba, peer.fit(X, y).predict_proba(X), atol=1e-5)
+    same = cold.to_logistic_regression().predict_proba(X)
+    np.testing.assert_allclose(same, proba, atol=1e-10)
 
 
-def test_raw_theorem_is_a_worse_start_than_the_tempered_one(digits):
+def test_early_stopping_keeps_the_best(digits):
     X, y, _, _ = digits
-    tempered = make(max_iter=1).fit(X, y).loss_curve_[0]
-    raw = {
-        "inverse_temperature": 1.0,
-        "smoothing_strength": 0.1,
-        "norm_exponent": 0.0,
-        "translation": "column",
-    }
-    theorem = make(max_iter=1, explicit=raw).fit(X, y).loss_curve_[0]
-    assert tempered < 0.8 * theorem
-
-
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_early_stopping_keeps_the_best(digits, solver):
-    X, y, _, _ = digits
-    clf = make(solver, early_stopping=True, max_iter=200, n_iter_no_change=2)
-    clf.fit(X, y)
+    clf = warm(early_stopping=True, max_iter=200, n_iter_no_change=2).fit(X, y)
     scores = clf.validation_scores_
     assert len(scores) == clf.n_iter_ == len(clf.loss_curve_)
     assert clf.class_count_.sum() == 1080  # a tenth is set aside from counts too
@@ -94,79 +77,62 @@ def test_early_stopping_keeps_the_best(digits, solver):
     assert -loss == pytest.approx(max(scores), abs=1e-9)
 
 
-def test_seed_decides_and_norm_exponent_is_kept(digits):
+@each_estimator
+def test_seed_decides(digits, estimator):
     X, y, X_test, _ = digits
-    X, X_test = X.astype(np.float32), X_test.astype(np.float32)
-    runs = [make(max_iter=3, random_state=seed).fit(X, y) for seed in (0, 0, 1)]
-    np.testing.assert_array_equal(runs[0].coef_, runs[1].coef_)
-    assert np.abs(runs[0].coef_ - runs[2].coef_).max() > 0
-    assert runs[0].predict_proba(X_test).dtype == np.float32
-    before = ExplicitSoftmaxClassifier().fit(X, y)
-    losses = [log_loss(y, clf.predict_proba(X)) for clf in (before, runs[0])]
-    assert losses[1] < 0.5 * losses[0]
-
-
-def test_advice_when_iterations_run_out(digits):
-    X, y, _, _ = digits
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        make(max_iter=2).fit(X, y)
-    messages = [str(w.message) for w in caught if w.category is ConvergenceWarning]
-    assert len(messages) == 1
-    assert "max_iter=2" in messages[0]
-    assert "early_stopping=True" in messages[0]
+    one, same, other = (
+        warm(estimator, max_iter=2, random_state=seed).fit(X, y).predict_proba(X_test)
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one, same)
+    assert np.abs(one - other).max() > 0
 
 
 @pytest.mark.parametrize("method", ["partial_fit", "merge", "forget"])
 def test_counts_of_a_refined_model_are_left_alone(digits, method):
     X, y, X_test, _ = digits
-    clf = make(max_iter=1).fit(X, y)
+    clf = warm(max_iter=1).fit(X, y)
     before = clf.predict_proba(X_test)
     with pytest.raises(ValueError, match="was refined"):
         getattr(clf, method)(*((clf,) if method == "merge" else (X, y)))
     np.testing.assert_array_equal(clf.densify().predict_proba(X_test), before)
 
 
-def test_refined_logistic_regression(digits):
-    X, y, X_test, _ = digits
-    clf = make(max_iter=1, explicit={"norm_exponent": 0.0}).fit(X, y)
-    lr = clf.to_logistic_regression()
-    np.testing.assert_allclose(
-        lr.predict_proba(X_test), clf.predict_proba(X_test), atol=1e-10
-    )
-
-
 def test_grid_search_over_parameters_of_the_refinement(digits):
     X, y, _, _ = digits
-    model = make_pipeline(make(max_iter=1))
-    search = GridSearchCV(
-        model, {"explicitsoftmaxclassifier__refinement__max_iter": [1, 4]}, cv=2
-    ).fit(X[:300], y[:300])
-    fitted = search.best_estimator_[-1]
+    model = make_pipeline(warm(max_iter=1))
+    grid = {"explicitsoftmaxclassifier__refinement__max_iter": [1, 4]}
+    search = GridSearchCV(model, grid, cv=2).fit(X[:300], y[:300])
     (best,) = search.best_params_.values()
-    assert fitted.n_iter_ == best
+    assert search.best_estimator_[-1].n_iter_ == best
     assert model[-1].refinement.max_iter == 1
 
 
 def test_partial_fit_streams_whatever_warm_start_says(digits):
     X, y, _, _ = digits
-    streamed = make().partial_fit(X, y, classes=range(10))
-    np.testing.assert_array_equal(
-        streamed.coef_, ExplicitSoftmaxClassifier().fit(X, y).coef_
-    )
+    streamed = warm().partial_fit(X, y, classes=range(10))
+    expected = ExplicitSoftmaxClassifier().fit(X, y)
+    np.testing.assert_array_equal(streamed.coef_, expected.coef_)
 
 
-def test_too_large_a_step_is_an_error_that_says_so(digits):
+@each_estimator
+def test_failed_training_leaves_the_model_as_it_was(digits, estimator):
     X, y, _, _ = digits
-    clf = make(learning_rate_init=1e308)
+    clf = warm(estimator, learning_rate_init=1e308)
     with pytest.raises(FloatingPointError, match="learning_rate_init"):
         clf.fit(X, y)
     assert not hasattr(clf, "classes_")
+    clf.set_params(warm_start=False).fit(X, y)
+    before = clf.predict_proba(X)
+    with pytest.raises(FloatingPointError, match="learning_rate_init"):
+        clf.set_params(warm_start=True).fit(X[:, ::2], y)
+    assert clf.n_features_in_ == 64
+    np.testing.assert_array_equal(clf.predict_proba(X), before)
 
 
 def test_a_fit_without_refinement_leaves_no_curve_of_an_earlier_one(digits):
     X, y, _, _ = digits
-    clf = make(max_iter=1).fit(X, y)
+    clf = warm(max_iter=1).fit(X, y)
     assert hasattr(clf, "loss_curve_")
     clf.set_params(warm_start=False).fit(X, y)
     assert not hasattr(clf, "loss_curve_")
@@ -199,14 +165,16 @@ class Recorder:
 
 @pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn < 1.9 has no callbacks")
 class TestCallbacks:
+    @each_estimator
     @pytest.mark.parametrize("solver", SOLVERS)
-    def test_every_iteration_begins_and_ends(self, digits, solver):
+    def test_every_iteration_begins_and_ends(self, digits, solver, estimator):
         X, y, _, _ = digits
         recorder = Recorder()
-        clf = make(solver, max_iter=4).set_callbacks(recorder).fit(X, y)
+        clf = warm(estimator, solver=solver, max_iter=3).set_callbacks(recorder)
+        clf.fit(X, y)
         name = "lbfgs-iteration" if solver == "lbfgs" else "epoch"
-        assert recorder.begun == ["fit", *[name] * 4]
-        assert recorder.ended == [*[name] * 4, "fit"]
+        assert recorder.begun == ["fit", *[name] * 3]
+        assert recorder.ended == [*[name] * 3, "fit"]
         assert recorder.scores[-1] == clf.score(X, y)
         assert not recorder.is_set_up
 
@@ -214,30 +182,27 @@ class TestCallbacks:
     def test_a_callback_can_stop(self, digits, solver):
         X, y, _, _ = digits
         recorder = Recorder(stop_at=2)
-        clf = make(solver, max_iter=6).set_callbacks(recorder).fit(X, y)
+        clf = warm(solver=solver, max_iter=6).set_callbacks(recorder).fit(X, y)
         assert clf.n_iter_ == 2
         assert len(recorder.begun) == len(recorder.ended)
 
-    def test_failed_fit_tears_down(self, digits):
+    @each_estimator
+    @pytest.mark.parametrize("warm_start", [False, True])
+    def test_failed_fit_tears_down(self, digits, estimator, warm_start):
         X, y, _, _ = digits
         recorder = Recorder()
-        clf = make().set_callbacks(recorder)
-        with pytest.raises(ValueError, match="Negative"):
-            clf.fit(-X, y)
-        assert not recorder.is_set_up
-
-    def test_explicit_fit_is_one_task(self, digits):
-        X, y, _, _ = digits
-        recorder = Recorder()
-        ExplicitSoftmaxClassifier().set_callbacks(recorder).fit(X, y)
+        clf = clone(estimator).set_callbacks(recorder).fit(X, y)
         assert recorder.begun == recorder.ended == ["fit"]
+        with pytest.raises(ValueError, match="Negative"):
+            clf.set_params(warm_start=warm_start).fit(-X, y)
+        assert not recorder.is_set_up
 
     def test_progress_bar_shows_and_scoring_monitor_logs(self, digits, capsys):
         from sklearn.callback import ProgressBar, ScoringMonitor
 
         X, y, _, _ = digits
         monitor = ScoringMonitor(scoring="neg_log_loss")
-        clf = make(max_iter=3).set_callbacks(ProgressBar(), monitor).fit(X, y)
+        clf = warm(max_iter=3).set_callbacks(ProgressBar(), monitor).fit(X, y)
         assert "ExplicitSoftmaxClassifier" in capsys.readouterr().out
         log = monitor.get_logs().data_as_pandas
         scores = log[log["task_name"] == "epoch"]["neg_log_loss"].tolist()
