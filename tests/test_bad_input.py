@@ -118,7 +118,7 @@ def test_leave_one_out_without_smoothing_says_what_to_do():
     [
         (ExplicitSoftmaxClassifier().fit(X, ["a", "c"] * 2), ValueError, "classes"),
         (ExplicitSoftmaxClassifier().fit(X[:, :2], Y), ValueError, "features"),
-        (ExplicitSoftmaxClassifier().fit(NAMED, Y), ValueError, "feature names"),
+        (ExplicitSoftmaxClassifier().fit(NAMED, Y), ValueError, "feature_names_in_"),
         (fitted(smoothing_strength=1.0), ValueError, "different smoothing_strength"),
         (fitted(inverse_temperature=1.0), ValueError, "different inverse_temperature"),
         (fitted(n_blocks=[1, 2]), ValueError, "different n_blocks"),
@@ -135,7 +135,7 @@ def test_merge_with_other_feature_names():
         ExplicitSoftmaxClassifier().fit(pd.DataFrame(X, columns=list(names)), Y)
         for names in ("abc", "abd")
     )
-    with pytest.raises(ValueError, match="feature names"):
+    with pytest.raises(ValueError, match="feature_names_in_"):
         first.merge(other)
 
 
