@@ -341,7 +341,14 @@ def _beta(model: ExplicitModel) -> float | NDArray[np.float64]:
 
 def _feature_count(model: ExplicitModel) -> Any:
     counts = model.counts.cooccurrence
-    return counts.T.tocsr() if sp.issparse(counts) else counts.T
+    return counts.T.tocsr() if sp.issparse(counts) else _read_only(counts.T)
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """The same array, through which the model cannot be changed."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _centred(weights: NDArray[Any]) -> NDArray[Any]:
@@ -358,7 +365,7 @@ class OneLayerMixin:
 
     coef_ = FromModel(_coef)
     intercept_ = FromModel(lambda model: _centred(model.decoders[0].intercept))
-    class_count_ = FromModel("counts.class_count")
+    class_count_ = FromModel(lambda model: _read_only(model.counts.class_count))
     feature_count_ = FromModel(_feature_count)
     priming_number_ = FromModel("solution.choice.calibration.priming_number")
     inverse_temperature_ = FromModel(_beta)

@@ -304,11 +304,13 @@ default="auto"
             declared = self._declared_classes(classes)
             codes = _encode(labels, declared)
             weights = class_weighted(self.class_weight, declared, codes, weights)
-            batch = ExplicitModel.from_rows(
-                rows, codes, len(declared), settings, weights
-            )
-            batch.check_additive("partial_fit")
-            model = batch if earlier is None else earlier + batch
+            if earlier is None:
+                model = ExplicitModel.from_rows(
+                    rows, codes, len(declared), settings, weights
+                )
+                model.check_additive("partial_fit")
+            else:
+                model = earlier + earlier.counted(rows, codes, weights)
             prior = checked_prior(self.class_prior, self.fit_prior, len(declared))
             self.classes_ = declared
             self._model = replace(model, prior=prior)
@@ -376,12 +378,10 @@ default="auto"
             X, y, sample_weight, reset=False
         )
         codes = _encode(labels, self.classes_)
-        settings = self._model.settings
-        weights = class_weighted(settings.class_weight, self.classes_, codes, weights)
+        class_weight = self._model.settings.class_weight
+        weights = class_weighted(class_weight, self.classes_, codes, weights)
         everything = Limit(len(codes) if self._model.sample.limit.n_rows else 0)
-        self._model = self._model - ExplicitModel.from_rows(
-            rows, codes, len(self.classes_), settings, weights, everything
-        )
+        self._model -= self._model.counted(rows, codes, weights, everything)
         return self
 
     def _settings(self) -> Settings:
@@ -433,11 +433,16 @@ default="auto"
 
 
 def _encode(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
-    """Positions of labels in sorted classes; ValueError names labels not in there."""
-    unknown = np.setdiff1d(labels, classes)
-    if unknown.size:
+    """Positions of labels in classes; ValueError names labels not in there."""
+    # Not by NumPy's searches: these promote both to a common type, and integers as
+    # text, or as floats, are in another order or equal to their neighbours.
+    place_of = {label: place for place, label in enumerate(classes.tolist())}
+    present, inverse = np.unique(labels, return_inverse=True)
+    unknown = [label for label in present.tolist() if label not in place_of]
+    if unknown:
         raise ValueError(
-            f"y contains labels that are not in classes: {unknown[:10].tolist()}. "
+            f"y contains labels that are not in classes: {unknown[:10]}. "
             f"Known are {classes[:10].tolist()}{' ...' if len(classes) > 10 else ''}"
         )
-    return np.asarray(np.searchsorted(classes, labels))
+    places = np.array([place_of[label] for label in present.tolist()], dtype=np.intp)
+    return np.asarray(places[inverse])
