@@ -95,7 +95,7 @@ def skip_member(app, what, name, item, skip, options):
 
 
 def escape_shapes(app, what, name, item, options, lines):
-    """Names in shapes, as in (n_features_in_,), and labels of scikit-learn are plain."""
+    """Names in shapes, as in (n_features_in_,), and scikit-learn labels are plain."""
     for i, line in enumerate(lines):
         lines[i] = re.sub(
             r"shape \(.*?\)",
