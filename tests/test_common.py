@@ -16,9 +16,8 @@ from explicit_softmax import (
 
 # Check name -> reason why it cannot pass.
 NEGATIVE_FEATURES = {
-    "check_decision_proba_consistency": (
-        "fits negative features whatever the positive_only tag says"
-    ),
+    check: "fits negative features whatever the positive_only tag says"
+    for check in ("check_decision_proba_consistency", "check_class_weight_classifiers")
 }
 
 REFINED_FAILURES = {
