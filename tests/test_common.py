@@ -18,14 +18,14 @@ from explicit_softmax import (
 NEGATIVE_FEATURES = {
     "check_decision_proba_consistency": (
         "fits negative features whatever the positive_only tag says"
-    ),
+    )
 }
 
 REFINED_FAILURES = {
     "check_fit_score_takes_y": (
         "calls partial_fit after fit, which a refined model refuses: it no longer "
         "follows from its counts"
-    ),
+    )
 }
 
 CLUSTERED_FAILURES = {
@@ -38,7 +38,7 @@ CLUSTERED_FAILURES = {
 WINDOW_FAILURES = {
     "check_fit_non_negative": (
         "tries -1, the one negative number that is no error: it stands for padding"
-    ),
+    )
 }
 if parse_version(sklearn.__version__) < parse_version("1.8"):
     WINDOW_FAILURES["check_positive_only_tag_during_fit"] = (

@@ -7,6 +7,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from sklearn.calibration import CalibrationDisplay
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -105,8 +106,8 @@ def test_priming_numbers_of_the_best_other_parameters(classifier_cv):
     assert display.priming_numbers.tolist() == sorted(expected)
     assert display.scores.tolist() == [expected[k] for k in sorted(expected)]
     assert max(display.scores) == classifier_cv.best_score_
-    np.testing.assert_array_equal(display.line_.get_xdata(), display.priming_numbers)
-    np.testing.assert_array_equal(display.line_.get_ydata(), display.scores)
+    assert_array_equal(display.line_.get_xdata(), display.priming_numbers)
+    assert_array_equal(display.line_.get_ydata(), display.scores)
     assert display.mean_norm_line_.get_xdata()[0] == display.mean_norm
     assert legend_of(display) == [f"mean norm, K = {display.mean_norm:.4g}"]
     assert display.ax_.get_xscale() == "log"
@@ -129,7 +130,7 @@ def test_priming_numbers_of_a_grid_search(digits, in_pipeline):
     assert display.mean_norm == pytest.approx((X.sum(axis=1) ** (1 - exponent)).mean())
     assert len(display.priming_numbers) == 3
     assert display.scores.max() == search.best_score_
-    np.testing.assert_array_equal(display.line_.get_ydata(), -display.scores)
+    assert_array_equal(display.line_.get_ydata(), -display.scores)
     assert display.ax_.get_ylabel() == "Log loss"
 
 
@@ -157,7 +158,7 @@ def test_a_search_by_several_metrics_shows_the_one_it_refits_by(digits):
     assert "priming_number" in search.best_params_
     display = PrimingNumberDisplay.from_estimator(search)
     scores = search.cv_results_["mean_test_neg_log_loss"][:2]
-    np.testing.assert_array_equal(display.scores, scores)
+    assert_array_equal(display.scores, scores)
     search.set_params(refit=False).fit(*digits)
     with pytest.raises(ValueError, match="refit="):
         PrimingNumberDisplay.from_estimator(search)
@@ -173,7 +174,7 @@ def test_priming_numbers_as_they_are_given():
     assert display.figure_ is ax.figure
     assert display.line_.get_color() == "red"
     assert display.line_.get_markersize() == 3
-    np.testing.assert_array_equal(display.scores, [0.1, 0.2, 0.3])
+    assert_array_equal(display.scores, [0.1, 0.2, 0.3])
     assert ax.get_ylabel() == "Accuracy"
 
 
@@ -225,8 +226,8 @@ def test_losses_of_estimators(runs, validation):
         if validation:
             losses = [-score for score in run.validation_scores_]
         assert display.curves[name] == losses
-        np.testing.assert_array_equal(line.get_ydata(), losses)
-        np.testing.assert_array_equal(line.get_xdata(), range(1, len(losses) + 1))
+        assert_array_equal(line.get_ydata(), losses)
+        assert_array_equal(line.get_xdata(), range(1, len(losses) + 1))
     assert display.curves["plain"] == plain
     assert legend_of(display) == ["cold", "warm", "plain"]
     assert display.ax_.get_xscale() == display.ax_.get_yscale() == "log"
@@ -312,6 +313,6 @@ def test_calibration_is_drawn_by_scikit_learn(digits):
     labels = np.where(y < 2, "low", "high")
     clf = ExplicitSoftmaxClassifier().fit(X, labels)
     display = CalibrationDisplay.from_estimator(clf, X, labels, n_bins=5)
-    np.testing.assert_array_equal(display.y_prob, clf.predict_proba(X)[:, 1])
+    assert_array_equal(display.y_prob, clf.predict_proba(X)[:, 1])
     assert display.estimator_name == "ExplicitSoftmaxClassifier"
     assert np.isfinite(display.prob_true).all()
