@@ -15,10 +15,10 @@ from explicit_softmax import (
 )
 
 # Check name -> reason why it cannot pass.
-NEGATIVE_FEATURES = {
-    check: "fits negative features whatever the positive_only tag says"
-    for check in ("check_decision_proba_consistency", "check_class_weight_classifiers")
-}
+NEGATIVE_FEATURES = dict.fromkeys(
+    ("check_decision_proba_consistency", "check_class_weight_classifiers"),
+    "fits negative features whatever the positive_only tag says",
+)
 
 REFINED_FAILURES = {
     "check_fit_score_takes_y": (
