@@ -89,7 +89,7 @@ class Decoder:
         )
 
     def shifted(self, shift: FloatArray) -> Decoder:
-        """The same decoder with `shift` (n_classes,) added to the scores of all rows."""
+        """The same decoder with `shift` (n_classes,) added to all scores."""
         zero = self.zero_row_scores
         return replace(
             self,
