@@ -20,6 +20,7 @@ from explicit_softmax._base import (
     checked_prior,
     class_weighted,
 )
+from explicit_softmax._dask import fit_blocks, is_collection, partial_fit_blocks
 from explicit_softmax._refinement import Refinement
 from explicit_softmax._sklearn import (
     Interval,
@@ -161,6 +162,10 @@ default="auto"
 
     `predict` and `score` hold scores of some rows at a time.
 
+    `fit`, `partial_fit`, `score`, and predictions take collections of Dask as well:
+    arrays and data frames divided by rows, and lists of delayed blocks. Blocks are
+    counted where they lie, a fitted model is an ordinary one, and predictions are lazy.
+
     References
     ----------
     .. [1] J. R. Williams and H. Zhao, "Reducing the Need for Backpropagation and
@@ -245,6 +250,8 @@ default="auto"
             co-occurrence is zero under ``smoothing=None``. An estimator that was
             fitted before stays as it was.
         """
+        if is_collection(X):
+            return fit_blocks(self, X, y, sample_weight)
 
         def solve(rows: Any, codes: Any, weights: Any) -> ExplicitModel:
             model = ExplicitModel.from_rows(
@@ -288,6 +295,9 @@ default="auto"
             that of an earlier call, if a parameter was changed since then, or if the
             model was refined.
         """
+        if is_collection(X):
+            declared = self._declared_classes(classes)
+            return partial_fit_blocks(self, X, y, sample_weight, classes=declared)
         earlier: ExplicitModel | None = vars(self).get("_model")
         settings = self._settings()
         if earlier is not None:
