@@ -35,6 +35,7 @@ from explicit_softmax._sklearn import (
     StrOptions,
     _check_sample_weight,
     restored_on_error,
+    warn_caller,
 )
 from explicit_softmax.calibration.model import ExplicitModel
 from explicit_softmax.solution.counts import raise_bad_value, row_blocks
@@ -239,6 +240,11 @@ class ExplicitSoftmaxBase(
         of the rows.
         """
         refinement = checked_refinement(self.refinement)
+        if refinement.alpha and not self.warm_start:
+            warn_caller(
+                f"alpha={refinement.alpha} of the refinement has no effect without "
+                "warm_start=True; the alpha of naive Bayes is smoothing_strength"
+            )
         report = FitReport(
             self, X, y, sample_weight, refinement.max_iter if self.warm_start else 0
         )
@@ -258,7 +264,14 @@ class ExplicitSoftmaxBase(
             if class_prior is not None:
                 model = model.with_prior(class_prior)
             self._model = model
-        report.end()
+            chosen = isinstance(self.inverse_temperature, str)
+            if chosen and len(self.classes_) > 1 and not np.any(_beta(model)):
+                warn_caller(
+                    f"leave-one-out finds no evidence in the features of {len(codes)} "
+                    "rows: inverse_temperature_ is 0, and all rows get the class "
+                    "frequencies"
+                )
+            report.end()
         return self
 
     def _check_features(self, X: Any) -> Any:
@@ -366,7 +379,7 @@ def _coef(model: ExplicitModel) -> NDArray[Any]:
 
 def _beta(model: ExplicitModel) -> float | NDArray[np.float64]:
     """A number for one block of features, else one for each."""
-    beta = model.solution.choice.calibration.beta
+    beta = model.chosen.calibration.beta
     return float(beta[0]) if len(beta) == 1 else beta
 
 
@@ -398,10 +411,10 @@ class OneLayerMixin:
     intercept_ = FromModel(lambda model: _centred(model.decoders[0].intercept))
     class_count_ = FromModel(lambda model: _read_only(model.counts.class_count))
     feature_count_ = FromModel(_feature_count)
-    priming_number_ = FromModel("solution.choice.calibration.priming_number")
+    priming_number_ = FromModel("chosen.calibration.priming_number")
     inverse_temperature_ = FromModel(_beta)
-    smoothing_strength_ = FromModel("solution.choice.smoothing_strength")
-    norm_weight_ = FromModel("solution.choice.calibration.norm_weight")
+    smoothing_strength_ = FromModel("chosen.smoothing_strength")
+    norm_weight_ = FromModel("chosen.calibration.norm_weight")
     n_iter_ = FromModel("n_iter")
     loss_curve_ = FromModel("refined.loss_curve")
     validation_scores_ = FromModel("refined.validation_scores")

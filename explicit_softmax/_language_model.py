@@ -263,7 +263,7 @@ default="auto"
                     refinement, model, rows, targets, None, validation, report
                 )
             self._model = model
-        report.end()
+            report.end()
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)

@@ -255,7 +255,7 @@ feature_names_in_
                     refinement, model, rows, codes, weights, validation, report
                 )
             self._model = model
-        report.end()
+            report.end()
         return self
 
     def hidden_outputs(self, X: Any) -> NDArray[Any]:

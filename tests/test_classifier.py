@@ -415,3 +415,17 @@ def test_bad_priors_and_class_weights(counts, params, message):
     with pytest.raises(ValueError, match=message):
         clf.set_params(**params).fit(X, y)
     np.testing.assert_array_equal(clf.predict_proba(X), before)
+
+
+def test_an_inverse_temperature_of_zero_is_said_to_be_so():
+    X, y = np.random.default_rng(1).integers(5, size=(6, 100)), [1, 1, 2, 2, 3, 3]
+    clf = ExplicitSoftmaxClassifier()
+    with pytest.warns(UserWarning, match="no evidence in the features of 6 rows"):
+        clf.fit(X, y)
+    assert clf.inverse_temperature_ == 0
+
+
+def test_a_penalty_without_refinement_is_said_to_have_no_effect(counts):
+    clf = ExplicitSoftmaxClassifier(refinement=Refinement(alpha=0.1))
+    with pytest.warns(UserWarning, match=r"alpha=0\.1 .* no effect without warm_start"):
+        clf.fit(*counts)

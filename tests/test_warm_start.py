@@ -198,6 +198,19 @@ class TestCallbacks:
             clf.set_params(warm_start=warm_start).fit(-X, y)
         assert not recorder.is_set_up
 
+    def test_a_callback_that_raises_at_the_end_leaves_the_model(self, digits):
+        X, y, _, _ = digits
+
+        class Raises(Recorder):
+            def on_fit_task_end(self, estimator, context):
+                raise RuntimeError("at the end")
+
+        clf = ExplicitSoftmaxClassifier().fit(X, y)
+        before = clf.predict_proba(X)
+        with pytest.raises(RuntimeError, match="at the end"):
+            clf.set_callbacks(Raises()).fit(X[:100], y[:100])
+        assert_array_equal(clf.predict_proba(X), before)
+
     def test_progress_bar_shows_and_scoring_monitor_logs(self, digits, capsys):
         from sklearn.callback import ProgressBar, ScoringMonitor
 
