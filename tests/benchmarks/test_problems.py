@@ -276,6 +276,7 @@ def toy_corpus(vocabulary_size=12):
 def test_refinement_of_windows_is_that_of_the_language_model():
     corpus = toy_corpus()
     parameters = {"context_size": 2, "vocabulary_size": corpus.vocabulary_size}
+    parameters["aggregation"] = "cat"
     model = ExplicitLanguageModel(**parameters)
     start = language.Start.fitted("", model, corpus.train)
     train, dev = (
