@@ -180,9 +180,8 @@ class CooccurrenceCounts:
         scale = None
         if norm_exponent != 0.0:
             with np.errstate(invalid="ignore", over="ignore"):
-                scale = row_scale(
-                    row_norms(X) if norms is None else norms, norm_exponent
-                )
+                norms = row_norms(X) if norms is None else norms
+                scale = row_scale(norms, norm_exponent)
             if not scale.all():  # norms that overflow
                 raise_bad_value(X, 0)
         count = _count_sparse if sp.issparse(X) else _count_dense
@@ -212,28 +211,27 @@ class CooccurrenceCounts:
             )
         if sp.issparse(other.cooccurrence):
             part = sp.coo_array(other.cooccurrence)
-            features, labels = part.row, part.col
-            counted = values_at(self.cooccurrence, features, labels)
+            places = np.stack((part.row, part.col))
+            counted = values_at(self.cooccurrence, *places)
             taken_counts = _taken(counted, part.data)
-            bad = np.flatnonzero(taken_counts > counted)
-            if bad.size:
-                _raise_never_counted(features[bad[0]], labels[bad[0]])
-            taken_counts = sp.csr_array(
-                (taken_counts, (features, labels)), shape=part.shape
-            )
+            bad = places[:, taken_counts > counted].T
+            taken_counts = sp.csr_array((taken_counts, places), shape=part.shape)
         else:
             counted = self.dense()
             taken_counts = _taken(counted, other.cooccurrence)
-            if (taken_counts > counted).any():
-                _raise_never_counted(*np.argwhere(taken_counts > counted)[0])
+            bad = np.argwhere(taken_counts > counted)
+        if len(bad):
+            raise ValueError(
+                f"more of feature {bad[0][0]} is taken out of class {bad[0][1]} than "
+                "was counted: these rows were never counted, or not with this class"
+            )
         rest = self.cooccurrence - taken_counts
         if sp.issparse(rest):
             rest.eliminate_zeros()
-        return CooccurrenceCounts(
-            rest if sp.issparse(rest) else np.asarray(rest),
-            self.class_count - taken,
-            max(self.n_nonzero - other.n_nonzero, 0.0),
-        )
+        else:
+            rest = np.asarray(rest)
+        n_nonzero = max(self.n_nonzero - other.n_nonzero, 0.0)
+        return CooccurrenceCounts(rest, self.class_count - taken, n_nonzero)
 
     @property
     def n_features(self) -> int:
@@ -262,12 +260,10 @@ class CooccurrenceCounts:
         return self._column_sums(self.cooccurrence[block])
 
     def _column_sums(self, part: Any) -> NDArray[np.float64]:
-        if sp.issparse(part):
-            mass = np.bincount(
-                part.indices, weights=part.data, minlength=self.n_classes
-            )
-            return np.asarray(mass, dtype=np.float64)
-        return np.asarray(part.sum(axis=0))
+        if not sp.issparse(part):
+            return np.asarray(part.sum(axis=0))
+        mass = np.bincount(part.indices, weights=part.data, minlength=self.n_classes)
+        return mass.astype(np.float64, copy=False)
 
     @property
     def mean_norm(self) -> float:
@@ -284,9 +280,8 @@ class CooccurrenceCounts:
 
     def dense(self) -> NDArray[np.float64]:
         """Co-occurrences as an ndarray (n_features, n_classes)."""
-        if sp.issparse(self.cooccurrence):
-            return np.asarray(self.cooccurrence.toarray())
-        return np.asarray(self.cooccurrence)
+        F = self.cooccurrence
+        return np.asarray(F.toarray() if sp.issparse(F) else F)
 
     def _check_shape(self, other: CooccurrenceCounts) -> None:
         if self.cooccurrence.shape != other.cooccurrence.shape:
@@ -442,10 +437,3 @@ def _taken(
     residue = np.abs(counted - taken) <= _ROUNDING * counted
     residue &= (counted != np.rint(counted)) | (taken != np.rint(taken))
     return np.where(residue, counted, taken)
-
-
-def _raise_never_counted(feature: int, label: int) -> None:
-    raise ValueError(
-        f"more of feature {feature} is taken out of class {label} than was counted: "
-        "these rows were never counted, or not with this class"
-    )
