@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from explicit_softmax import ExplicitLanguageModel
 from tests import oracles
-from tests.strategies import merged, partitions, properties
+from tests.strategies import partitions, properties
 from tests.test_language_model import DOCUMENTS, HELD_OUT, SIZE, unchanged
 from tests.text.test_ngrams import assert_equal
 from tests.text.test_tokens import TEXTS
@@ -167,7 +167,7 @@ class TestGenerate:
         for how in ({"top_p": 1e-9}, {"top_p": 0.9, "top_k": 1}):
             assert_array_equal(model.generate([0], 9, random_state=0, **how), greedy)
         for bad in (0, 1.5, np.nan):
-            with pytest.raises(ValueError, match="^top_p must be"):
+            with pytest.raises(ValueError, match=r"^top_p must be"):
                 model.generate([0], top_p=bad)
 
     def test_candidates_first_then_nucleus(self, model):
