@@ -119,16 +119,6 @@ def test_split_by_hand():
     assert_array_equal(split.transform(ROWS[:1]), [[0, 0, 2, 1, 0, 0]])
 
 
-@pytest.mark.parametrize(
-    ("method", "transformed"),
-    [("split", [[0, 2, 1, 3, 0, 0]]), ("bins", [[1, 0, 0, 0, 0, 1, 1]])],
-)
-def test_values_outside_the_fitted_range(method, transformed):
-    transformer = PositiveFeatures(method=method, n_bins=3).fit(ROWS)
-    found = transformer.transform([[-9.0, 8.0, 2.0]])
-    assert_array_equal(found, transformed)
-
-
 def test_quantiles_that_coincide_are_one_knot():
     X = np.array([[0.0, 5.0]] * 8 + [[1.0, 5.0], [2.0, 5.0]])
     transformer = PositiveFeatures(n_bins=4).fit(X)

@@ -1,5 +1,6 @@
 """Every problem runs at toy size, so that none rots; nothing here asserts a time."""
 
+import itertools
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -109,6 +110,13 @@ def test_text_goes_on_without_a_peer_that_refuses(run, data_root):
 
 
 def test_positive(run, monkeypatch):
+    data = list(positive.load(None))
+    names = [name for name, _, _ in data]
+    assert names == ["iris", "wine", "breast cancer", "digits", "covtype-like"]
+    _, X, y = data[-1]
+    assert X.shape == (5000, 54)
+    assert X.min() < 0
+    assert np.bincount(y).min() >= 5
     load = positive.load
     monkeypatch.setattr(positive, "load", lambda *size: list(load(*size))[::4])
     records, printed = run("positive", "--rows=60")
@@ -116,18 +124,9 @@ def test_positive(run, monkeypatch):
     assert sets == {"iris", "covtype-like"}
     models = {*positive.MODELS, "bins, n_bins=4"}
     found = {(record["data"], record["model"]) for record in records}
-    assert found == {(data, model) for data in sets for model in models}
+    assert found == set(itertools.product(sets, models))
     assert all(0 < record["test_accuracy"] <= 1 for record in records)
     assert all(f"data: {name}, " in printed for name in sets)
-
-
-def test_data_of_positive_are_those_of_its_text():
-    data = {name: (X, y) for name, X, y in positive.load(None)}
-    assert set(data) == {"iris", "wine", "breast cancer", "digits", "covtype-like"}
-    X, y = data["covtype-like"]
-    assert X.shape == (5000, 54)
-    assert X.min() < 0
-    assert np.bincount(y).min() >= 5
 
 
 def test_many_classes(run, in_this_process):
@@ -187,13 +186,9 @@ def test_priming(run, tmp_path):
 @pytest.mark.parametrize("smoothing", [None, "prior"])
 def test_scores_of_priming_numbers_are_those_of_the_package(smoothing):
     X, y = load_images("digits").first(300)[:2]
-    model = ExplicitSoftmaxClassifier(
-        inverse_temperature=1.0,
-        smoothing=smoothing,
-        smoothing_strength=0.1,
-        norm_exponent=0.0,
-        translation="column",
-    )
+    how = {"smoothing": smoothing, "smoothing_strength": 0.1, "norm_exponent": 0.0}
+    how |= {"inverse_temperature": 1.0, "translation": "column"}
+    model = ExplicitSoftmaxClassifier(**how)
 
     def log_proba(K, rows=slice(None), at=X):
         fitted = model.set_params(priming_number=float(K)).fit(X[rows], y[rows])
@@ -225,16 +220,12 @@ def test_priming_smooths_only_where_it_must():
 def test_layers(run):
     records, printed = run("layers")
     records = by_model(records)
-    names = ["classes", "4 clusters"]
-    assert set(records) == {
-        layers.ONE_LAYER,
-        *(f"{kind}, {name}" for kind in ("explicit", "warm") for name in names),
-        "cold, classes",
-        layers.WARM_PLAIN,
-        layers.COLD_PLAIN,
-        "MLPClassifier, 10 units",
-        "MLPClassifier, 40 units",
-    }
+    names = [
+        f"{h}, {n}" for h in ("explicit", "warm") for n in ("classes", "4 clusters")
+    ]
+    names += [layers.ONE_LAYER, layers.WARM_PLAIN, layers.COLD_PLAIN, "cold, classes"]
+    names += [f"MLPClassifier, {n} units" for n in (10, 40)]
+    assert set(records) == set(names)
     assert records["explicit, 4 clusters"]["hidden"] == 40
     accuracies = {name: record["test_accuracy"] for name, record in records.items()}
     assert accuracies["explicit, 4 clusters"] > accuracies[layers.ONE_LAYER]
@@ -251,11 +242,8 @@ def test_language(run, tmp_path):
     argv = ["--tokens=600", "--no-peers", f"--figure={figure}"]
     records, printed = run("language", *argv)
     assert len(records) == 15
-    dev = {
-        (record["model"], record["context_size"]): record["dev_perplexity"]
-        for record in records
-        if record["aggregation"] == "cat"
-    }
+    of_cat = [record for record in records if record["aggregation"] == "cat"]
+    dev = {(r["model"], r["context_size"]): r["dev_perplexity"] for r in of_cat}
     assert dev[language.LEAVE_ONE_OUT, 2] < dev[language.THEOREM, 2]
     curve = next(r for r in records if r["model"] == language.COLD)
     assert curve["tokens_curve"] == [50 * i for i in range(11)]
@@ -283,10 +271,8 @@ def test_refinement_of_windows_is_that_of_the_language_model():
         for documents in (corpus.train, corpus.dev)
     )
     curve = language.follow_windows(start, train, dev, 5000)
-    refinement = Refinement(
-        samples_per_iter=500, max_iter=10, random_state=language.SEED
-    )
-    model.set_params(warm_start=True, refinement=refinement).fit(corpus.train)
+    how = {"samples_per_iter": 500, "max_iter": 10, "random_state": language.SEED}
+    model.set_params(warm_start=True, refinement=Refinement(**how)).fit(corpus.train)
     wanted = model.perplexity(corpus.dev)
     assert curve.values["perplexity"][-1] == pytest.approx(wanted, rel=1e-5)
     assert len(curve.values["tokens"]) == 11
@@ -310,9 +296,8 @@ def test_peers_are_normalised(name):
     make = language.PEERS[f"{name}, maximum likelihood"]
     model = make(context_size=1, vocabulary_size=7)
     model.fit([np.array([0, 1, 2, 0, 1, 1, 3]), np.array([2, 0], dtype=np.int32)])
-    after_zero = [
-        model.log_proba(np.array([0, token], dtype=np.int32))[1] for token in range(6)
-    ]
+    pairs = np.int32([[0, token] for token in range(6)])
+    after_zero = [model.log_proba(pair)[1] for pair in pairs]
     assert np.exp(after_zero).sum() == pytest.approx(1.0)
 
 
@@ -324,13 +309,13 @@ def test_rare_tokens_become_one():
     assert dev[0].tolist() == [0, 5, 5]
 
 
-def test_command_line_from_the_root_of_a_checkout():
+def test_command_line_from_the_root_of_a_checkout(capsys):
+    main([])
+    printed = capsys.readouterr().out
+    assert all(f"  {name} " in printed for name in PROBLEMS)
     command = [sys.executable, "benchmarks/run.py"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert all(f"  {name} " in done.stdout for name in PROBLEMS)
-    done = subprocess.run(
-        [*command, "no_such"], cwd=ROOT, capture_output=True, text=True
-    )
+    how = {"cwd": ROOT, "capture_output": True, "text": True}
+    done = subprocess.run([*command, "no_such"], **how)
     assert done.returncode == 1
     assert "there is no problem 'no_such'" in done.stderr
 
