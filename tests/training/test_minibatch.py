@@ -205,7 +205,8 @@ def test_a_shuffled_order_is_that_of_the_generator(layout):
 def test_epochs_take_turns_until_all_rows_were_seen(size, shuffle):
     n_rows = 10
     problem = problem_of(np.zeros((n_rows, 0)), None, ((), ()))
-    epochs = list(itertools.islice(minibatch._epochs(problem, size, shuffle), 30))
+    steps = minibatch.Steps(True, 0.1, 1, shuffle, True, samples_per_iter=size)
+    epochs = list(itertools.islice(minibatch._epochs(problem, steps), 30))
     assert {len(epoch) for epoch in epochs} == {min(size, n_rows)}
     visited = np.concatenate(epochs)
     visited = visited[: visited.size - visited.size % n_rows].reshape(-1, n_rows)
