@@ -283,7 +283,6 @@ def test_samples_are_pieces_of_the_documents(monkeypatch):
 
 def test_bags_follow_their_parameters():
     bags = make_bags(200, 70, 5, 9, n_test=30)
-    assert bags.X_train.shape == (200, 70)
-    assert bags.X_test.shape == (30, 70)
+    assert (bags.X_train.shape, bags.X_test.shape) == ((200, 70), (30, 70))
     assert (bags.X_train.sum(axis=1) == 9).all()
     assert set(bags.y_train) == set(range(5))

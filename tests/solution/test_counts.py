@@ -58,19 +58,17 @@ def test_counts_equal_the_sums_of_the_definition(layout, weighted, norm_exponent
         assert counts.cooccurrence.nnz == np.count_nonzero(expected)
 
 
-@pytest.mark.parametrize(
-    "dtype", [bool, np.uint8, np.int16, np.int64, np.float16, np.float32, np.float64]
-)
+@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "i8", "f2", "f4", "f8"])
 def test_every_real_type(dtype):
     X = np.array([[1, 0], [1, 1], [0, 1]], dtype=dtype)
     # SciPy has no float16.
-    for layout in (np.asarray, sp.csr_array)[: 1 if dtype == np.float16 else 2]:
+    for layout in (np.asarray, sp.csr_array)[: 1 if dtype == "f2" else 2]:
         counts = from_rows(layout(X), np.array([0, 1, 1]), 2)
         assert_array_equal(counts.dense(), [[1, 1], [0, 2]])
         assert counts.cooccurrence.dtype == np.float64
         # Sums do not wrap around.
         many = from_rows(layout(np.full((300, 2), 255, dtype)), np.zeros(300, int), 1)
-        assert_array_equal(many.dense(), 300 if dtype is bool else 76_500)
+        assert_array_equal(many.dense(), 300 if dtype == "?" else 76_500)
 
 
 @pytest.mark.parametrize(
