@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.harness.records import Record
+from benchmarks.harness.records import Record, table
 from benchmarks.paper import findings
+from benchmarks.paper.reproduce import as_rst
 from benchmarks.paper.scaling import scaling
-from benchmarks.problems import images, layers
+from benchmarks.problems import images, language, layers
 from benchmarks.run import main
 
 PAPER = {
@@ -19,14 +20,11 @@ PAPER = {
 
 
 def image_records(accuracies):
-    epochs = {name: 23 if "warm" in name else 93 for name in accuracies}
-    return [
-        Record(
-            name,
-            {"test_accuracy": accuracy, "iterations": epochs[name], "stopped": True},
-        )
-        for name, accuracy in accuracies.items()
-    ]
+    records = [Record(name, {"stopped": True}) for name in accuracies]
+    for record, accuracy in zip(records, accuracies.values(), strict=True):
+        epochs = 23 if "warm" in record.model else 93
+        record.values |= {"test_accuracy": accuracy, "iterations": epochs}
+    return records
 
 
 def verdicts(found):
@@ -73,12 +71,10 @@ def test_priming_numbers(best, verdict):
     assert found.verdict == verdict
 
 
-@pytest.mark.parametrize(
-    ("slope", "verdict"), [(0.9, "agree"), (0.5, "differ"), (1.1, "differ")]
-)
-def test_slopes(slope, verdict):
-    found = findings.scaling_finding(Record("some data", {"slope": slope}))
-    assert found.verdict == verdict
+def test_slopes():
+    records = [Record("some data", {"slope": slope}) for slope in (0.9, 0.5, 1.1)]
+    found = verdicts(map(findings.scaling_finding, records))
+    assert found == ["agree", "differ", "differ"]
 
 
 def test_scaling_by_hand():
@@ -107,17 +103,15 @@ def test_claims_of_optimisation():
 
 
 def language_records(of_sum, of_cat, train=85.0):
+    names = ("aggregation", "context_size", "dev_perplexity", "paper_train")
+
+    def record(model, *values):
+        paper_train = 85.4 if values[1] == 1 and model == "theorem" else None
+        values = dict(zip(names, (*values, paper_train), strict=True))
+        return Record(model, values | {"train_perplexity": train})
+
     return [
-        Record(
-            model,
-            {
-                "aggregation": aggregation,
-                "context_size": size,
-                "dev_perplexity": value,
-                "train_perplexity": train,
-                "paper_train": 85.4 if size == 1 and model == "theorem" else None,
-            },
-        )
+        record(model, aggregation, size, value)
         for model in ("theorem", "leave-one-out", "refined from theorem")
         for aggregation, values in (("cat", of_cat), ("sum", of_sum))
         for size, value in values.items()
@@ -153,3 +147,25 @@ def test_reproduction_at_toy_size(tmp_path, no_data, capsys):
     assert "run.py paper --fast" in text
     assert "Accuracies agree within 0.5 points" in text
     assert "not comparable" in capsys.readouterr().out
+
+
+def test_no_bigram_is_below_the_relative_frequencies():
+    counts = np.array([[3.0, 1.0], [0.0, 4.0]])
+    expected = np.exp(-(3 * np.log(3 / 4) + np.log(1 / 4)) / 8)
+    bound = scaling("toy", counts)["bound"]
+    assert bound == pytest.approx(expected)
+    values = {"context_size": 1, "train_perplexity": 1.1 * bound}
+    rows = [Record(language.THEOREM, values)]
+    found = findings.bound_finding(Record("toy", {"bound": bound}), rows)
+    assert found.verdict == "differ"
+    assert "a factor of 0.91" in found.ours
+
+
+def test_printed_tables_become_tables_of_the_page():
+    text = table([Record("a", {"x": 1.5}, "note"), Record("b")], [("x", "x", ".1f")])
+    lines = as_rst(f"data: toy\n{text}\nratio: 2").splitlines()
+    assert lines[0] == "| data: toy"
+    assert lines[2] == lines[4] == lines[7] == "=====  ===  ===="
+    assert lines[5].split() == ["a", "1.5", "note"]
+    assert lines[6].split() == ["b", "\N{EN DASH}"]
+    assert lines[-1] == "| ratio: 2"
