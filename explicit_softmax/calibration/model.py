@@ -296,6 +296,11 @@ class ExplicitModel:
         return (*before, last)
 
     @property
+    def class_count(self) -> FloatArray:
+        """Weight of the rows of each class."""
+        return self.counts.class_count
+
+    @property
     def n_iter(self) -> int:
         """Iterations of the refinement; 1 without it."""
         return 1 if self.refined is None else self.refined.n_iter
