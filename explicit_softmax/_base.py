@@ -68,6 +68,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "translation": [StrOptions({"column", "intercept", "exact"})],
     "n_blocks": [Interval(Integral, 1, None, closed="left"), "array-like"],
     "class_weight": [dict, StrOptions({"balanced"}), None],
+    "clip": ["boolean"],
     "warm_start": ["boolean"],
     "refinement": "no_validation",  # type: ignore[dict-item]
 }
@@ -116,6 +117,7 @@ class ExplicitSoftmaxBase(
 
     classes_: NDArray[Any]
     class_weight: Any
+    clip: bool
     warm_start: bool
     refinement: Any
     _model: Any
@@ -208,7 +210,7 @@ class ExplicitSoftmaxBase(
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.input_tags.positive_only = True
+        tags.input_tags.positive_only = not self.clip
         # Non-negative features of one sign and scale are the domain of the model;
         # shifted Gaussian blobs are not.
         tags.classifier_tags.poor_score = True
@@ -277,10 +279,21 @@ class ExplicitSoftmaxBase(
     def _check_features(self, X: Any) -> Any:
         """Features to predict from; ValueError names the first bad row."""
         check_is_fitted(self)
-        rows = validate_data(self, X, reset=False, **_ACCEPTED)
+        rows = self._clipped(validate_data(self, X, reset=False, **_ACCEPTED))
         values = rows.data if sp.issparse(rows) else rows
         if not values.min(initial=0.0) >= 0:  # NaN is not >= 0
             raise_bad_value(rows, 0)
+        return rows
+
+    def _clipped(self, rows: Any) -> Any:
+        """The rows, with zeros for negative features if `clip`."""
+        values = rows.data if sp.issparse(rows) else rows
+        if not self.clip or not (values < 0).any():
+            return rows
+        if not sp.issparse(rows):
+            return np.maximum(rows, 0)
+        rows = rows.copy()
+        np.maximum(rows.data, 0, out=rows.data)
         return rows
 
     def _check_training_data(
@@ -289,6 +302,7 @@ class ExplicitSoftmaxBase(
         """Features, labels, weights; features are checked where they are counted."""
         refuse_collection(X)
         rows, labels = validate_data(self, X, y, reset=reset, **_ACCEPTED)
+        rows = self._clipped(rows)
         check_classification_targets(labels)
         if sp.issparse(rows) and not (rows.has_canonical_format and rows.data.all()):
             rows = rows.copy()

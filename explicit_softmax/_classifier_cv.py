@@ -91,6 +91,8 @@ default="auto"
     store_cv_results : bool, default=False
         Whether `cv_results_` also has the log-likelihood of each row
         (``cv=None``) or the score of each fold.
+    clip : bool, default=False
+        As in `ExplicitSoftmaxClassifier`.
     warm_start : bool, default=False
         Whether the chosen solution is refined, as in `ExplicitSoftmaxClassifier`. Where
         rows are few for their features, the refinement may over-fit: compare, or give a
@@ -176,6 +178,7 @@ validation_scores_, n_features_in_, feature_names_in_
         scoring: Any = "neg_log_loss",
         n_jobs: int | None = None,
         store_cv_results: bool = False,
+        clip: bool = False,
         warm_start: bool = False,
         refinement: Refinement | None = None,
     ) -> None:
@@ -193,6 +196,7 @@ validation_scores_, n_features_in_, feature_names_in_
         self.scoring = scoring
         self.n_jobs = n_jobs
         self.store_cv_results = store_cv_results
+        self.clip = clip
         self.warm_start = warm_start
         self.refinement = refinement
 
