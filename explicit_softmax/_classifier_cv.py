@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
-from sklearn.utils import Bunch, _safe_indexing
+from sklearn.utils import Bunch
 
 from explicit_softmax._base import (
     CONSTRAINTS,
@@ -30,6 +30,7 @@ from explicit_softmax._sklearn import (
     MetadataRouter,
     MethodMapping,
     _fit_context,
+    _safe_indexing,
     accepts_weights,
     process_routing,
     routing_enabled,
