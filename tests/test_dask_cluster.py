@@ -65,10 +65,10 @@ def expected(rows):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two processes that write to disk what goes beyond 64 KiB."""
+    """Two processes that write to disk what goes beyond 2 KiB."""
     config = {
         "logging.distributed": "critical",
-        "distributed.worker.memory.target": 2**-15,
+        "distributed.worker.memory.target": 2**-20,
     }
     options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": "2 GiB"}
     with (
