@@ -140,7 +140,7 @@ def test_search(rows, monkeypatch):
     np.testing.assert_array_equal(few.class_count_, found.class_count_)
     with pytest.raises(ValueError, match="warm_start=False"):
         clone(clf).set_params(warm_start=True).fit(*chunks)
-    with pytest.raises(ValueError, match="does not take .'groups'"):
+    with pytest.raises(ValueError, match=r"does not take .'groups'"):
         clf.fit(*chunks, groups=y)
 
 
