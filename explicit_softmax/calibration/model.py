@@ -220,11 +220,17 @@ class ExplicitModel:
         return replace(self, counts=counts, sample=sample, choice=None)
 
     def check_additive(self, method: str) -> None:
-        """ValueError if the model was refined."""
+        """ValueError if the model was refined, or lacks the rows to choose by."""
         if self.refined is not None:
             raise ValueError(
                 f"{method} changes counts, and this model was refined: it no longer "
                 "follows from its counts. Fit again with warm_start=False."
+            )
+        wanted = self.settings.sample_limit(*self.shape)
+        if wanted.n_rows and not self.sample.limit.n_rows:
+            raise ValueError(
+                f"{method} chooses again by sampled rows, and this model was saved "
+                "without them: save it with keep_rows=True, or fit again"
             )
 
     def check_settings(self, settings: Settings, message: str) -> None:
@@ -250,6 +256,11 @@ class ExplicitModel:
         return Solution(decoder, choice)
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """(n_features, n_classes)."""
+        return self.counts.n_features, self.counts.n_classes
+
+    @property
     def decoders(self) -> tuple[Decoder, ...]:
         """What predicts: the refined decoder, or that of the solution."""
         if self.refined is not None:
@@ -273,6 +284,15 @@ class ExplicitModel:
     def with_refinement(self, refined: Refined) -> ExplicitModel:
         """The model refined; its counts and what was chosen stay as they are."""
         return replace(self, choice=self.solution.choice, refined=refined)
+
+    def stored(self) -> ExplicitModel:
+        """The model as it is saved: with what was chosen, if it was.
+
+        To choose again would take longer than to read all the rest.
+        """
+        sample = replace(self.sample, members=None)
+        choice = vars(self).get("solution", self).choice
+        return replace(self, sample=sample, choice=choice)
 
     def without_sample(self) -> ExplicitModel:
         """The same solution without the rows from which it was chosen."""
