@@ -61,8 +61,15 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "norm_exponent": [Interval(Real, 0, None, closed="left")],
     "translation": [StrOptions({"column", "intercept", "exact"})],
     "n_blocks": [Interval(Integral, 1, None, closed="left"), "array-like"],
+    "class_weight": [dict, StrOptions({"balanced"}), None],
     "warm_start": ["boolean"],
     "refinement": "no_validation",  # type: ignore[dict-item]
+}
+
+# Those of the classifiers of one layer.
+PRIOR_CONSTRAINTS: dict[str, list[Any]] = {
+    "class_prior": ["array-like", None],
+    "fit_prior": ["boolean"],
 }
 
 
@@ -106,6 +113,7 @@ class ExplicitSoftmaxBase(
     """Predictions of a classifier that has `classes_` and a `_model` with decoders."""
 
     classes_: NDArray[Any]
+    class_weight: Any
     warm_start: bool
     refinement: Any
     _model: Any
@@ -209,8 +217,13 @@ class ExplicitSoftmaxBase(
         y: Any,
         sample_weight: Any,
         solve: Callable[[Any, NDArray[np.intp], Any], Any],
+        prior: Callable[[int], NDArray[np.float64] | None] = lambda n_classes: None,
     ) -> Self:
-        """Keep what `solve` makes of rows, classes, and weights, refined if asked."""
+        """Keep what `solve` makes of rows, classes, and weights, refined if asked.
+
+        `prior` gives the class probabilities that predictions are for, None for those
+        of the rows.
+        """
         refinement = checked_refinement(self.refinement)
         report = FitReport(
             self, X, y, sample_weight, refinement.max_iter if self.warm_start else 0
@@ -220,12 +233,16 @@ class ExplicitSoftmaxBase(
                 X, y, sample_weight, reset=True
             )
             self.classes_, codes = np.unique(labels, return_inverse=True)
+            weights = class_weighted(self.class_weight, self.classes_, codes, weights)
+            class_prior = prior(len(self.classes_))
             train, validation = (rows, codes, weights), None
             if self.warm_start:
                 train, validation = split_validation(refinement, *train)
             model = solve(*train)
             if self.warm_start:
                 model = refine_model(refinement, model, *train, validation, report)
+            if class_prior is not None:
+                model = model.with_prior(class_prior)
             self._model = model
         report.end()
         return self
@@ -257,6 +274,55 @@ class ExplicitSoftmaxBase(
             if not weights.any():  # checked by scikit-learn >= 1.9
                 raise ValueError("sample_weight is zero for all rows: nothing to count")
         return rows, labels, weights
+
+
+def class_weighted(
+    class_weight: Any,
+    classes: NDArray[Any],
+    codes: NDArray[np.intp],
+    weights: NDArray[np.float64] | None,
+) -> NDArray[np.float64] | None:
+    """Weights of rows times those of their classes, as in LogisticRegression.
+
+    A class that a dict leaves out has the weight 1.
+    """
+    if class_weight is None:
+        return weights
+    if weights is None:
+        weights = np.ones(len(codes))
+    if isinstance(class_weight, str):
+        mass = np.bincount(codes, weights, minlength=len(classes))
+        factors = mass.sum() / (len(classes) * np.where(mass > 0, mass, 1.0))
+    else:
+        unknown = class_weight.keys() - set(classes.tolist())
+        if unknown:
+            raise ValueError(
+                f"class_weight has {sorted(map(str, unknown))}, and y no such class"
+            )
+        factors = np.array([class_weight.get(c, 1.0) for c in classes.tolist()], float)
+        if not ((factors >= 0) & np.isfinite(factors)).all() or not factors.any():
+            raise ValueError(
+                "class_weight must be non-negative, finite, and not zero for all "
+                f"classes, not {class_weight!r}"
+            )
+    return np.asarray(weights * factors[codes])
+
+
+def checked_prior(
+    class_prior: Any, fit_prior: bool, n_classes: int
+) -> NDArray[np.float64] | None:
+    """Class probabilities as MultinomialNB takes them, None for those of the rows."""
+    if class_prior is None:
+        return None if fit_prior else np.full(n_classes, 1.0 / n_classes)
+    prior = np.asarray(class_prior, dtype=float)
+    if prior.shape != (n_classes,):
+        raise ValueError(
+            f"class_prior must have one number for each of the {n_classes} classes, "
+            f"not the shape {prior.shape}"
+        )
+    if not ((prior > 0) & np.isfinite(prior)).all():
+        raise ValueError(f"class_prior must be positive and finite, not {class_prior}")
+    return np.asarray(prior / prior.sum())
 
 
 def checked_scores(

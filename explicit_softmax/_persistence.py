@@ -213,8 +213,9 @@ def _plain(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
     if isinstance(value, list | tuple):
         parts = [inner(part, i) for i, part in enumerate(value)]
         return parts if isinstance(value, list) else {_KIND: "tuple", "items": parts}
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {_KIND: "dict", "items": items(value)}
+    if isinstance(value, dict):
+        parts = [inner(list(part), key) for key, part in enumerate(value.items())]
+        return {_KIND: "dict", "items": parts}
     if isinstance(value, np.dtype | type) and np.dtype(value).kind == "f":
         return {_KIND: "dtype", "name": np.dtype(value).str}
     if sp.issparse(value):
@@ -280,7 +281,7 @@ def _made(node: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     if kind == "tuple":
         return tuple(_made(part, arrays) for part in node["items"])
     if kind == "dict":
-        return {name: _made(part, arrays) for name, part in node["items"].items()}
+        return dict(_made(part, arrays) for part in node["items"])
     if kind == "objects":
         parts = [_made(part, arrays) for part in node["items"]]
         array = np.empty(len(parts), dtype=object)
@@ -479,6 +480,9 @@ def _model_fits(model: ExplicitModel) -> bool:
         right = right and len(calibration.beta) == n_blocks
         right = right and _numbers(model.choice.smoothing_strength, above=0)
         right = right and all(np.shape(s) in ((), (n_classes,)) for s in shifts)
+    if model.prior is not None:
+        right = right and model.prior.shape == (n_classes,)
+        right = right and _numbers(model.prior, above=0)
     if model.refined is not None:
         right = right and _layers_fit(model.refined.decoders, shape)
     return bool(right)

@@ -15,11 +15,10 @@ from explicit_softmax import (
 )
 
 # Check name -> reason why it cannot pass.
-NEGATIVE_FEATURES = {
-    "check_decision_proba_consistency": (
-        "fits negative features whatever the positive_only tag says"
-    ),
-}
+NEGATIVE_FEATURES = dict.fromkeys(
+    ("check_decision_proba_consistency", "check_class_weight_classifiers"),
+    "fits negative features whatever the positive_only tag says",
+)
 
 REFINED_FAILURES = {
     "check_fit_score_takes_y": (

@@ -21,6 +21,8 @@ from explicit_softmax import (
     LossCurveDisplay,
     PrimingNumberDisplay,
     Refinement,
+    ReliabilityDisplay,
+    expected_calibration_error,
 )
 
 NUMBERS = [500.0, "mean_norm", 50.0]
@@ -315,3 +317,30 @@ def test_calibration_is_drawn_by_scikit_learn(digits):
     np.testing.assert_array_equal(display.y_prob, clf.predict_proba(X)[:, 1])
     assert display.estimator_name == "ExplicitSoftmaxClassifier"
     assert np.isfinite(display.prob_true).all()
+
+
+def test_reliability_is_what_is_drawn(digits, classifier):
+    X, y = digits
+    first = ReliabilityDisplay.from_estimator(classifier, X, y, n_bins=10)
+    prob = classifier.predict_proba(X)
+    assert first.error == expected_calibration_error(y, prob, n_bins=10)
+    np.testing.assert_array_equal(first.line_.get_xdata(), first.confidence)
+    np.testing.assert_array_equal(first.line_.get_ydata(), first.accuracy)
+    assert first.share.sum() == pytest.approx(1)
+    assert f"ECE = {first.error:.3f}" in first.line_.get_label()
+    assert first.line_.get_label().startswith("ExplicitSoftmaxClassifier")
+    second = ReliabilityDisplay.from_predictions(y, prob, ax=first.ax_, name="again")
+    assert second.ax_ is first.ax_
+    assert [bar.get_height() for bar in second.bars_] == second.share.tolist()
+
+
+def test_reliability_of_two_classes_is_that_of_scikit_learn():
+    prob = np.random.default_rng(0).random(500)
+    y = (np.random.default_rng(1).random(500) < prob**2).astype(int)
+    sure = prob > 0.5  # where the most probable class is the second
+    ours = ReliabilityDisplay.from_predictions(
+        y[sure], prob[sure], n_bins=10, labels=[0, 1]
+    )
+    peer = CalibrationDisplay.from_predictions(y[sure], prob[sure], n_bins=10)
+    np.testing.assert_allclose(ours.confidence, peer.prob_pred)
+    np.testing.assert_allclose(ours.accuracy, peer.prob_true)

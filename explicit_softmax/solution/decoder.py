@@ -88,6 +88,15 @@ class Decoder:
             zero_row_scores=None if zero is None else zero.astype(dtype, copy=False),
         )
 
+    def shifted(self, shift: FloatArray) -> Decoder:
+        """The same decoder with `shift` (n_classes,) added to all scores."""
+        zero = self.zero_row_scores
+        return replace(
+            self,
+            intercept=self.intercept + shift,
+            zero_row_scores=None if zero is None else zero + shift,
+        )
+
     def dense_weights(self) -> FloatArray:
         """All weights as one ndarray (n_features, n_classes)."""
         if not self.is_sparse:
