@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, Self
@@ -33,11 +32,7 @@ from explicit_softmax._sklearn import (
     _fit_context,
     restored_on_error,
 )
-from explicit_softmax.calibration.model import Choice, ExplicitModel, Settings
-from explicit_softmax.calibration.sample import RowSample
-from explicit_softmax.solution.counts import CooccurrenceCounts
-from explicit_softmax.solution.decoder import Decoder
-from explicit_softmax.solution.theorem import Calibration
+from explicit_softmax.calibration.model import ExplicitModel, Settings
 from explicit_softmax.text.language import (
     WindowEncoder,
     count_documents,
@@ -45,7 +40,6 @@ from explicit_softmax.text.language import (
 )
 from explicit_softmax.text.tokens import TokenIds, document_list
 from explicit_softmax.text.windows import Aggregation
-from explicit_softmax.training.problem import Refined
 
 
 class ExplicitLanguageModel(
@@ -560,8 +554,11 @@ default="auto"
         return tags
 
     def _check_consistent(self) -> None:
-        size = self._encoder.ids.size
-        if self._model.shape != (self._encoder.n_blocks * size, size - 1):
+        encoder, counts = self._encoder, self._model.counts
+        size, mass = encoder.ids.size, encoder.context_size * counts.class_count
+        fits = self._model.shape == (encoder.n_blocks * size, size - 1)
+        # Every token was counted with each token of its window.
+        if not (fits and np.array_equal(counts.class_mass, mass)):
             raise ValueError("its windows are not those of its counts")
 
     def _new_encoder(

@@ -146,8 +146,8 @@ def read_file(
         for name, entry in entries.items():
             n_bytes = entry["n_bytes"]
             if whole is None:
-                data = np.empty(n_bytes, dtype=np.uint8)
-                if file.readinto(memoryview(data)) != n_bytes:
+                data: Any = np.empty(n_bytes, dtype=np.uint8)
+                if file.readinto(data) != n_bytes:
                     raise ValueError("it is cut off")
             else:
                 data = whole[place : place + n_bytes]
@@ -201,11 +201,11 @@ def _n_bytes(entry: Mapping[str, Any]) -> int:
     shape, n_bytes = entry["shape"], entry["n_bytes"]
     if not all(type(n) is int and 0 <= n < 2**62 for n in [*shape, n_bytes]):
         raise ValueError("its header lists arrays that cannot be")
-    return math.prod(shape) * np.dtype(_TYPES[entry["dtype"]]).itemsize
+    return int(math.prod(shape) * np.dtype(_TYPES[entry["dtype"]]).itemsize)
 
 
 def _array(
-    name: str, entry: Mapping[str, Any], data: NDArray[np.uint8], *, checked: bool
+    name: str, entry: Mapping[str, Any], data: Any, *, checked: bool
 ) -> NDArray[Any]:
     """The array that these bytes are."""
     n_bytes = _n_bytes(entry)
@@ -221,7 +221,7 @@ def _array(
             raise ValueError(f"its array {name} has another size than its header says")
     # `write_file` aligns what stays in the file, but not all files are from there.
     array = np.require(data.view(_TYPES[entry["dtype"]]), requirements="A")
-    return array.reshape(entry["shape"])
+    return np.asarray(array.reshape(entry["shape"]))
 
 
 def _replace(path: str, write: Callable[[BinaryIO], None]) -> None:

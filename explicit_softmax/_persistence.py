@@ -11,7 +11,8 @@ import os
 import types
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
+from itertools import pairwise
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -25,7 +26,7 @@ from explicit_softmax._refinement import Refinement
 from explicit_softmax.calibration.layers import ExplicitNetwork
 from explicit_softmax.calibration.model import Choice, ExplicitModel, Settings
 from explicit_softmax.calibration.sample import Limit, RowSample
-from explicit_softmax.solution.counts import CooccurrenceCounts
+from explicit_softmax.solution.counts import CooccurrenceCounts, row_norms
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.smoothing import Smoothing
 from explicit_softmax.solution.theorem import Calibration
@@ -92,13 +93,8 @@ class Persistent:
         """
         check_is_fitted(self)
         arrays: dict[str, NDArray[Any]] = {}
-        params: dict[str, Any] = {}
-        lost = []
-        for name, value in self._own_params().items():
-            try:
-                params[name] = _plain(value, name, arrays)
-            except TypeError:
-                lost.append(name)
+        lost: list[str] = []
+        params = _plain_params(self, "", arrays, lost)
         fitted = {
             name: _plain(_stored(value, keep_rows), name.strip("_"), arrays)
             for name, value in vars(self).items()
@@ -154,7 +150,7 @@ class Persistent:
             return model
 
     def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()  # type: ignore[misc]
+        state: Any = super().__getstate__()
         return {name: _state(value) for name, value in state.items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -166,10 +162,6 @@ class Persistent:
                 for name, value in state.items()
             }
         )
-
-    def _own_params(self) -> dict[str, Any]:
-        params: dict[str, Any] = self.get_params(deep=False)  # type: ignore[attr-defined]
-        return params
 
     def _check_consistent(self) -> None:
         """ValueError unless the fitted attributes fit together."""
@@ -202,9 +194,6 @@ def _plain(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
     def inner(part: Any, key: Any) -> Any:
         return _plain(part, f"{name}.{key}", arrays)
 
-    def items(parts: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: inner(part, key) for key, part in parts.items()}
-
     kind = type(value).__name__
     if isinstance(value, np.generic):
         return {_KIND: "scalar", "dtype": value.dtype.str, "value": value.item()}
@@ -223,18 +212,39 @@ def _plain(value: Any, name: str, arrays: dict[str, NDArray[Any]]) -> Any:
         if not rows.has_canonical_format:
             rows = rows.copy()
             rows.sum_duplicates()
-        parts = {part: getattr(rows, part) for part in ("data", "indices", "indptr")}
-        return {_KIND: "csr", "width": rows.shape[1], **items(parts)}
+        names = ("data", "indices", "indptr")
+        node = {_KIND: "csr", "width": rows.shape[1]}
+        return node | {part: inner(getattr(rows, part), part) for part in names}
     if isinstance(value, np.ndarray):
         return _plain_array(value, name, arrays)
     if _TYPES.get(kind) is type(value):
-        if isinstance(value, BaseEstimator):
-            return {_KIND: kind, "fields": items(value.get_params(deep=False))}
-        own = {field.name: getattr(value, field.name) for field in fields(value)}
-        return {_KIND: kind, "fields": items(own)}
+        own = {name: inner(getattr(value, name), name) for name in _fields(value)}
+        return {_KIND: kind, "fields": own}
     if hasattr(value, "to_str"):
         return {_KIND: "tokenizer", "json": value.to_str()}
     raise TypeError(f"{name} is of a type that files of models cannot hold: {kind}")
+
+
+def _fields(value: Any) -> list[str]:
+    return [field.name for field in fields(value)]
+
+
+def _plain_params(
+    estimator: Any, prefix: str, arrays: dict[str, NDArray[Any]], lost: list[str]
+) -> dict[str, Any]:
+    """Parameters that JSON and arrays can hold; the names of others go to `lost`."""
+    params = {}
+    for name, value in estimator.get_params(deep=False).items():
+        full = prefix + name
+        if isinstance(value, Refinement):
+            inner = _plain_params(value, f"{full}__", arrays, lost)
+            params[name] = {_KIND: "Refinement", "fields": inner}
+            continue
+        try:
+            params[name] = _plain(value, full, arrays)
+        except TypeError:
+            lost.append(full)
+    return params
 
 
 def _plain_array(
@@ -249,7 +259,12 @@ def _plain_array(
     order = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
     array = np.ascontiguousarray(value.T if order == "F" else value)
     array = array.reshape(value.T.shape if order == "F" else value.shape)
-    node = {_KIND: "array", "name": name, "order": order, "strings": None}
+    node: dict[str, Any] = {
+        _KIND: "array",
+        "name": name,
+        "order": order,
+        "strings": None,
+    }
     if value.dtype.kind in "US":
         code = np.uint32 if value.dtype.kind == "U" else np.uint8
         array = array.astype(array.dtype.newbyteorder("="))
@@ -300,8 +315,10 @@ def _made(node: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     if kind == "tokenizer":
         return tokenizers_library().Tokenizer.from_str(node["json"])
     if kind == "csr":
-        parts = (_made(node[part], arrays) for part in ("data", "indices", "indptr"))
-        return _csr(*parts, node["width"])
+        data, indices, indptr = (
+            _made(node[part], arrays) for part in ("data", "indices", "indptr")
+        )
+        return _csr(data, indices, indptr, node["width"])
     if kind != "array":
         raise ValueError("a part of it is of no known kind")
     array = arrays[node["name"]]
@@ -334,7 +351,7 @@ def _csr(data: Any, indices: Any, indptr: Any, width: Any) -> sp.csr_array:
     right = right and indptr[0] == 0 and bool((indptr[1:] >= indptr[:-1]).all())
     right = right and indptr[-1] == indices.size == data.size
     if right and indices.size:
-        right = 0 <= indices.min() and indices.max() < width
+        right = indices.min() >= 0 and indices.max() < width
         falls = np.flatnonzero(indices[1:] <= indices[:-1]) + 1
         # Only the first column of a row may be left of the one before it.
         right = right and np.isin(falls, indptr).all()
@@ -466,14 +483,27 @@ def _layers_fit(decoders: tuple[Decoder, ...], shape: tuple[int, ...]) -> bool:
     return widths[:-1] == [width for width, _ in shapes] and widths[-1] == shape[1]
 
 
+def _was_counted(sample: RowSample, counts: CooccurrenceCounts) -> bool:
+    """Whether sampled rows can be among those counted."""
+    y, n_classes = sample.y, counts.n_classes
+    if sample.X.shape[1] != counts.n_features:
+        return False
+    if not (y.min(initial=0) >= 0 and y.max(initial=0) < n_classes):
+        return False
+    weight = np.bincount(y, sample.weights, n_classes)
+    filled = y[row_norms(sample.X) > 0]
+    return bool(
+        (weight <= counts.class_count * (1.0 + 1e-9)).all()
+        and (counts.class_mass[filled] > 0).all()
+    )
+
+
 def _model_fits(model: ExplicitModel) -> bool:
     shape = n_features, n_classes = model.counts.cooccurrence.shape
     n_blocks = len(model.settings.blocks(n_features))
     model.settings.given_numbers(n_blocks)
     right = n_blocks > 0 and isinstance(model.dtype, np.dtype)
-    right = right and model.sample.X.shape[1] == n_features
-    right = right and 0 <= model.sample.y.min(initial=0)
-    right = right and model.sample.y.max(initial=0) < n_classes
+    right = right and _was_counted(model.sample, model.counts)
     if model.choice is not None:
         calibration = model.choice.calibration
         shifts = calibration.intercept_shift, calibration.column_shift
@@ -490,8 +520,9 @@ def _model_fits(model: ExplicitModel) -> bool:
 
 def _network_fits(network: ExplicitNetwork) -> bool:
     shapes = [layer.counts.cooccurrence.shape for layer in network.layers]
-    pairs = zip(shapes[:-1], shapes[1:], strict=True)
-    right = bool(shapes) and all(one[1] == next_one[0] for one, next_one in pairs)
+    right = bool(shapes) and all(
+        first[1] == second[0] for first, second in pairwise(shapes)
+    )
     if right and network.refined is not None:
         ends = shapes[0][0], shapes[-1][1]
         right = _layers_fit(network.refined.decoders, ends)
@@ -508,6 +539,9 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     Refined: lambda refined: bool(refined.decoders) and refined.n_iter >= 1,
     RowSample: _sample_fits,
     Settings: _settings_fit,
-    TokenIds: lambda ids: 3 <= ids.size < 2**31,
+    TokenIds: lambda ids: (
+        3 <= ids.size < 2**31
+        and (ids.tokenizer is None or hasattr(ids.tokenizer, "encode_batch"))
+    ),
     WindowEncoder: lambda encoder: encoder.context_size >= 1,
 }

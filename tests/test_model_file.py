@@ -134,17 +134,22 @@ BOMB = zlib.compress(bytes(2**20), 9)
         ({"arrays": {"a": entry(dtype="object")}}, "object"),
         ({"arrays": {"a": entry(shape=[-1])}}, "lists arrays that cannot be"),
         ({"arrays": {"a": entry(shape=[2.0])}}, "lists arrays that cannot be"),
-        ({"arrays": {"a": entry(shape=[2**61, 2**61])}}, "another size than its header"),
-        ({"arrays": {"a": entry(shape=[2**17], data=BOMB)}}, "another size than its"),
-        ({"arrays": {"a": entry(shape=[2**13], data=BOMB)}}, "another size than its"),
+        (
+            {"arrays": {"a": entry(shape=[2**61, 2**61])}},
+            "another size",
+        ),
+        ({"arrays": {"a": entry(shape=[2**17], data=BOMB)}}, "another size"),
+        ({"arrays": {"a": entry(shape=[2**13], data=BOMB)}}, "another size"),
         ({"arrays": {"a": entry(shape=[200], data=bytes(40))}}, "unknown compression"),
-        ({"arrays": {"a": entry(shape=[4], data=bytes(40))}}, "another size than its"),
+        ({"arrays": {"a": entry(shape=[4], data=bytes(40))}}, "another size"),
         ({"arrays": {"a": {**entry(), "crc32": 1}}}, "its array a is damaged"),
     ],
 )
 def test_a_forged_file_is_refused(tmp_path, made, message):
     arrays = {"arrays": {"a": entry()}, **made}["arrays"]
-    data = BOMB if any(a["n_bytes"] == len(BOMB) for a in arrays.values()) else bytes(40)
+    data = (
+        BOMB if any(a["n_bytes"] == len(BOMB) for a in arrays.values()) else bytes(40)
+    )
     data = data[: sum(a["n_bytes"] for a in arrays.values())]
     forge(tmp_path / "it", data, arrays={"a": entry()})
     if data == bytes(8):
