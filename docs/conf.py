@@ -9,7 +9,7 @@ import latex2mathml.converter
 # Examples draw without a screen.
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from docutils.nodes import SkipNode
+from docutils.nodes import SkipNode, reference
 
 import explicit_softmax
 
@@ -90,17 +90,27 @@ def skip_member(app, what, name, item, skip, options):
     """Leave out what estimators inherit from scikit-learn, which documents it."""
     module = getattr(item, "__module__", None) or ""
     request = name.startswith("set_") and name.endswith("_request")
-    return True if request or module.startswith("sklearn.") else None
+    inherited = module.startswith("sklearn.") and name != "score"
+    return True if request or inherited else None
 
 
 def escape_shapes(app, what, name, item, options, lines):
-    """Keep names of attributes in shapes, as in (n_features_in_,), from being links."""
+    """Names in shapes, as in (n_features_in_,), and scikit-learn labels are plain."""
     for i, line in enumerate(lines):
         lines[i] = re.sub(
             r"shape \(.*?\)",
             lambda match: re.sub(r"(?<=\w)_(?!\w)", r"\\_", match[0]),
-            line,
+            re.sub(r":ref:`([^<`]+?) ?<[^>]*>`", r"\1", line),
         )
+
+
+def link_to_scikit_learn(app, env, node, contnode):
+    """Link names of scikit-learn, without reading its inventory from the network."""
+    target = node.get("reftarget", "")
+    if target.startswith("sklearn.") and target.count(".") >= 2:
+        page = f"https://scikit-learn.org/stable/modules/generated/{target}.html"
+        return reference("", "", contnode, internal=False, refuri=page)
+    return None
 
 
 def math_in_html(translator, node):
@@ -136,5 +146,6 @@ def setup(app):
     app.add_html_math_renderer("mathml", (math_in_html, None), (math_in_html, None))
     app.connect("source-read", add_report)
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("missing-reference", link_to_scikit_learn)
     # Before numpydoc, which connects at the default priority of 500.
     app.connect("autodoc-process-docstring", escape_shapes, priority=400)

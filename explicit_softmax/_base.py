@@ -16,6 +16,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from explicit_softmax._dask import (
+    is_collection,
+    lazy_on_blocks,
+    refuse_collection,
+    score_blocks,
+)
 from explicit_softmax._persistence import Persistent
 from explicit_softmax._refinement import (
     checked_refinement,
@@ -118,6 +124,7 @@ class ExplicitSoftmaxBase(
     refinement: Any
     _model: Any
 
+    @lazy_on_blocks
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Log-probabilities of the classes, or log-odds of two classes.
 
@@ -137,10 +144,12 @@ class ExplicitSoftmaxBase(
             return np.asarray(scores[:, 1] - scores[:, 0])
         return np.asarray(log_softmax(scores, axis=1))
 
+    @lazy_on_blocks
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Log-probabilities (n_samples, n_classes) in nats; see `predict_proba`."""
         return np.asarray(log_softmax(self._scores(self._check_features(X)), axis=1))
 
+    @lazy_on_blocks
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Probabilities of the classes.
 
@@ -156,6 +165,7 @@ class ExplicitSoftmaxBase(
         """
         return softmax_in_place(self._scores(self._check_features(X)))
 
+    @lazy_on_blocks
     def predict(self, X: Any) -> NDArray[Any]:
         """Most probable class labels.
 
@@ -175,6 +185,26 @@ class ExplicitSoftmaxBase(
             scores = checked_scores(decoders, rows[chunk], chunk.start)
             y[chunk] = scores.argmax(axis=1)
         return np.asarray(self.classes_[y])
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Mean accuracy.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Non-negative features.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+        """
+        if is_collection(X):
+            return score_blocks(self, X, y, sample_weight)
+        return float(super().score(X, y, sample_weight))
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_model" in vars(self)
@@ -260,6 +290,7 @@ class ExplicitSoftmaxBase(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool
     ) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
         """Features, labels, weights; features are checked where they are counted."""
+        refuse_collection(X)
         rows, labels = validate_data(self, X, y, reset=reset, **_ACCEPTED)
         check_classification_targets(labels)
         if sp.issparse(rows) and not (rows.has_canonical_format and rows.data.all()):
@@ -357,7 +388,14 @@ def _beta(model: ExplicitModel) -> float | NDArray[np.float64]:
 
 def _feature_count(model: ExplicitModel) -> Any:
     counts = model.counts.cooccurrence
-    return counts.T.tocsr() if sp.issparse(counts) else counts.T
+    return counts.T.tocsr() if sp.issparse(counts) else _read_only(counts.T)
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """The same array, through which the model cannot be changed."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _centred(weights: NDArray[Any]) -> NDArray[Any]:
@@ -374,7 +412,7 @@ class OneLayerMixin:
 
     coef_ = FromModel(_coef)
     intercept_ = FromModel(lambda model: _centred(model.decoders[0].intercept))
-    class_count_ = FromModel("counts.class_count")
+    class_count_ = FromModel(lambda model: _read_only(model.counts.class_count))
     feature_count_ = FromModel(_feature_count)
     priming_number_ = FromModel("solution.choice.calibration.priming_number")
     inverse_temperature_ = FromModel(_beta)

@@ -20,6 +20,7 @@ from explicit_softmax._base import (
     checked_prior,
     class_weighted,
 )
+from explicit_softmax._dask import fit_blocks, is_collection, partial_fit_blocks
 from explicit_softmax._refinement import Refinement
 from explicit_softmax._sklearn import (
     Interval,
@@ -161,6 +162,10 @@ default="auto"
 
     `predict` and `score` hold scores of some rows at a time.
 
+    `fit`, `partial_fit`, `score`, and predictions take collections of Dask as well:
+    arrays and data frames divided by rows, and lists of delayed blocks. Blocks are
+    counted where they lie, a fitted model is an ordinary one, and predictions are lazy.
+
     References
     ----------
     .. [1] J. R. Williams and H. Zhao, "Reducing the Need for Backpropagation and
@@ -245,6 +250,8 @@ default="auto"
             co-occurrence is zero under ``smoothing=None``. An estimator that was
             fitted before stays as it was.
         """
+        if is_collection(X):
+            return fit_blocks(self, X, y, sample_weight)
 
         def solve(rows: Any, codes: Any, weights: Any) -> ExplicitModel:
             model = ExplicitModel.from_rows(
@@ -288,6 +295,9 @@ default="auto"
             that of an earlier call, if a parameter was changed since then, or if the
             model was refined.
         """
+        if is_collection(X):
+            declared = self._declared_classes(classes)
+            return partial_fit_blocks(self, X, y, sample_weight, classes=declared)
         earlier: ExplicitModel | None = vars(self).get("_model")
         settings = self._settings()
         if earlier is not None:
@@ -304,11 +314,13 @@ default="auto"
             declared = self._declared_classes(classes)
             codes = _encode(labels, declared)
             weights = class_weighted(self.class_weight, declared, codes, weights)
-            batch = ExplicitModel.from_rows(
-                rows, codes, len(declared), settings, weights
-            )
-            batch.check_additive("partial_fit")
-            model = batch if earlier is None else earlier + batch
+            if earlier is None:
+                model = ExplicitModel.from_rows(
+                    rows, codes, len(declared), settings, weights
+                )
+                model.check_additive("partial_fit")
+            else:
+                model = earlier + earlier.counted(rows, codes, weights)
             prior = checked_prior(self.class_prior, self.fit_prior, len(declared))
             self.classes_ = declared
             self._model = replace(model, prior=prior)
@@ -376,12 +388,10 @@ default="auto"
             X, y, sample_weight, reset=False
         )
         codes = _encode(labels, self.classes_)
-        settings = self._model.settings
-        weights = class_weighted(settings.class_weight, self.classes_, codes, weights)
+        class_weight = self._model.settings.class_weight
+        weights = class_weighted(class_weight, self.classes_, codes, weights)
         everything = Limit(len(codes) if self._model.sample.limit.n_rows else 0)
-        self._model = self._model - ExplicitModel.from_rows(
-            rows, codes, len(self.classes_), settings, weights, everything
-        )
+        self._model -= self._model.counted(rows, codes, weights, everything)
         return self
 
     def _settings(self) -> Settings:
@@ -433,11 +443,16 @@ default="auto"
 
 
 def _encode(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
-    """Positions of labels in sorted classes; ValueError names labels not in there."""
-    unknown = np.setdiff1d(labels, classes)
-    if unknown.size:
+    """Positions of labels in classes; ValueError names labels not in there."""
+    # Not by NumPy's searches: these promote both to a common type, and integers as
+    # text, or as floats, are in another order or equal to their neighbours.
+    place_of = {label: place for place, label in enumerate(classes.tolist())}
+    present, inverse = np.unique(labels, return_inverse=True)
+    unknown = [label for label in present.tolist() if label not in place_of]
+    if unknown:
         raise ValueError(
-            f"y contains labels that are not in classes: {unknown[:10].tolist()}. "
+            f"y contains labels that are not in classes: {unknown[:10]}. "
             f"Known are {classes[:10].tolist()}{' ...' if len(classes) > 10 else ''}"
         )
-    return np.asarray(np.searchsorted(classes, labels))
+    places = np.array([place_of[label] for label in present.tolist()], dtype=np.intp)
+    return np.asarray(places[inverse])

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import scipy.special
+from numpy.testing import assert_allclose
 
 
 def one_hot(codes, n_classes):
@@ -221,7 +222,7 @@ def assert_same_probabilities(actual, expected, tol=1e-10):
     """Scores up to a constant for each row."""
     assert np.isfinite(actual).all()
     first, second = map(log_probabilities, (actual, expected))
-    np.testing.assert_allclose(first, second, rtol=tol, atol=tol)
+    assert_allclose(first, second, rtol=tol, atol=tol)
 
 
 def log_probabilities(scores):

@@ -38,6 +38,7 @@ from explicit_softmax.solution.counts import (
     FloatArray,
     IntArray,
     Rows,
+    remainder,
     row_blocks,
     row_norms,
     row_scale,
@@ -52,9 +53,6 @@ from explicit_softmax.solution.theorem import (
 
 # Logarithms of a chunk of this many values stay in cache.
 _CHUNK_VALUES = 2**17
-
-# A remainder below this share of the count it is left of is rounding.
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +150,8 @@ def leave_one_out(
         out[b][at, y] = own
         own_mass += mass
     class_count = smoothed.counts.class_count
-    own_count = _remainder(class_count[y], unit)
+    largest = smoothed.counts.largest_count
+    own_count = np.maximum(remainder(class_count[y], unit, largest), 0.0)
     log_count = np.tile(smoothed.log_count, (n_rows, 1))
     log_count[at, y] = log_class_frequency(own_count, like=class_count)
     log_norm = np.tile(smoothed.log_norm, (n_rows, 1))
@@ -172,14 +171,15 @@ def _own_class(
     """Evidence of block b for the own class without the row, and the mass left."""
     block = smoothed.blocks[b]
     norms = row_norms(X) * scale
-    mass = smoothed.block_mass[y, b] - unit * norms
+    counted = smoothed.counts.block_mass(block)[y]
+    left = remainder(counted, unit * norms, smoothed.counts.largest_mass)
+    np.maximum(left, 0.0, out=left)
+    mass = smoothed.block_mass[y, b] - counted + left
     class_offset = smoothed.class_offset[y, b]
     noise_mass = np.zeros_like(mass)
     if smoothed.is_noise:
         noise_mass = np.asarray(X @ (1.0 - smoothed.scale[block])) * scale
-        counted = smoothed.counts.block_mass(block)[y]
-        # Classes that have nothing left in this block.
-        unseen = counted - unit * norms <= _ROUNDING * counted
+        unseen = left == 0  # classes that have nothing left in this block
         class_offset = np.where(unseen, smoothed.unit, class_offset - unit * noise_mass)
         mass = np.where(unseen, smoothed.unit, mass)
     sum_logs = _sparse_own_class if sp.issparse(X) else _dense_own_class
@@ -191,15 +191,6 @@ def _own_class(
             "give inverse_temperature a number."
         )
     return own - norms * np.log(mass), mass
-
-
-def _remainder(
-    counts: NDArray[np.float64], taken: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Counts less what is taken, zero where rounding alone is left."""
-    rest = counts - taken
-    rest[rest <= _ROUNDING * counts] = 0.0
-    return rest
 
 
 def _dense_own_class(
@@ -218,10 +209,12 @@ def _dense_own_class(
     counts = (counts.toarray() if sp.issparse(counts) else counts).T.copy()
     offset = smoothed.offset[block]
     ratio = smoothed.ratio(block)
+    largest = smoothed.counts.largest_mass
     own = np.empty(X.shape[0])
     for chunk in row_blocks(X.shape[0], X.shape[1], _CHUNK_VALUES):
         scaled = X[chunk] * scale[chunk, None]
-        logs = _remainder(counts[y[chunk]], scaled * unit[chunk, None])
+        logs = remainder(counts[y[chunk]], scaled * unit[chunk, None], largest)
+        np.maximum(logs, 0.0, out=logs)
         if smoothed.is_noise:
             logs *= ratio
             scaled *= smoothed.scale[block]
@@ -252,7 +245,8 @@ def _sparse_own_class(
     counted = values_at(smoothed.counts.cooccurrence, feature + block.start, y[row])
     offset = smoothed.offset[block]
     ratio = smoothed.ratio(block)[feature]
-    rest = ratio * _remainder(counted, value * unit[row]) + class_offset[row]
+    rest = remainder(counted, value * unit[row], smoothed.counts.largest_mass)
+    rest = ratio * np.maximum(rest, 0.0) + class_offset[row]
     with np.errstate(divide="ignore"):
         logs = np.log(rest, out=np.zeros_like(rest), where=(rest > 0) | (value > 0))
     terms = value * logs

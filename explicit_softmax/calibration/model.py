@@ -14,6 +14,7 @@ from operator import add, sub
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from explicit_softmax.calibration.calibrate import (
@@ -201,10 +202,27 @@ class ExplicitModel:
         sample = RowSample.from_rows(X, y, sample_weight, limit, keys)
         return cls(counts, sample, settings, X.dtype)
 
+    def counted(
+        self,
+        X: Rows,
+        y: IntArray,
+        sample_weight: FloatArray | None = None,
+        limit: Limit | None = None,
+    ) -> ExplicitModel:
+        """Model of other rows, with the settings of this one, as `from_rows` makes it.
+
+        Rows become sparse where the counts are: dense rows would fill these.
+        """
+        if self.counts.is_sparse and not sp.issparse(X):
+            X = sp.csr_array(X)
+        n_classes = self.counts.n_classes
+        return self.from_rows(X, y, n_classes, self.settings, sample_weight, limit)
+
     def __add__(self, other: ExplicitModel) -> ExplicitModel:
         """Model of the rows of both; ValueError says what keeps them apart."""
         message = "models with different {name} cannot be merged: {} and {}"
-        return self._combined(other, add, "merge", message)
+        model = self._combined(other, add, "merge", message)
+        return replace(model, dtype=np.result_type(self.dtype, other.dtype))
 
     def __sub__(self, other: ExplicitModel) -> ExplicitModel:
         """Model without the rows of `other`, whose sample must hold all of them."""
@@ -384,7 +402,12 @@ def given_temperatures(
     """Inverse temperatures of the parts of a model, None if they are to be chosen."""
     if isinstance(inverse_temperature, str):
         return None
-    given = np.asarray(inverse_temperature, dtype=float)
+    given = np.asarray(inverse_temperature)
+    if given.dtype.kind not in "biuf":
+        raise ValueError(
+            f"inverse_temperature must have numbers, not {inverse_temperature!r}"
+        )
+    given = given.astype(float)
     if given.ndim and given.shape != (n_parts,):
         raise ValueError(
             "inverse_temperature must be a number or one number for each of the "
