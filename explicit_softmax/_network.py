@@ -23,6 +23,7 @@ from explicit_softmax._base import (
 from explicit_softmax._refinement import (
     Refinement,
     checked_refinement,
+    of_positive_weight,
     refine_model,
     split_validation,
 )
@@ -37,6 +38,7 @@ from explicit_softmax.calibration.layers import ExplicitNetwork, solve_layers
 from explicit_softmax.calibration.model import given_temperatures
 from explicit_softmax.solution.counts import raise_bad_value
 from explicit_softmax.solution.loss import softmax_in_place
+from explicit_softmax.solution.smoothing import Smoothing
 
 # Rows of a class that centres of clusters are drawn from; more for very many clusters.
 _CLUSTERED_ROWS = 4000
@@ -170,7 +172,7 @@ feature_names_in_
         n_layers: int = 2,
         hidden_targets: Any = "classes",
         inverse_temperature: float | ArrayLike | str = "auto",
-        smoothing: str | None = "prior",
+        smoothing: Smoothing = "prior",
         smoothing_strength: float | str = "auto",
         norm_exponent: float = 0.5,
         class_weight: Any = None,
@@ -229,7 +231,7 @@ feature_names_in_
             train, validation = (rows, codes, weights), None
             if self.warm_start:
                 train, validation = split_validation(refinement, *train)
-            rows, codes, weights = _of_positive_weight(*train)
+            rows, codes, weights = train = of_positive_weight(*train)
             n_classes, n_hidden_layers = len(self.classes_), self.n_layers - 1
             hidden, hidden_owner = codes, np.arange(n_classes)
             if n_hidden_layers:
@@ -238,8 +240,7 @@ feature_names_in_
                     self.hidden_targets, rows, codes, n_classes, weights, rng
                 )
             self.hidden_classes_ = self.classes_[hidden_owner]
-            strength = self.smoothing_strength
-            smoothing: Any = self.smoothing
+            strength, smoothing = self.smoothing_strength, self.smoothing
             model = solve_layers(
                 rows,
                 [hidden] * n_hidden_layers + [codes],
@@ -251,9 +252,7 @@ feature_names_in_
                 norm_exponent=self.norm_exponent,
             )
             if self.warm_start:
-                model = refine_model(
-                    refinement, model, rows, codes, weights, validation, report
-                )
+                model = refine_model(refinement, model, *train, validation, report)
             self._model = model
         report.end()
         return self
@@ -311,31 +310,21 @@ def _check_countable(rows: Any) -> None:
         raise_bad_value(rows, 0)
 
 
-def _of_positive_weight(rows: Any, codes: Any, weights: Any) -> tuple[Any, Any, Any]:
-    if weights is None or weights.all():
-        return rows, codes, weights
-    positive = np.flatnonzero(weights)
-    return rows[positive], codes[positive], weights[positive]
-
-
 def _check_hidden_targets(hidden_targets: Any) -> None:
     """ValueError unless "classes", a positive integer, or an object to cluster with."""
     if isinstance(hidden_targets, str):
         valid = hidden_targets == "classes"
-    elif isinstance(hidden_targets, bool):
-        valid = False
     elif isinstance(hidden_targets, Integral):
-        valid = int(hidden_targets) >= 1
+        valid = int(hidden_targets) >= 1 and not isinstance(hidden_targets, bool)
     else:
         is_class = isinstance(hidden_targets, type)
         valid = hasattr(hidden_targets, "fit_predict") and not is_class
-    if valid:
-        return
-    raise ValueError(
-        "hidden_targets must be 'classes', a positive integer (clusters in each "
-        "class), or a clusterer (an object with fit_predict), not "
-        f"{hidden_targets!r}"
-    )
+    if not valid:
+        raise ValueError(
+            "hidden_targets must be 'classes', a positive integer (clusters in each "
+            "class), or a clusterer (an object with fit_predict), not "
+            f"{hidden_targets!r}"
+        )
 
 
 def _hidden_codes(
@@ -347,9 +336,7 @@ def _hidden_codes(
     rng: Any,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Target of each row, and the class of each target, in the order of classes."""
-    # One cluster is the class.
-    one = isinstance(hidden_targets, Integral) and hidden_targets == 1
-    if one or isinstance(hidden_targets, str):
+    if isinstance(hidden_targets, str | Integral) and hidden_targets in ("classes", 1):
         return codes, np.arange(n_classes)
     targets = np.empty(len(codes), dtype=np.intp)
     class_of_target: list[int] = []

@@ -188,9 +188,8 @@ class CooccurrenceCounts:
         scale = None
         if norm_exponent != 0.0:
             with np.errstate(invalid="ignore", over="ignore"):
-                scale = row_scale(
-                    row_norms(X) if norms is None else norms, norm_exponent
-                )
+                norms = row_norms(X) if norms is None else norms
+                scale = row_scale(norms, norm_exponent)
             if not scale.all():  # norms that overflow
                 raise_bad_value(X, 0)
         count = _count_sparse if sp.issparse(X) else _count_dense
@@ -288,12 +287,10 @@ class CooccurrenceCounts:
         return self._column_sums(self.cooccurrence[block])
 
     def _column_sums(self, part: Any) -> NDArray[np.float64]:
-        if sp.issparse(part):
-            mass = np.bincount(
-                part.indices, weights=part.data, minlength=self.n_classes
-            )
-            return np.asarray(mass, dtype=np.float64)
-        return np.asarray(part.sum(axis=0))
+        if not sp.issparse(part):
+            return np.asarray(part.sum(axis=0))
+        mass = np.bincount(part.indices, weights=part.data, minlength=self.n_classes)
+        return mass.astype(np.float64, copy=False)
 
     @property
     def mean_norm(self) -> float:
@@ -309,9 +306,8 @@ class CooccurrenceCounts:
 
     def dense(self) -> NDArray[np.float64]:
         """Co-occurrences as an ndarray (n_features, n_classes)."""
-        if sp.issparse(self.cooccurrence):
-            return np.asarray(self.cooccurrence.toarray())
-        return np.asarray(self.cooccurrence)
+        F = self.cooccurrence
+        return np.asarray(F.toarray() if sp.issparse(F) else F)
 
     def _check_shape(self, other: CooccurrenceCounts) -> None:
         if self.cooccurrence.shape != other.cooccurrence.shape:
