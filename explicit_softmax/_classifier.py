@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
@@ -30,6 +31,17 @@ from explicit_softmax._sklearn import (
 )
 from explicit_softmax.calibration.model import ExplicitModel, Settings
 from explicit_softmax.calibration.sample import Limit
+
+
+def _is_countable(clf: Any) -> bool:
+    """Whether there is `partial_fit`: AttributeError for a refined model."""
+    model: ExplicitModel | None = vars(clf).get("_model")
+    if model is not None and model.refined is not None:
+        raise AttributeError(
+            "partial_fit changes counts, and this model was refined: it no longer "
+            "follows from its counts. Fit again with warm_start=False."
+        )
+    return True
 
 
 class ExplicitSoftmaxClassifier(OneLayerMixin, ExplicitSoftmaxBase):
@@ -98,6 +110,10 @@ default="auto"
     fit_prior : bool, default=True
         With False, and no `class_prior`, all classes have the same prior probability,
         as in :class:`~sklearn.naive_bayes.MultinomialNB`.
+    clip : bool, default=False
+        Whether negative features count as zero, such as those of test rows below the
+        range that a :class:`~sklearn.preprocessing.MinMaxScaler` was fitted on. They
+        are an error otherwise.
     warm_start : bool, default=False
         Whether `fit` hands the explicit solution to a log-loss refinement as its start.
         Elsewhere in scikit-learn the name means to start from the previous call to
@@ -210,6 +226,7 @@ default="auto"
         class_weight: Any = None,
         class_prior: ArrayLike | None = None,
         fit_prior: bool = True,
+        clip: bool = False,
         warm_start: bool = False,
         refinement: Refinement | None = None,
     ) -> None:
@@ -223,6 +240,7 @@ default="auto"
         self.class_weight = class_weight
         self.class_prior = class_prior
         self.fit_prior = fit_prior
+        self.clip = clip
         self.warm_start = warm_start
         self.refinement = refinement
 
@@ -263,6 +281,7 @@ default="auto"
         prior = partial(checked_prior, self.class_prior, self.fit_prior)
         return self._fit(X, y, sample_weight, solve, prior)
 
+    @available_if(_is_countable)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,

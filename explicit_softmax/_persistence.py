@@ -31,6 +31,8 @@ from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.smoothing import Smoothing
 from explicit_softmax.solution.theorem import Calibration
 from explicit_softmax.text.language import WindowEncoder
+from explicit_softmax.text.ngram_model import NgramModel
+from explicit_softmax.text.ngrams import NgramCounts
 from explicit_softmax.text.tokens import TokenIds, tokenizers_library
 from explicit_softmax.training.problem import Refined
 
@@ -45,6 +47,8 @@ _TYPES: dict[str, type] = {
         ExplicitModel,
         ExplicitNetwork,
         Limit,
+        NgramCounts,
+        NgramModel,
         Refined,
         Refinement,
         RowSample,
@@ -394,13 +398,21 @@ def _is_of(value: Any, hint: Any) -> bool:
     return isinstance(value, hint)
 
 
-def _numbers(*values: Any, least: float = -np.inf, above: float = -np.inf) -> bool:
+# Numbers that a model chooses are smaller, and float32 holds products of larger ones
+# no more.
+_MOST = 1e30
+
+
+def _numbers(
+    *values: Any, least: float = -np.inf, above: float = -np.inf, most: float = np.inf
+) -> bool:
     """Whether all are real numbers, or arrays of them, finite and in a range."""
     for value in values:
         array = np.asarray(value.data if sp.issparse(value) else value)
         if array.dtype.kind not in "iuf":
             return False
         inside = np.isfinite(array) & (array >= least) & (array > above)
+        inside &= array <= most
         if not inside.all():
             return False
     return True
@@ -416,10 +428,12 @@ def _counts_fit(counts: CooccurrenceCounts) -> bool:
         *(counts.cooccurrence, counts.class_count, counts.n_nonzero),
         *(counts.past_mass, counts.past_count),
     )
-    # A class that was never counted has no co-occurrences.
-    return _numbers(*numbers, least=0) and bool(
-        (counts.class_count[counts.class_mass > 0] > 0).all()
-    )
+    if not _numbers(*numbers, least=0):
+        return False
+    # Each row has each feature at most once, and a class that was never counted none.
+    most = shape[0] * counts.class_count.sum() * (1 + 1e-6)
+    seen = counts.class_count[counts.class_mass > 0] > 0
+    return bool(counts.n_nonzero <= most and seen.all())
 
 
 def _sample_fits(sample: RowSample) -> bool:
@@ -448,6 +462,7 @@ def _settings_fit(settings: Settings) -> bool:
     return (
         _is_of(settings.smoothing, Smoothing)
         and settings.translation in ("column", "intercept", "exact")
+        and not any(np.ndim(value) for value in (*given, settings.norm_exponent))
         and _numbers(*given, above=0)
         and _numbers(settings.norm_exponent, least=0)
     )
@@ -457,9 +472,10 @@ def _calibration_fits(calibration: Calibration) -> bool:
     shifts = calibration.intercept_shift, calibration.column_shift
     return (
         calibration.beta.ndim == 1
-        and _numbers(calibration.beta, least=0)
+        and _numbers(calibration.beta, least=0, most=_MOST)
         and _numbers(calibration.priming_number, above=0)
-        and _numbers(calibration.norm_weight, *shifts)
+        and _numbers(calibration.norm_weight, least=0, most=1)
+        and _numbers(*shifts, least=-_MOST, most=_MOST)
     )
 
 
@@ -507,7 +523,7 @@ def _model_fits(model: ExplicitModel) -> bool:
         calibration = model.choice.calibration
         shifts = calibration.intercept_shift, calibration.column_shift
         right = right and len(calibration.beta) == n_blocks
-        right = right and _numbers(model.choice.smoothing_strength, above=0)
+        right = right and _numbers(model.choice.smoothing_strength, above=0, most=_MOST)
         right = right and all(np.shape(s) in ((), (n_classes,)) for s in shifts)
     if model.prior is not None:
         right = right and model.prior.shape == (n_classes,)
@@ -528,6 +544,24 @@ def _network_fits(network: ExplicitNetwork) -> bool:
     return right
 
 
+def _ngrams_fit(ngrams: NgramCounts) -> bool:
+    """Whether keys rise, and lead from each context to the one without its farthest."""
+    n_ids, n_shorter = ngrams.n_ids, 1
+    if not 2 <= n_ids < 2**31 or not ngrams.contexts:
+        return False
+    for keys in (*ngrams.contexts, ngrams.keys):
+        rises = keys.ndim == 1 and bool((keys[1:] > keys[:-1]).all())
+        if not rises or (keys.size and (keys[0] < 0 or keys[-1] >= n_shorter * n_ids)):
+            return False
+        n_shorter = keys.size
+    counts = ngrams.counts
+    return (
+        counts.shape == ngrams.keys.shape
+        and counts.dtype.kind == "u"
+        and bool((counts > 0).all())
+    )
+
+
 # What has to hold of the fields of a type besides their own types.
 _CHECKS: dict[type, Callable[[Any], bool]] = {
     Calibration: _calibration_fits,
@@ -535,6 +569,7 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     Decoder: _decoder_fits,
     ExplicitModel: _model_fits,
     ExplicitNetwork: _network_fits,
+    NgramCounts: _ngrams_fit,
     Refined: lambda refined: bool(refined.decoders) and refined.n_iter >= 1,
     RowSample: _sample_fits,
     Settings: _settings_fit,

@@ -54,6 +54,7 @@ HELD_OUT = corpus(8, seed=5)
 def make(**parameters):
     options = {
         "context_size": 2,
+        "aggregation": "cat",
         "vocabulary_size": SIZE,
         "smoothing_strength": 0.3,  # the search takes most of the time of a fit
     }
@@ -490,13 +491,19 @@ def test_checks_of_scikit_learn_that_need_no_matrix(check):
 
 def test_docstring_names_parameters_and_attributes():
     model = refined(max_iter=1).fit(DOCUMENTS)
-    public = {name for name in dir(model) if name.endswith("_") and name[0] != "_"}
+    of_ngrams = make(aggregation="ngram").fit(DOCUMENTS)
+    public = {
+        name
+        for fitted in (model, of_ngrams)
+        for name in dir(fitted)
+        if name.endswith("_") and name[0] != "_"
+    }
     docstring = inspect.getdoc(ExplicitLanguageModel)
     documented = re.findall(r"^(\w+) :", docstring, re.MULTILINE)
     parameters = list(inspect.signature(ExplicitLanguageModel).parameters)
     assert documented[: len(parameters)] == parameters
     assert {name for name in documented if name.endswith("_")} == public
-    assert all(hasattr(model, name) for name in public)
+    assert all(hasattr(model, name) or hasattr(of_ngrams, name) for name in public)
     assert not any(hasattr(make(), name) for name in public)
 
 

@@ -72,11 +72,12 @@ def test_early_stopping_keeps_the_best(digits):
     assert -loss == pytest.approx(max(scores), abs=1e-9)
 
 
-@pytest.mark.parametrize("method", ["partial_fit", "merge", "forget"])
+@pytest.mark.parametrize("method", ["merge", "forget"])
 def test_counts_of_a_refined_model_are_left_alone(digits, method):
     X, y, X_test, _ = digits
     clf = warm(max_iter=1).fit(X, y)
     before = clf.predict_proba(X_test)
+    assert not hasattr(clf, "partial_fit")
     with pytest.raises(ValueError, match="was refined"):
         getattr(clf, method)(*((clf,) if method == "merge" else (X, y)))
     assert_array_equal(clf.densify().predict_proba(X_test), before)
@@ -172,6 +173,19 @@ class TestCallbacks:
         with pytest.raises(ValueError, match="Negative"):
             clf.set_params(warm_start=warm_start).fit(-X, y)
         assert not recorder.is_set_up
+
+    def test_a_callback_that_raises_at_the_end_leaves_the_model(self, digits):
+        X, y, _, _ = digits
+
+        class Raises(Recorder):
+            def on_fit_task_end(self, estimator, context):
+                raise RuntimeError("at the end")
+
+        clf = ExplicitSoftmaxClassifier().fit(X, y)
+        before = clf.predict_proba(X)
+        with pytest.raises(RuntimeError, match="at the end"):
+            clf.set_callbacks(Raises()).fit(X[:100], y[:100])
+        assert_array_equal(clf.predict_proba(X), before)
 
     def test_progress_bar_shows_and_scoring_monitor_logs(self, digits, capsys):
         from sklearn.callback import ProgressBar, ScoringMonitor

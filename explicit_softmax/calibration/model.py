@@ -290,6 +290,11 @@ class ExplicitModel:
         return self.counts.n_features, self.counts.n_classes
 
     @property
+    def chosen(self) -> Choice:
+        """What was chosen or given; where it is known, the model is not solved."""
+        return self.solution.choice if self.choice is None else self.choice
+
+    @property
     def decoders(self) -> tuple[Decoder, ...]:
         """What predicts: the refined decoder, or that of the solution."""
         if self.refined is not None:
@@ -302,22 +307,27 @@ class ExplicitModel:
         return (*before, last)
 
     @property
+    def class_count(self) -> FloatArray:
+        """Weight of the rows of each class."""
+        return self.counts.class_count
+
+    @property
     def n_iter(self) -> int:
         """Iterations of the refinement; 1 without it."""
         return 1 if self.refined is None else self.refined.n_iter
 
     def held_out_scores(self) -> NDArray[np.float64]:
         """Leave-one-out scores (n_rows, n_classes) of the sampled rows."""
-        choice = self.solution.choice
+        choice = self.chosen
         return self._held_out(choice.smoothing_strength).scores(choice.calibration)
 
     def with_layout(self, layout: Layout) -> ExplicitModel:
         """The same solution with its weights stored in another way."""
-        return replace(self, layout=layout, choice=self.solution.choice)
+        return replace(self, layout=layout, choice=self.chosen)
 
     def with_refinement(self, refined: Refined) -> ExplicitModel:
         """The model refined; its counts and what was chosen stay as they are."""
-        return replace(self, choice=self.solution.choice, refined=refined)
+        return replace(self, choice=self.chosen, refined=refined)
 
     def with_prior(self, prior: NDArray[np.float64] | None) -> ExplicitModel:
         """The same solution with another `prior`."""
@@ -340,7 +350,7 @@ class ExplicitModel:
     def without_sample(self) -> ExplicitModel:
         """The same solution without the rows from which it was chosen."""
         sample = self.sample.head(NO_ROWS)
-        return replace(self, sample=sample, choice=self.solution.choice)
+        return replace(self, sample=sample, choice=self.chosen)
 
     def _smoothed(self, strength: float) -> SmoothedCounts:
         blocks = self.settings.blocks(self.counts.n_features)

@@ -435,7 +435,8 @@ def raise_bad_value(X: Rows, first_row: int) -> None:
     raise ValueError(
         f"Negative values in data: {name} contains {value:g}. The explicit solution "
         "needs non-negative features, such as counts, frequencies, or pixels: "
-        "transform them with PositiveFeatures."
+        "transform them with PositiveFeatures, or set clip=True to count negative ones "
+        "as zero."
     )
 
 

@@ -151,8 +151,8 @@ def test_jobs_have_processes_of_their_own(tmp_path):
 
 def test_counting(run, in_this_process):
     records, printed = run("counting", "--tokens", "500", "1000")
-    assert [record["kind"] for record in records] == ["fit"] * 4 + ["stream"]
-    assert [record["n_tokens"] for record in records] == [500, 500, 1000, 1000, 3000]
+    assert [record["kind"] for record in records] == ["fit"] * 6 + ["stream"]
+    assert [r["n_tokens"] for r in records] == [500] * 3 + [1000] * 3 + [3000]
     assert records[-1]["n_pairs"] > 0
     assert "tokens/s" in printed
 
@@ -245,6 +245,7 @@ def toy_corpus():
 def test_refinement_of_windows_is_that_of_the_language_model():
     corpus = toy_corpus()
     parameters = {"context_size": 2, "vocabulary_size": corpus.vocabulary_size}
+    parameters["aggregation"] = "cat"
     model = ExplicitLanguageModel(**parameters)
     start = language.Start.fitted("", model, corpus.train)
     train, dev = (
