@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._classifier import ExplicitSoftmaxClassifier
 from explicit_softmax._classifier_cv import ExplicitSoftmaxClassifierCV
+from explicit_softmax._dask import refuse_collection
 from explicit_softmax._sklearn import (
     DocumentationLinkMixin,
     Interval,
@@ -426,6 +427,7 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
 def _checked_rows(
     X: Any, y: Any, sample_weight: Any
 ) -> tuple[list[str], NDArray[Any], NDArray[np.float64] | None]:
+    refuse_collection(X)
     texts = checked_texts(X)
     if y is None:
         raise ValueError("ExplicitTextClassifier needs y, the labels of the texts")
