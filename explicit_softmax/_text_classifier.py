@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, Self
@@ -400,7 +401,10 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
                 continue
             clf = ExplicitSoftmaxClassifier(n_blocks=sizes)
             some = None if weights is None else weights[sample]
-            clf.fit(rows[:, : sum(sizes)], labels[sample], some)
+            with warnings.catch_warnings():
+                # A kind that says nothing is not chosen, which is no cause to warn.
+                warnings.simplefilter("ignore", UserWarning)
+                clf.fit(rows[:, : sum(sizes)], labels[sample], some)
             loss = clf._model.solution.choice.log_loss
             if loss < (1 - _LEAST_GAIN) * least:
                 best, least = candidate, loss
