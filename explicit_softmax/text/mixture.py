@@ -30,6 +30,8 @@ DECAY = 0.995
 # Sums of decayed counts that divide windows: nothing seen, and once, and more often.
 _EDGES = (1e-9, 0.5, 1.5, 4.0)
 _N_CLASSES = (len(_EDGES) + 1) ** 2
+# Classes of windows, and models, those of the document after that of n-grams.
+N_WEIGHTS = (_N_CLASSES, 4)
 
 # Weights without any document to choose them by: n-grams, then the document's models.
 _START = (0.7, 0.05, 0.12, 0.13)

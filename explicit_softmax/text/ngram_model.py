@@ -39,13 +39,13 @@ class NgramModel:
     sample : DocumentSample or None
         Some of the documents, by which the weights of a mixture are chosen; None for
         Kneser-Ney alone.
-    solved : NgramSolution, default=None
-        An earlier solution of the same counts; by default, it is computed.
+    weights : ndarray of shape (25, 4), default=None
+        Weights that were chosen for a mixture before; by default, they are chosen.
     """
 
     counts: NgramCounts
     sample: DocumentSample | None = None
-    solved: NgramSolution | None = None
+    weights: NDArray[np.float64] | None = None
 
     # As of models of windows, which can be refined.
     refined = None
@@ -87,7 +87,7 @@ class NgramModel:
     @property
     def settings(self) -> bool:
         """Whether it is a mixture."""
-        return self.sample is not None
+        return self.sample is not None or self.weights is not None
 
     @cached_property
     def class_count(self) -> NDArray[np.float64]:
@@ -95,7 +95,23 @@ class NgramModel:
         return self.counts.target_counts()[:-1]
 
     def check_additive(self, method: str) -> None:
-        """Counts are kept, and so it is."""
+        """ValueError if weights are those of a sample that is no longer there."""
+        if self.weights is not None and self.sample is None:
+            raise ValueError(
+                f"{method} chooses weights of the mixture again, and this model was "
+                "saved without the documents for this: save it with keep_rows=True"
+            )
+
+    def stored(self) -> NgramModel:
+        """The same model, with the weights if they were chosen."""
+        solution = vars(self).get("solution")
+        return self if solution is None else replace(self, weights=solution.weights)
+
+    def without_sample(self) -> NgramModel:
+        """The same solution without the documents from which it was chosen."""
+        if self.sample is None:
+            return self
+        return replace(self, sample=None, weights=self.solution.weights)
 
     def check_settings(self, mixture: bool, message: str) -> None:
         """ValueError if others differ; `message` has {name} and two values."""
@@ -105,10 +121,8 @@ class NgramModel:
     @cached_property
     def solution(self) -> NgramSolution:
         """Smoothed n-grams and weights, made when they are first needed."""
-        if self.solved is not None:
-            return self.solved
-        weights = None
-        if self.sample is not None:
+        weights = self.weights
+        if weights is None and self.sample is not None:
             weights = self._chosen_weights(self.sample)
         return NgramSolution(kneser_ney(self.counts), self.counts.has_ends, weights)
 
