@@ -283,9 +283,7 @@ def refine_model(
         )
         return model
     if not result.converged and result.n_iter >= refinement.max_iter:
-        advice = (
-            ", or set early_stopping=True to stop when rows set aside no longer gain"
-        )
+        advice = ", or set early_stopping=True to stop when others no longer gain"
         warn_caller(
             f"The refinement reached max_iter={refinement.max_iter} while the loss was "
             "still falling. This is harmless if the model is good enough; otherwise "
@@ -294,8 +292,8 @@ def refine_model(
         )
     scores = None if validation is None else [-loss for loss in result.validation_curve]
     # L-BFGS takes no iteration where the start is a minimum already.
-    n_iter = max(result.n_iter, 1)
-    return model.with_refinement(Refined(decoders, result.loss_curve, scores, n_iter))
+    how = result.loss_curve, scores, max(result.n_iter, 1)
+    return model.with_refinement(Refined(decoders, *how))
 
 
 def _rise(

@@ -550,3 +550,8 @@ def test_documents_are_no_metadata():
         search = GridSearchCV(model, {"refinement__alpha": [0.0, 1.0]}, cv=2)
         search.fit(DOCUMENTS, documents_val=HELD_OUT)
     assert len(search.best_estimator_.validation_scores_) == 1
+
+
+def test_an_extreme_temperature_is_blamed():
+    with pytest.raises(ValueError, match=r"inverse_temperature=1e\+300"):
+        make(inverse_temperature=1e300).fit(DOCUMENTS)
