@@ -22,6 +22,7 @@ from explicit_softmax._dask import (
     refuse_collection,
     score_blocks,
 )
+from explicit_softmax._persistence import Persistent
 from explicit_softmax._refinement import (
     checked_refinement,
     refine_model,
@@ -111,7 +112,11 @@ class FromModel:
 
 
 class ExplicitSoftmaxBase(
-    DocumentationLinkMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator
+    Persistent,
+    DocumentationLinkMixin,
+    CallbackSupportMixin,
+    ClassifierMixin,
+    BaseEstimator,
 ):
     """Predictions of a classifier that has `classes_` and a `_model` with decoders."""
 
@@ -215,6 +220,17 @@ class ExplicitSoftmaxBase(
         # shifted Gaussian blobs are not.
         tags.classifier_tags.poor_score = True
         return tags
+
+    def _check_consistent(self) -> None:
+        shape = (self.n_features_in_, len(self.classes_))
+        names = getattr(self, "feature_names_in_", np.empty(shape[0]))
+        if not (
+            np.ndim(self.classes_) == 1
+            and (self.classes_[1:] > self.classes_[:-1]).all()
+            and self._model.shape == shape
+            and np.shape(names) == shape[:1]
+        ):
+            raise ValueError("its classes and features are not those of its counts")
 
     def _decoders(self, dtype: Any) -> tuple[Decoder, ...]:
         """Decoders of all layers in the type of the rows."""

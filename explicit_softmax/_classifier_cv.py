@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
@@ -25,6 +25,8 @@ from explicit_softmax._base import (
     OneLayerMixin,
     checked_prior,
 )
+from explicit_softmax._classifier import ExplicitSoftmaxClassifier
+from explicit_softmax._dask import fit_blocks, is_collection, take_over
 from explicit_softmax._refinement import Refinement
 from explicit_softmax._sklearn import (
     MetadataRouter,
@@ -130,6 +132,10 @@ validation_scores_, n_features_in_, feature_names_in_
 
     Notes
     -----
+    Of a collection of Dask, at most 4,096 rows are searched, those that
+    `ExplicitSoftmaxClassifier` samples, as if there were no others; then all rows are
+    counted once with what was found.
+
     A class that a training fold lacks is declared and unseen in it, and has a small
     finite probability. Rows of zero weight are split as others are, but neither counted
     nor scored, and a fold of nothing else is left out of the mean.
@@ -229,6 +235,8 @@ validation_scores_, n_features_in_, feature_names_in_
             If a grid is empty or has values out of range, and as
             `ExplicitSoftmaxClassifier.fit`.
         """
+        if is_collection(X):
+            return self._fit_blocks(X, y, sample_weight, params)
         shared = Settings(
             priming_number="mean_norm",
             inverse_temperature=self.inverse_temperature,
@@ -268,6 +276,29 @@ validation_scores_, n_features_in_, feature_names_in_
 
         prior = partial(checked_prior, self.class_prior, self.fit_prior)
         return self._fit(X, y, sample_weight, solve, prior)
+
+    def _fit_blocks(
+        self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]
+    ) -> Self:
+        """Search on a sample of a collection of Dask, then one pass over all rows."""
+        if params:
+            raise ValueError(f"fit to a collection of Dask does not take {set(params)}")
+        shared = {"n_blocks": self.n_blocks, "clip": self.clip}
+        whole = ExplicitSoftmaxClassifier(warm_start=self.warm_start, **shared)
+        sample = fit_blocks(whole, X, y, sample_weight)._model.sample
+        # The sample may lack classes.
+        search = clone(self).set_params(class_prior=None, fit_prior=True)
+        search.fit(sample.X, whole.classes_[sample.y], sample.weights)
+        names = ["priming_number", "smoothing_strength", "norm_exponent"]
+        shared |= {name: getattr(search._model.settings, name) for name in names}
+        names = ["smoothing", "translation", "inverse_temperature"]
+        names += ["class_weight", "class_prior", "fit_prior"]
+        shared |= {name: getattr(self, name) for name in names}
+        found = fit_blocks(ExplicitSoftmaxClassifier(**shared), X, y, sample_weight)
+        found._model = found._model.without_sample()
+        take_over(self, found)
+        self.cv_results_, self.best_score_ = search.cv_results_, search.best_score_
+        return self
 
     def get_metadata_routing(self) -> Any:
         """Metadata routing: to the splitter of `cv`, and to the scorer."""

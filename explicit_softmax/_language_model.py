@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, Self
@@ -23,6 +22,7 @@ from explicit_softmax._dask import (
     lazy_on_blocks,
     partial_fit_blocks,
 )
+from explicit_softmax._persistence import Persistent
 from explicit_softmax._refinement import (
     Refinement,
     checked_refinement,
@@ -38,25 +38,19 @@ from explicit_softmax._sklearn import (
     _fit_context,
     restored_on_error,
 )
-from explicit_softmax.calibration.model import Choice, ExplicitModel, Settings
-from explicit_softmax.calibration.sample import RowSample
-from explicit_softmax.solution.counts import CooccurrenceCounts
-from explicit_softmax.solution.decoder import Decoder
-from explicit_softmax.solution.theorem import Calibration
+from explicit_softmax.calibration.model import ExplicitModel, Settings
 from explicit_softmax.text.language import (
     WindowEncoder,
     WindowPredictor,
     count_documents,
 )
-from explicit_softmax.text.model_file import complaint_about, read_arrays, write_arrays
 from explicit_softmax.text.ngram_model import NgramModel
 from explicit_softmax.text.tokens import TokenIds, document_list
 from explicit_softmax.text.windows import Aggregation
-from explicit_softmax.training.problem import Refined
 
 
 class ExplicitLanguageModel(
-    CallbackSupportMixin, DocumentationLinkMixin, BaseEstimator
+    Persistent, CallbackSupportMixin, DocumentationLinkMixin, BaseEstimator
 ):
     """Language model whose probabilities are computed from counts, in one pass.
 
@@ -649,135 +643,6 @@ default="auto"
         drawn = history[n_known:]
         return drawn if ids.tokenizer is None else ids.decode(drawn)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model to a file, without pickle.
-
-        The file is an .npz archive of arrays and one JSON text, whatever its name. An
-        existing file is replaced only when the new one is complete.
-
-        Parameters
-        ----------
-        path : str or path-like
-            Where to write.
-        """
-        check_is_fitted(self)
-        encoder, model = self._encoder, self._model
-        counts, sample, refined = model.counts, model.sample, model.refined
-        names = ("smoothing", "smoothing_strength", "inverse_temperature")
-        header: dict[str, Any] = {
-            "params": _plain(self),
-            "vocabulary_size": encoder.ids.size,
-            "tokenizer": _plain(encoder.ids.tokenizer),
-            "context_size": encoder.context_size,
-            "aggregation": encoder.aggregation,
-            "solved_with": {n: _plain(getattr(model.settings, n)) for n in names},
-            "n_nonzero": counts.n_nonzero,
-            "threshold": int(sample.threshold),
-            "choice": None,
-            "refined": None,
-        }
-        arrays = {
-            "counts": counts.cooccurrence,
-            "class_count": counts.class_count,
-            "sample": sample.X,
-            "sample_targets": sample.y,
-            "sample_weights": sample.weights,
-            "sample_keys": sample.keys,
-        }
-        # That of the solution if it was computed: choosing again would take longer than
-        # reading all the rest.
-        choice = vars(model).get("solution", model).choice
-        if choice is not None:
-            header["choice"] = {
-                "beta": choice.calibration.beta.tolist(),
-                "smoothing_strength": choice.smoothing_strength,
-                "log_loss": choice.log_loss,
-            }
-        if refined is not None:
-            arrays["refined_weights"] = refined.decoders[0].weights
-            arrays["refined_intercept"] = refined.decoders[0].intercept
-            names = ("loss_curve", "validation_scores", "n_iter")
-            header["refined"] = {n: getattr(refined, n) for n in names}
-        write_arrays(path, header, arrays)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a model that `save` wrote.
-
-        Parameters
-        ----------
-        path : str or path-like
-            File to read. Nothing in it is executed.
-
-        Returns
-        -------
-        model : ExplicitLanguageModel
-            With the same parameters, counts, and probabilities. A `random_state` that
-            is no integer becomes None.
-
-        Raises
-        ------
-        ValueError
-            If the file is truncated or damaged, or holds no such model.
-        """
-        header, arrays = read_arrays(path)
-        with complaint_about(path):
-            return cls._from_record(header, arrays)
-
-    @classmethod
-    def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Self:
-        params, size = header["params"], header["vocabulary_size"]
-        text, given = header["tokenizer"], params["tokenizer"]
-        ids = TokenIds(size) if text is None else TokenIds.from_text(text)
-        if given is not None:
-            own = ids if given == text else TokenIds.from_text(given)
-            params["tokenizer"] = own.tokenizer
-        if params["refinement"] is not None:
-            params["refinement"] = Refinement(**params["refinement"])
-        estimator = cls(**params)
-        encoder = WindowEncoder(ids, header["context_size"], header["aggregation"])
-        # Parameters may have been changed since the model was counted.
-        settings = cls(**{**params, **header["solved_with"]})._settings(encoder)
-        shape = (encoder.n_blocks * size, size - 1)
-        counts = CooccurrenceCounts(
-            arrays["counts"], arrays["class_count"], header["n_nonzero"]
-        )
-        sample = RowSample(
-            arrays["sample"],
-            arrays["sample_targets"],
-            arrays["sample_weights"],
-            arrays["sample_keys"],
-            np.uint64(header["threshold"]),
-            settings.sample_limit(*shape),
-        )
-        n_sampled = sample.X.shape[0]
-        agree = [
-            ids.size == size,
-            counts.cooccurrence.shape == shape,
-            counts.class_count.shape == shape[1:],
-            sample.X.shape[1] == shape[0],
-            sample.y.shape == sample.weights.shape == sample.keys.shape == (n_sampled,),
-            0 <= sample.y.min(initial=0) <= sample.y.max(initial=0) < size - 1,
-        ]
-        choice = refined = None
-        if header["choice"] is not None:
-            beta = np.array(header["choice"].pop("beta"), dtype=float)
-            calibration = Calibration(beta, settings.priming_number)
-            choice = Choice(calibration, **header["choice"])
-            agree.append(beta.shape == (encoder.n_blocks,))
-        if header["refined"] is not None:
-            weights, intercept = arrays["refined_weights"], arrays["refined_intercept"]
-            agree.append(weights.shape == shape and intercept.shape == shape[1:])
-            decoder = Decoder.from_dense(weights, intercept)
-            refined = Refined((decoder,), **header["refined"])
-        if not all(agree):
-            raise ValueError("its parts do not fit together")
-        estimator._encoder = encoder
-        estimator._model = ExplicitModel(
-            counts, sample, settings, np.float32, choice=choice, refined=refined
-        )
-        return estimator
-
     @property
     def tokenizer_(self) -> Any:
         check_is_fitted(self)
@@ -804,6 +669,21 @@ default="auto"
         tags.input_tags.string = True
         tags.target_tags.required = False
         return tags
+
+    def _check_consistent(self) -> None:
+        encoder, counts = self._encoder, self._model.counts
+        if isinstance(self._model, NgramModel) != (encoder.aggregation == "ngram"):
+            raise ValueError("its counts are not those of its aggregation")
+        if encoder.aggregation == "ngram":
+            shape = (encoder.ids.size, encoder.context_size, encoder.has_ends)
+            if shape != (counts.n_ids, counts.context_size, counts.has_ends):
+                raise ValueError("its n-grams are not those of its parameters")
+            return
+        size, mass = encoder.ids.size, encoder.context_size * counts.class_count
+        fits = self._model.shape == (encoder.n_blocks * size, size - 1)
+        # Every token was counted with each token of its window.
+        if not (fits and np.array_equal(counts.class_mass, mass)):
+            raise ValueError("its windows are not those of its counts")
 
     def _new_encoder(
         self, documents: list[Any], ids: TokenIds | None = None
@@ -905,16 +785,3 @@ def _check_number(name: str, value: Any, kind: Any, least: int) -> None:
     if not isinstance(value, kind) or not least <= value < math.inf:
         wanted = "an integer" if kind is Integral else "a finite number"
         raise ValueError(f"{name} must be {wanted} of at least {least}, not {value!r}")
-
-
-def _plain(value: Any) -> Any:
-    """A parameter, or the parameters of an estimator, as JSON has them."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, BaseEstimator):
-        return {name: _plain(v) for name, v in value.get_params(deep=False).items()}
-    if isinstance(value, np.random.RandomState):
-        return None
-    if hasattr(value, "to_str"):  # a tokenizer
-        return value.to_str()
-    return np.asarray(value).tolist()

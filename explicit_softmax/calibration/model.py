@@ -262,7 +262,7 @@ class ExplicitModel:
         return replace(self, counts=counts, sample=sample, choice=None)
 
     def check_additive(self, method: str) -> None:
-        """ValueError if the model was refined, or its rows weighted by all of them."""
+        """ValueError if the model cannot change with its counts."""
         if self.refined is not None:
             raise ValueError(
                 f"{method} changes counts, and this model was refined: it no longer "
@@ -272,6 +272,12 @@ class ExplicitModel:
             raise ValueError(
                 f"{method} needs weights that do not depend on the other rows, and "
                 "class_weight='balanced' depends on all: give class_weight as a dict"
+            )
+        wanted = self.settings.sample_limit(*self.shape)
+        if wanted.n_rows and not self.sample.limit.n_rows:
+            raise ValueError(
+                f"{method} chooses again by sampled rows, and this model was saved "
+                "without them: save it with keep_rows=True, or fit again"
             )
 
     def check_settings(self, settings: Settings, message: str) -> None:
@@ -302,6 +308,11 @@ class ExplicitModel:
                 f"{np.dtype(self.dtype)}: {settings.extremes()}"
             )
         return Solution(decoder, choice)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_features, n_classes)."""
+        return self.counts.n_features, self.counts.n_classes
 
     @property
     def chosen(self) -> Choice:
@@ -351,6 +362,15 @@ class ExplicitModel:
         if kept is not None:
             vars(model)["solution"] = kept  # the prior is no part of it
         return model
+
+    def stored(self) -> ExplicitModel:
+        """The model as it is saved: with what was chosen, if it was.
+
+        To choose again would take longer than to read all the rest.
+        """
+        sample = replace(self.sample, members=None)
+        choice = vars(self).get("solution", self).choice
+        return replace(self, sample=sample, choice=choice)
 
     def without_sample(self) -> ExplicitModel:
         """The same solution without the rows from which it was chosen."""
