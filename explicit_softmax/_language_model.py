@@ -762,8 +762,8 @@ def _set_aside(
             "documents_val, or split the document"
         )
     numbers = np.arange(len(documents))
-    parts = split_validation(refinement, numbers, numbers, None)
-    train, held_out = (part[1] for part in parts if part is not None)
+    parts = split_validation(refinement, numbers, np.zeros_like(numbers), None)
+    train, held_out = (part[0] for part in parts if part is not None)
     return [documents[i] for i in np.sort(train)], [documents[i] for i in held_out]
 
 
