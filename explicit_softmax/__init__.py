@@ -3,8 +3,13 @@
 from explicit_softmax._classifier import ExplicitSoftmaxClassifier
 from explicit_softmax._classifier_cv import ExplicitSoftmaxClassifierCV
 from explicit_softmax._context import ContextWindowTransformer
-from explicit_softmax._displays import LossCurveDisplay, PrimingNumberDisplay
+from explicit_softmax._displays import (
+    LossCurveDisplay,
+    PrimingNumberDisplay,
+    ReliabilityDisplay,
+)
 from explicit_softmax._language_model import ExplicitLanguageModel
+from explicit_softmax._metrics import expected_calibration_error
 from explicit_softmax._network import ExplicitSoftmaxNetworkClassifier
 from explicit_softmax._positive_features import PositiveFeatures
 from explicit_softmax._refinement import Refinement
@@ -20,8 +25,10 @@ __all__ = [
     "PositiveFeatures",
     "PrimingNumberDisplay",
     "Refinement",
+    "ReliabilityDisplay",
     "__version__",
     "context_windows",
+    "expected_calibration_error",
 ]
 
 __version__ = "0.2.0"

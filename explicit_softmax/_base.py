@@ -16,6 +16,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from explicit_softmax._dask import (
+    is_collection,
+    lazy_on_blocks,
+    refuse_collection,
+    score_blocks,
+)
 from explicit_softmax._refinement import (
     checked_refinement,
     refine_model,
@@ -60,8 +66,15 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "norm_exponent": [Interval(Real, 0, None, closed="left")],
     "translation": [StrOptions({"column", "intercept", "exact"})],
     "n_blocks": [Interval(Integral, 1, None, closed="left"), "array-like"],
+    "class_weight": [dict, StrOptions({"balanced"}), None],
     "warm_start": ["boolean"],
     "refinement": "no_validation",  # type: ignore[dict-item]
+}
+
+# Those of the classifiers of one layer.
+PRIOR_CONSTRAINTS: dict[str, list[Any]] = {
+    "class_prior": ["array-like", None],
+    "fit_prior": ["boolean"],
 }
 
 
@@ -101,10 +114,12 @@ class ExplicitSoftmaxBase(
     """Predictions of a classifier that has `classes_` and a `_model` with decoders."""
 
     classes_: NDArray[Any]
+    class_weight: Any
     warm_start: bool
     refinement: Any
     _model: Any
 
+    @lazy_on_blocks
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Log-probabilities of the classes, or log-odds of two classes.
 
@@ -124,10 +139,12 @@ class ExplicitSoftmaxBase(
             return np.asarray(scores[:, 1] - scores[:, 0])
         return np.asarray(log_softmax(scores, axis=1))
 
+    @lazy_on_blocks
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Log-probabilities (n_samples, n_classes) in nats; see `predict_proba`."""
         return np.asarray(log_softmax(self._scores(self._check_features(X)), axis=1))
 
+    @lazy_on_blocks
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Probabilities of the classes.
 
@@ -143,6 +160,7 @@ class ExplicitSoftmaxBase(
         """
         return softmax_in_place(self._scores(self._check_features(X)))
 
+    @lazy_on_blocks
     def predict(self, X: Any) -> NDArray[Any]:
         """Most probable class labels.
 
@@ -162,6 +180,26 @@ class ExplicitSoftmaxBase(
             scores = checked_scores(decoders, rows[chunk], chunk.start)
             y[chunk] = scores.argmax(axis=1)
         return np.asarray(self.classes_[y])
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Mean accuracy.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Non-negative features.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+        """
+        if is_collection(X):
+            return score_blocks(self, X, y, sample_weight)
+        return float(super().score(X, y, sample_weight))
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_model" in vars(self)
@@ -193,8 +231,13 @@ class ExplicitSoftmaxBase(
         y: Any,
         sample_weight: Any,
         solve: Callable[[Any, NDArray[np.intp], Any], Any],
+        prior: Callable[[int], NDArray[np.float64] | None] = lambda n_classes: None,
     ) -> Self:
-        """Keep what `solve` makes of rows, classes, and weights, refined if asked."""
+        """Keep what `solve` makes of rows, classes, and weights, refined if asked.
+
+        `prior` gives the class probabilities that predictions are for, None for those
+        of the rows.
+        """
         refinement = checked_refinement(self.refinement)
         report = FitReport(
             self, X, y, sample_weight, refinement.max_iter if self.warm_start else 0
@@ -204,12 +247,16 @@ class ExplicitSoftmaxBase(
                 X, y, sample_weight, reset=True
             )
             self.classes_, codes = np.unique(labels, return_inverse=True)
+            weights = class_weighted(self.class_weight, self.classes_, codes, weights)
+            class_prior = prior(len(self.classes_))
             train, validation = (rows, codes, weights), None
             if self.warm_start:
                 train, validation = split_validation(refinement, *train)
             model = solve(*train)
             if self.warm_start:
                 model = refine_model(refinement, model, *train, validation, report)
+            if class_prior is not None:
+                model = model.with_prior(class_prior)
             self._model = model
         report.end()
         return self
@@ -227,6 +274,7 @@ class ExplicitSoftmaxBase(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool
     ) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
         """Features, labels, weights; features are checked where they are counted."""
+        refuse_collection(X)
         rows, labels = validate_data(self, X, y, reset=reset, **_ACCEPTED)
         check_classification_targets(labels)
         if sp.issparse(rows) and not (rows.has_canonical_format and rows.data.all()):
@@ -241,6 +289,55 @@ class ExplicitSoftmaxBase(
             if not weights.any():  # checked by scikit-learn >= 1.9
                 raise ValueError("sample_weight is zero for all rows: nothing to count")
         return rows, labels, weights
+
+
+def class_weighted(
+    class_weight: Any,
+    classes: NDArray[Any],
+    codes: NDArray[np.intp],
+    weights: NDArray[np.float64] | None,
+) -> NDArray[np.float64] | None:
+    """Weights of rows times those of their classes, as in LogisticRegression.
+
+    A class that a dict leaves out has the weight 1.
+    """
+    if class_weight is None:
+        return weights
+    if weights is None:
+        weights = np.ones(len(codes))
+    if isinstance(class_weight, str):
+        mass = np.bincount(codes, weights, minlength=len(classes))
+        factors = mass.sum() / (len(classes) * np.where(mass > 0, mass, 1.0))
+    else:
+        unknown = class_weight.keys() - set(classes.tolist())
+        if unknown:
+            raise ValueError(
+                f"class_weight has {sorted(map(str, unknown))}, and y no such class"
+            )
+        factors = np.array([class_weight.get(c, 1.0) for c in classes.tolist()], float)
+        if not ((factors >= 0) & np.isfinite(factors)).all() or not factors.any():
+            raise ValueError(
+                "class_weight must be non-negative, finite, and not zero for all "
+                f"classes, not {class_weight!r}"
+            )
+    return np.asarray(weights * factors[codes])
+
+
+def checked_prior(
+    class_prior: Any, fit_prior: bool, n_classes: int
+) -> NDArray[np.float64] | None:
+    """Class probabilities as MultinomialNB takes them, None for those of the rows."""
+    if class_prior is None:
+        return None if fit_prior else np.full(n_classes, 1.0 / n_classes)
+    prior = np.asarray(class_prior, dtype=float)
+    if prior.shape != (n_classes,):
+        raise ValueError(
+            f"class_prior must have one number for each of the {n_classes} classes, "
+            f"not the shape {prior.shape}"
+        )
+    if not ((prior > 0) & np.isfinite(prior)).all():
+        raise ValueError(f"class_prior must be positive and finite, not {class_prior}")
+    return np.asarray(prior / prior.sum())
 
 
 def checked_scores(

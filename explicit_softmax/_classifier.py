@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from numbers import Real
 from typing import Any, Self
 
@@ -10,7 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
-from explicit_softmax._base import CONSTRAINTS, ExplicitSoftmaxBase, OneLayerMixin
+from explicit_softmax._base import (
+    CONSTRAINTS,
+    PRIOR_CONSTRAINTS,
+    ExplicitSoftmaxBase,
+    OneLayerMixin,
+    checked_prior,
+    class_weighted,
+)
+from explicit_softmax._dask import fit_blocks, is_collection, partial_fit_blocks
 from explicit_softmax._refinement import Refinement
 from explicit_softmax._sklearn import (
     Interval,
@@ -77,6 +87,17 @@ default="auto"
         Number of contiguous blocks of features of equal size, such as the positions of
         a window, or their sizes, such as those of the parts of a FeatureUnion. Each
         block has its own column sums and inverse temperature.
+    class_weight : dict, "balanced", or None, default=None
+        Factors of the weights of rows by class, as in
+        :class:`~sklearn.linear_model.LogisticRegression`: classes that a dict leaves
+        out have 1, and "balanced" gives all classes the same sum, which needs all rows
+        at once (`fit`).
+    class_prior : array-like of shape (n_classes,), default=None
+        Class probabilities where the model is used, in place of the class frequencies
+        of the rows, by which it is fitted and refined. They are normalised.
+    fit_prior : bool, default=True
+        With False, and no `class_prior`, all classes have the same prior probability,
+        as in :class:`~sklearn.naive_bayes.MultinomialNB`.
     warm_start : bool, default=False
         Whether `fit` hands the explicit solution to a log-loss refinement as its start.
         Elsewhere in scikit-learn the name means to start from the previous call to
@@ -141,6 +162,10 @@ default="auto"
 
     `predict` and `score` hold scores of some rows at a time.
 
+    `fit`, `partial_fit`, `score`, and predictions take collections of Dask as well:
+    arrays and data frames divided by rows, and lists of delayed blocks. Blocks are
+    counted where they lie, a fitted model is an ordinary one, and predictions are lazy.
+
     References
     ----------
     .. [1] J. R. Williams and H. Zhao, "Reducing the Need for Backpropagation and
@@ -169,6 +194,7 @@ default="auto"
             Interval(Real, 0, None, closed="neither"),
         ],
         **CONSTRAINTS,
+        **PRIOR_CONSTRAINTS,
     }
 
     def __init__(
@@ -181,6 +207,9 @@ default="auto"
         norm_exponent: float = 0.5,
         translation: str = "exact",
         n_blocks: Any = 1,
+        class_weight: Any = None,
+        class_prior: ArrayLike | None = None,
+        fit_prior: bool = True,
         warm_start: bool = False,
         refinement: Refinement | None = None,
     ) -> None:
@@ -191,6 +220,9 @@ default="auto"
         self.norm_exponent = norm_exponent
         self.translation = translation
         self.n_blocks = n_blocks
+        self.class_weight = class_weight
+        self.class_prior = class_prior
+        self.fit_prior = fit_prior
         self.warm_start = warm_start
         self.refinement = refinement
 
@@ -218,6 +250,8 @@ default="auto"
             co-occurrence is zero under ``smoothing=None``. An estimator that was
             fitted before stays as it was.
         """
+        if is_collection(X):
+            return fit_blocks(self, X, y, sample_weight)
 
         def solve(rows: Any, codes: Any, weights: Any) -> ExplicitModel:
             model = ExplicitModel.from_rows(
@@ -226,7 +260,8 @@ default="auto"
             _ = model.solution
             return model
 
-        return self._fit(X, y, sample_weight, solve)
+        prior = partial(checked_prior, self.class_prior, self.fit_prior)
+        return self._fit(X, y, sample_weight, solve, prior)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
@@ -260,6 +295,9 @@ default="auto"
             that of an earlier call, if a parameter was changed since then, or if the
             model was refined.
         """
+        if is_collection(X):
+            declared = self._declared_classes(classes)
+            return partial_fit_blocks(self, X, y, sample_weight, classes=declared)
         earlier: ExplicitModel | None = vars(self).get("_model")
         settings = self._settings()
         if earlier is not None:
@@ -275,11 +313,15 @@ default="auto"
             )
             declared = self._declared_classes(classes)
             codes = _encode(labels, declared)
+            weights = class_weighted(self.class_weight, declared, codes, weights)
             batch = ExplicitModel.from_rows(
                 rows, codes, len(declared), settings, weights
             )
+            batch.check_additive("partial_fit")
+            model = batch if earlier is None else earlier + batch
+            prior = checked_prior(self.class_prior, self.fit_prior, len(declared))
             self.classes_ = declared
-            self._model = batch if earlier is None else earlier + batch
+            self._model = replace(model, prior=prior)
         return self
 
     def merge(self, *others: Self) -> Self:
@@ -345,6 +387,7 @@ default="auto"
         )
         codes = _encode(labels, self.classes_)
         settings = self._model.settings
+        weights = class_weighted(settings.class_weight, self.classes_, codes, weights)
         everything = Limit(len(codes) if self._model.sample.limit.n_rows else 0)
         self._model = self._model - ExplicitModel.from_rows(
             rows, codes, len(self.classes_), settings, weights, everything
@@ -360,6 +403,7 @@ default="auto"
             self.norm_exponent,
             self.translation,
             self.n_blocks,
+            class_weight=self.class_weight,
         )
 
     def _declared_classes(self, classes: Any) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from typing import Any, Self
 
@@ -16,9 +17,11 @@ from sklearn.model_selection import check_cv
 
 from explicit_softmax._base import (
     CONSTRAINTS,
+    PRIOR_CONSTRAINTS,
     ExplicitSoftmaxBase,
     FromModel,
     OneLayerMixin,
+    checked_prior,
 )
 from explicit_softmax._refinement import Refinement
 from explicit_softmax._sklearn import (
@@ -67,6 +70,9 @@ default="auto"
         As in `ExplicitSoftmaxClassifier`; "auto" is chosen for each candidate.
     n_blocks : int or array-like of int, default=1
         As in `ExplicitSoftmaxClassifier`.
+    class_weight, class_prior, fit_prior
+        As in `ExplicitSoftmaxClassifier`. Candidates are compared by rows weighted by
+        `class_weight`, and before `class_prior` replaces the frequencies.
     cv : None, int, cross-validation generator, or iterable, default=None
         None is exact leave-one-out over at most 2,048 rows: fewer if these would store
         more than 2**20 features or 2**18 scores, but at least 1,024. Otherwise the
@@ -136,6 +142,7 @@ validation_scores_, n_features_in_, feature_names_in_
             for name, constraint in CONSTRAINTS.items()
             if name not in ("smoothing_strength", "norm_exponent")
         },
+        **PRIOR_CONSTRAINTS,
         "priming_numbers": ["array-like"],
         "smoothing_strengths": ["array-like"],
         "norm_exponents": ["array-like"],
@@ -157,6 +164,9 @@ validation_scores_, n_features_in_, feature_names_in_
         translation: str = "exact",
         inverse_temperature: float | ArrayLike | str = "auto",
         n_blocks: Any = 1,
+        class_weight: Any = None,
+        class_prior: ArrayLike | None = None,
+        fit_prior: bool = True,
         cv: Any = None,
         scoring: Any = "neg_log_loss",
         n_jobs: int | None = None,
@@ -171,6 +181,9 @@ validation_scores_, n_features_in_, feature_names_in_
         self.translation = translation
         self.inverse_temperature = inverse_temperature
         self.n_blocks = n_blocks
+        self.class_weight = class_weight
+        self.class_prior = class_prior
+        self.fit_prior = fit_prior
         self.cv = cv
         self.scoring = scoring
         self.n_jobs = n_jobs
@@ -237,7 +250,8 @@ validation_scores_, n_features_in_, feature_names_in_
             # No counts are added later, and the sampled rows are not needed again.
             return model.without_sample()
 
-        return self._fit(X, y, sample_weight, solve)
+        prior = partial(checked_prior, self.class_prior, self.fit_prior)
+        return self._fit(X, y, sample_weight, solve, prior)
 
     def get_metadata_routing(self) -> Any:
         """Metadata routing: to the splitter of `cv`."""

@@ -1,4 +1,4 @@
-"""LossCurveDisplay and PrimingNumberDisplay."""
+"""Displays of losses, priming numbers, and calibration."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from explicit_softmax._metrics import N_BINS, Reliability, top_label_reliability
 from explicit_softmax._sklearn import check_matplotlib_support
 
 if TYPE_CHECKING:
@@ -296,6 +297,155 @@ class PrimingNumberDisplay:
             ax.set_xscale("log")
             _plain_log_ticks(ax)
         ax.set(xlabel="Priming number K", ylabel=self.score_name)
+        return self
+
+
+class ReliabilityDisplay:
+    """Accuracy by confidence, for any number of classes.
+
+    Rows are put into bins by their highest probability. A calibrated model is on the
+    diagonal; below it, it is over-confident. Make one with `from_estimator` or
+    `from_predictions`.
+
+    Parameters
+    ----------
+    confidence, accuracy, share : array-like of shape (n_bins,)
+        Mean highest probability, accuracy, and share of the rows of each bin that has
+        any.
+    estimator_name : str, default=None
+        Name for the legend.
+
+    Attributes
+    ----------
+    error : float
+        Expected calibration error, as of `expected_calibration_error`.
+    ax_, figure_ : matplotlib Axes, matplotlib Figure
+        Axes drawn on, and their figure.
+    line_, diagonal_ : matplotlib Line2D
+        Curve, and the line of perfect calibration.
+    bars_ : matplotlib BarContainer
+        Shares of the rows.
+
+    See Also
+    --------
+    sklearn.calibration.CalibrationDisplay : The same for two classes only.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn.datasets import load_digits
+    >>> from explicit_softmax import ExplicitSoftmaxClassifier, ReliabilityDisplay
+    >>> X, y = load_digits(return_X_y=True)
+    >>> clf = ExplicitSoftmaxClassifier().fit(X[:1000], y[:1000])
+    >>> display = ReliabilityDisplay.from_estimator(clf, X[1000:], y[1000:])
+    >>> display.error < 0.05
+    True
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(
+        self,
+        *,
+        confidence: ArrayLike,
+        accuracy: ArrayLike,
+        share: ArrayLike,
+        estimator_name: str | None = None,
+    ) -> None:
+        self.confidence = _vector(confidence, "confidence")
+        self.accuracy = _vector(accuracy, "accuracy")
+        self.share = _vector(share, "share")
+        self.estimator_name = estimator_name
+        self.error = Reliability(self.confidence, self.accuracy, self.share).error
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, X: Any, y: ArrayLike, *, name: str | None = None, **kw: Any
+    ) -> Self:
+        """Draw the reliability of a fitted classifier.
+
+        Parameters
+        ----------
+        estimator : classifier
+            Any that has `predict_proba`.
+        X, y : array-like
+            Rows and labels that it was not fitted to.
+        name : str, default=None
+            Name for the legend; by default that of the class.
+        **kw : dict
+            Other parameters of `from_predictions`.
+
+        Returns
+        -------
+        display : ReliabilityDisplay
+        """
+        name = type(_fitted_step(estimator)).__name__ if name is None else name
+        prob = estimator.predict_proba(X)
+        return cls.from_predictions(y, prob, labels=estimator.classes_, name=name, **kw)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_prob: ArrayLike,
+        *,
+        n_bins: int = N_BINS,
+        labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        name: str | None = None,
+        **plot_kw: Any,
+    ) -> Self:
+        """Draw the reliability of probabilities.
+
+        Parameters
+        ----------
+        y_true, y_prob, n_bins, labels, sample_weight
+            As in `expected_calibration_error`.
+        name : str, default=None
+            Name for the legend.
+        **plot_kw : dict
+            Other parameters of `plot`, such as `ax`.
+
+        Returns
+        -------
+        display : ReliabilityDisplay
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_predictions")
+        found = top_label_reliability(y_true, y_prob, n_bins, labels, sample_weight)
+        return cls(**vars(found), estimator_name=name).plot(**plot_kw)
+
+    def plot(
+        self, ax: Axes | None = None, *, line_kw: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Draw the curve, the diagonal, and the shares of the rows.
+
+        Parameters
+        ----------
+        ax, line_kw
+            As in `LossCurveDisplay.plot`. With the axes of another display several
+            models share a plot.
+
+        Returns
+        -------
+        display : ReliabilityDisplay
+        """
+        ax = _set_axes(self, ax)
+        (self.diagonal_,) = ax.plot([0, 1], [0, 1], color="0.6", linestyle="--")
+        name = f"{self.estimator_name}, " if self.estimator_name else ""
+        keywords = {"label": f"{name}ECE = {self.error:.3f}"}
+        (self.line_,) = ax.plot(
+            self.confidence, self.accuracy, **(keywords | _line_keywords(line_kw))
+        )
+        color = self.line_.get_color()
+        self.bars_ = ax.bar(
+            self.confidence, self.share, width=0.02, color=color, alpha=0.3
+        )
+        ax.set(
+            xlim=(0, 1),
+            ylim=(0, 1),
+            xlabel="Confidence (bars: share of the rows)",
+            ylabel="Accuracy",
+        )
+        ax.legend(loc="upper left")
         return self
 
 

@@ -17,6 +17,13 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._base import CONSTRAINTS, FromModel
+from explicit_softmax._dask import (
+    evaluate_blocks,
+    fit_blocks,
+    is_collection,
+    lazy_on_blocks,
+    partial_fit_blocks,
+)
 from explicit_softmax._refinement import (
     Refinement,
     checked_refinement,
@@ -134,6 +141,10 @@ default="auto"
     Likelihoods are per token. Perplexities of models with different vocabularies cannot
     be compared; bits per byte can. Weights are float32.
 
+    `fit`, `partial_fit`, and whatever scores documents take a Bag of Dask as well,
+    whose documents are counted where they lie, and `predict_proba` of one is lazy. The
+    vocabulary must be given: `tokenizer`, or `vocabulary_size` for documents of ids.
+
     References
     ----------
     .. [1] J. R. Williams and H. Zhao, "Reducing the Need for Backpropagation and
@@ -228,6 +239,8 @@ default="auto"
             If there is no token, as in an iterator that was read to its end before, or
             if an id is out of range. A model that was fitted before stays as it was.
         """
+        if is_collection(documents):
+            return fit_blocks(self, documents)
         documents = document_list(documents)
         refinement = checked_refinement(self.refinement)
         # Callbacks get the documents as targets too: they score only if there are some.
@@ -277,6 +290,8 @@ default="auto"
             As in `fit`, and if the model was refined, or parameters changed since the
             first call.
         """
+        if is_collection(documents):
+            return partial_fit_blocks(self, documents)
         documents = document_list(documents)
         earlier: ExplicitModel | None = vars(self).get("_model")
         if earlier is not None:
@@ -361,6 +376,8 @@ default="auto"
             As in `fit`.
         """
         check_is_fitted(self)
+        if is_collection(documents):
+            return evaluate_blocks(self, documents)
         documents = document_list(documents)
         rows = self._encoder.windows(documents)
         targets = rows.stream.targets
@@ -461,6 +478,7 @@ default="auto"
         parts = token_log_likelihood(decoder, rows, targets)
         return np.concatenate(list(parts))
 
+    @lazy_on_blocks
     def predict_proba(self, prefixes: Iterable[Any]) -> NDArray[np.float32]:
         """Probabilities of the token that follows each prefix.
 

@@ -82,6 +82,8 @@ default="auto"
     norm_exponent : float, default=0.5
         Rows are divided by ``norm ** norm_exponent`` before they are counted and
         scored: 0 is the paper. Inputs of later layers have norm 1.
+    class_weight : dict, "balanced", or None, default=None
+        As in `ExplicitSoftmaxClassifier`.
     warm_start : bool, default=False
         Whether `fit` trains all layers jointly, from the explicit solution on; see
         `ExplicitSoftmaxClassifier` on the name.
@@ -171,6 +173,7 @@ feature_names_in_
         smoothing: str | None = "prior",
         smoothing_strength: float | str = "auto",
         norm_exponent: float = 0.5,
+        class_weight: Any = None,
         warm_start: bool = False,
         refinement: Refinement | None = None,
         random_state: Any = None,
@@ -181,6 +184,7 @@ feature_names_in_
         self.smoothing = smoothing
         self.smoothing_strength = smoothing_strength
         self.norm_exponent = norm_exponent
+        self.class_weight = class_weight
         self.warm_start = warm_start
         self.refinement = refinement
         self.random_state = random_state

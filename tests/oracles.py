@@ -1,10 +1,12 @@
 """Slow, obvious reference implementations, written from the formulas alone."""
 
 import math
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
 import scipy.special
+from numpy.testing import assert_allclose
 
 
 def one_hot(codes, n_classes):
@@ -222,7 +224,7 @@ def assert_same_probabilities(actual, expected, tol=1e-10):
     """Scores up to a constant for each row."""
     assert np.isfinite(actual).all()
     first, second = map(log_probabilities, (actual, expected))
-    np.testing.assert_allclose(first, second, rtol=tol, atol=tol)
+    assert_allclose(first, second, rtol=tol, atol=tol)
 
 
 def log_probabilities(scores):
@@ -297,3 +299,65 @@ def window_features(contexts, n_tokens, aggregation):
             shift = place * n_tokens if aggregation == "cat" else 0
             rows[row, shift + token] += 1
     return rows
+
+
+def ngram_windows(documents, context_size, boundary, *, ends):
+    """Counter of windows as tuples in the order of the text, the target last."""
+    counts = Counter()
+    for document in documents:
+        tokens = [boundary] * context_size + list(document) + [boundary] * ends
+        for at in range(context_size, len(tokens)):
+            counts[tuple(tokens[at - context_size : at + 1])] += 1
+    return counts
+
+
+def kneser_ney(documents, context_size, n_ids, *, ends):
+    """Function of a document so far: probabilities of all targets.
+
+    Chen & Goodman 1998 in the form that KenLM gives it: documents begin with one
+    boundary, n-grams that begin there have raw counts, all others below the highest
+    order the number of tokens seen before them.
+    """
+    boundary, n_classes = n_ids - 1, n_ids - 1 + ends
+    raw = [Counter() for _ in range(context_size + 3)]
+    for document in documents:
+        tokens = [boundary, *document] + [boundary] * ends
+        for stop in range(2, len(tokens) + 1):
+            for order in range(1, min(stop, context_size + 2) + 1):
+                raw[order][tuple(tokens[stop - order : stop])] += 1
+    adjusted = []
+    for order in range(1, context_size + 2):
+        before = Counter(longer[1:] for longer in raw[order + 1])
+        level = {}
+        for gram, count in raw[order].items():
+            whole = order == context_size + 1 or (gram[0] == boundary and order > 1)
+            level[gram] = count if whole else before[gram]
+        adjusted.append(level)
+
+    discounts = []
+    for level in adjusted:
+        n = [sum(count == k for count in level.values()) for k in range(5)]
+        found = (0.5, 1.0, 1.5)
+        if all(n[1:]):
+            share = n[1] / (n[1] + 2 * n[2])
+            closed = [k - (k + 1) * share * n[k + 1] / n[k] for k in (1, 2, 3)]
+            if all(0 <= d <= k for k, d in enumerate(closed, 1)):
+                found = closed
+        discounts.append(found)
+
+    def after(context, proba):
+        level, found = adjusted[len(context)], discounts[len(context)]
+        counts = [level.get((*context, t), 0) for t in range(n_classes)]
+        if not sum(counts):
+            return proba
+        taken = [found[min(count, 3) - 1] if count else 0.0 for count in counts]
+        return (np.array(counts) - taken + sum(taken) * proba) / sum(counts)
+
+    def probabilities(prefix):
+        history = [boundary, *prefix]
+        proba = np.full(n_classes, 1 / n_classes)
+        for size in range(min(context_size, len(history)) + 1):
+            proba = after(tuple(history[len(history) - size :]), proba)
+        return proba
+
+    return probabilities

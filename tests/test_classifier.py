@@ -308,3 +308,110 @@ def test_priming_number_weighs_the_prior(number, weight):
     # At beta = 0 only (|h|/K) log S is left; smoothing adds to S in proportion to S.
     odds = clf.decision_function(np.array([[1.0, 1.0]]))
     np.testing.assert_allclose(odds, weight * np.log(5 / 3), atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "estimator", [ExplicitSoftmaxClassifier, ExplicitSoftmaxClassifierCV]
+)
+def test_class_weights_are_sample_weights(counts, estimator):
+    X, y = counts
+    class_weight = {0: 3.0, 2: 0.5}
+    factors = np.array([3.0, 1.0, 0.5, 1.0])
+    weighted = estimator(class_weight=class_weight).fit(X, y, np.full(len(y), 2.0))
+    expected = estimator().fit(X, y, 2.0 * factors[y])
+    np.testing.assert_array_equal(weighted.predict_proba(X), expected.predict_proba(X))
+    balanced = estimator(class_weight="balanced").fit(X, y)
+    np.testing.assert_allclose(balanced.class_count_, len(y) / 4)
+
+
+def test_class_weights_of_a_stream(counts):
+    X, y = counts
+    clf = ExplicitSoftmaxClassifier(class_weight={1: 4.0})
+    fitted = clone(clf).fit(X, y)
+    for part in (slice(0, 100), slice(100, 300)):
+        clf.partial_fit(X[part], y[part], classes=range(4))
+    np.testing.assert_array_equal(clf.predict_proba(X), fitted.predict_proba(X))
+    clf.forget(X[100:], y[100:])
+    np.testing.assert_array_equal(
+        clf.class_count_, clone(clf).fit(X[:100], y[:100]).class_count_
+    )
+
+
+def test_balanced_weights_need_all_rows(counts):
+    X, y = counts
+    clf = ExplicitSoftmaxClassifier(class_weight="balanced")
+    message = "class_weight='balanced' depends on all"
+    with pytest.raises(ValueError, match=message):
+        clf.partial_fit(X, y, classes=range(4))
+    assert not hasattr(clf, "classes_")
+    fitted = clone(clf).fit(X, y)
+    for change in (fitted.merge, lambda other: fitted.forget(X[:1], y[:1])):
+        with pytest.raises(ValueError, match=message):
+            change(fitted)
+
+
+@pytest.mark.parametrize("translation", ["column", "intercept"])
+@pytest.mark.parametrize(
+    "prior", [{"fit_prior": False}, {"class_prior": [0.1, 0.2, 0.3, 0.4]}]
+)
+def test_priors_are_those_of_multinomial_naive_bayes(counts, prior, translation):
+    X, y = counts
+    X = X + 0.25
+    X *= 20 / X.sum(axis=1, keepdims=True)  # where the two models are the same
+    theorem = THEOREM | {"translation": translation}
+    clf = ExplicitSoftmaxClassifier(**theorem, **prior).fit(X, y)
+    peer = MultinomialNB(alpha=0, force_alpha=True, **prior).fit(X, y)
+    np.testing.assert_allclose(clf.predict_proba(X), peer.predict_proba(X), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "clf",
+    [
+        ExplicitSoftmaxClassifier(),
+        ExplicitSoftmaxClassifierCV(),
+        ExplicitSoftmaxClassifier(
+            warm_start=True, refinement=Refinement(solver="lbfgs", alpha=0.1)
+        ),
+    ],
+    ids=["default", "CV", "refined"],
+)
+def test_class_prior_replaces_the_class_frequencies(counts, clf):
+    X, y = counts
+    X, y = np.vstack([X, np.zeros((1, 30))]), np.append(y, 0)  # and an empty row
+    fitted = clone(clf).fit(X, y)
+    prior = np.array([0.7, 0.1, 0.1, 0.1])
+    other = clone(clf).set_params(class_prior=10 * prior).fit(X, y)
+    expected = fitted.predict_proba(X) * prior / np.bincount(y)
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(other.predict_proba(X), expected, rtol=1e-10)
+    log_odds = X @ other.coef_.T / np.sqrt(X.sum(axis=1, keepdims=True).clip(1))
+    if not hasattr(clf, "norm_exponents"):
+        scores = (log_odds + other.intercept_)[:-1]
+        np.testing.assert_array_equal(scores.argmax(axis=1), expected[:-1].argmax(1))
+
+
+def test_class_prior_of_a_stream(counts):
+    X, y = counts
+    clf = ExplicitSoftmaxClassifier(fit_prior=False)
+    fitted = clone(clf).fit(X, y)
+    other = clone(clf).partial_fit(X[100:], y[100:], classes=range(4))
+    clf.partial_fit(X[:100], y[:100], classes=range(4)).merge(other)
+    np.testing.assert_array_equal(clf.predict_proba(X), fitted.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"class_prior": [0.5, 0.5]}, "one number for each of the 4 classes"),
+        ({"class_prior": [1, 0, 1, 1]}, "class_prior must be positive"),
+        ({"class_weight": {9: 1.0}}, "class_weight has .'9'., and y no such class"),
+        ({"class_weight": {1: -1.0}}, "class_weight must be non-negative"),
+    ],
+)
+def test_bad_priors_and_class_weights(counts, params, message):
+    X, y = counts
+    clf = ExplicitSoftmaxClassifier().fit(X, y)
+    before = clf.predict_proba(X)
+    with pytest.raises(ValueError, match=message):
+        clf.set_params(**params).fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(X), before)

@@ -7,6 +7,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from sklearn.calibration import CalibrationDisplay
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -21,6 +22,8 @@ from explicit_softmax import (
     LossCurveDisplay,
     PrimingNumberDisplay,
     Refinement,
+    ReliabilityDisplay,
+    expected_calibration_error,
 )
 
 NUMBERS = [500.0, "mean_norm", 50.0]
@@ -37,11 +40,11 @@ def _figures():
 
 @pytest.fixture(scope="module")
 def digits():
-    X, y = load_digits(return_X_y=True)
+    X, y = load_digits(n_class=5, return_X_y=True)
     # The priming number matters only if classes differ in size, and only under
     # translation="column".
     kept = np.random.default_rng(0).random(len(y)) < 1 / (1 + y)
-    return X[kept], y[kept]
+    return X[kept][:300], y[kept][:300]
 
 
 @pytest.fixture(scope="module")
@@ -74,15 +77,8 @@ def runs(digits):
 
 
 def legend_of(display):
+    display.figure_.canvas.draw()  # labels and layout are computed only then
     return [text.get_text() for text in display.ax_.get_legend().get_texts()]
-
-
-def draw(display):
-    """Render: labels and layout are computed only then."""
-    display.figure_.canvas.draw()
-
-
-# --- PrimingNumberDisplay -------------------------------------------------------------
 
 
 def test_priming_numbers_of_the_best_other_parameters(classifier_cv):
@@ -91,27 +87,23 @@ def test_priming_numbers_of_the_best_other_parameters(classifier_cv):
     at_best = (results["param_norm_exponent"] == classifier_cv.norm_exponent_) & (
         results["param_smoothing_strength"] == classifier_cv.smoothing_strength_
     )
-    expected = {
-        display.mean_norm if number == "mean_norm" else number: score
-        for number, score in zip(
-            results["param_priming_number"][at_best],
-            results["mean_test_score"][at_best],
-            strict=True,
-        )
-    }
+    numbers, scores = (
+        results[name][at_best] for name in ("param_priming_number", "mean_test_score")
+    )
+    numbers = [display.mean_norm if k == "mean_norm" else k for k in numbers]
+    expected = dict(zip(numbers, scores, strict=True))
     assert len(expected) == 3
     counts = classifier_cv.feature_count_.sum() / classifier_cv.class_count_.sum()
     assert display.mean_norm == pytest.approx(counts, rel=1e-12)
     assert display.priming_numbers.tolist() == sorted(expected)
     assert display.scores.tolist() == [expected[k] for k in sorted(expected)]
     assert max(display.scores) == classifier_cv.best_score_
-    np.testing.assert_array_equal(display.line_.get_xdata(), display.priming_numbers)
-    np.testing.assert_array_equal(display.line_.get_ydata(), display.scores)
+    assert_array_equal(display.line_.get_xdata(), display.priming_numbers)
+    assert_array_equal(display.line_.get_ydata(), display.scores)
     assert display.mean_norm_line_.get_xdata()[0] == display.mean_norm
     assert legend_of(display) == [f"mean norm, K = {display.mean_norm:.4g}"]
     assert display.ax_.get_xscale() == "log"
     assert display.ax_.get_ylabel() == "Negative log loss"
-    draw(display)
 
 
 @pytest.mark.parametrize("in_pipeline", [False, True])
@@ -129,7 +121,7 @@ def test_priming_numbers_of_a_grid_search(digits, in_pipeline):
     assert display.mean_norm == pytest.approx((X.sum(axis=1) ** (1 - exponent)).mean())
     assert len(display.priming_numbers) == 3
     assert display.scores.max() == search.best_score_
-    np.testing.assert_array_equal(display.line_.get_ydata(), -display.scores)
+    assert_array_equal(display.line_.get_ydata(), -display.scores)
     assert display.ax_.get_ylabel() == "Log loss"
 
 
@@ -146,18 +138,14 @@ def test_a_search_of_numbers_alone_needs_no_model(digits):
 
 
 def test_a_search_by_several_metrics_shows_the_one_it_refits_by(digits):
-    grid = [{"priming_number": [300, 600]}, {"smoothing_strength": [1e4]}]
-    search = GridSearchCV(
-        ExplicitSoftmaxClassifier(translation="column"),
-        grid,
-        cv=2,
-        scoring=["accuracy", "neg_log_loss"],
-        refit="neg_log_loss",
-    ).fit(*digits)
+    grid = [{"priming_number": [300, 600]}, {"inverse_temperature": [0.0]}]
+    model = ExplicitSoftmaxClassifier(translation="column")
+    how = {"scoring": ["accuracy", "neg_log_loss"], "refit": "neg_log_loss"}
+    search = GridSearchCV(model, grid, cv=2, **how).fit(*digits)
     assert "priming_number" in search.best_params_
     display = PrimingNumberDisplay.from_estimator(search)
     scores = search.cv_results_["mean_test_neg_log_loss"][:2]
-    np.testing.assert_array_equal(display.scores, scores)
+    assert_array_equal(display.scores, scores)
     search.set_params(refit=False).fit(*digits)
     with pytest.raises(ValueError, match="refit="):
         PrimingNumberDisplay.from_estimator(search)
@@ -165,32 +153,33 @@ def test_a_search_by_several_metrics_shows_the_one_it_refits_by(digits):
 
 def test_priming_numbers_as_they_are_given():
     _, ax = plt.subplots()
-    display = PrimingNumberDisplay(
-        priming_numbers=[3, 1, 2], scores=[0.3, 0.1, 0.2], score_name="Accuracy"
-    )
+    given = {"priming_numbers": [3, 1, 2], "scores": [0.3, 0.1, 0.2]}
+    display = PrimingNumberDisplay(**given, score_name="Accuracy")
     assert display.plot(ax, line_kw={"c": "red", "ms": 3}) is display
     assert display.ax_ is ax
     assert display.figure_ is ax.figure
     assert display.line_.get_color() == "red"
     assert display.line_.get_markersize() == 3
-    np.testing.assert_array_equal(display.scores, [0.1, 0.2, 0.3])
+    assert_array_equal(display.scores, [0.1, 0.2, 0.3])
     assert ax.get_ylabel() == "Accuracy"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("numbers", "scores", "mean_norm", "message"),
     [
-        ({"priming_numbers": [], "scores": []}, "priming_numbers must be one-dim"),
-        ({"priming_numbers": [0.0], "scores": [1]}, "priming_numbers must be positive"),
-        ({"priming_numbers": ["mean_norm"], "scores": [1]}, "priming_numbers must be"),
-        ({"priming_numbers": [1, 2], "scores": [1]}, "scores has 1 entries"),
-        ({"priming_numbers": [1], "scores": [[1]]}, "scores must be one-dim"),
-        ({"priming_numbers": [1], "scores": [1], "mean_norm": 0.0}, "mean_norm must"),
+        ([], [], None, "priming_numbers must be one-dim"),
+        ([0.0], [1], None, "priming_numbers must be positive"),
+        (["mean_norm"], [1], None, "priming_numbers must be"),
+        ([1, 2], [1], None, "scores has 1 entries"),
+        ([1], [[1]], None, "scores must be one-dim"),
+        ([1], [1], 0.0, "mean_norm must"),
     ],
 )
-def test_bad_priming_numbers(arguments, message):
+def test_bad_priming_numbers(numbers, scores, mean_norm, message):
     with pytest.raises(ValueError, match=message):
-        PrimingNumberDisplay(**arguments)
+        PrimingNumberDisplay(
+            priming_numbers=numbers, scores=scores, mean_norm=mean_norm
+        )
 
 
 def test_searches_that_show_no_priming_number(digits, classifier):
@@ -211,28 +200,23 @@ def test_searches_that_show_no_priming_number(digits, classifier):
         show(search.fit(X, y))
 
 
-# --- LossCurveDisplay -----------------------------------------------------------------
-
-
 @pytest.mark.parametrize("validation", [False, True])
 def test_losses_of_estimators(runs, validation):
     plain = [3.0, 2.0, 1.0]
-    display = LossCurveDisplay.from_estimators(
-        {**runs, "plain": plain}, validation=validation
-    )
+    shown = {**runs, "plain": plain}
+    display = LossCurveDisplay.from_estimators(shown, validation=validation)
     for line, (name, run) in zip(display.lines_[:2], runs.items(), strict=True):
         losses = run.loss_curve_
         if validation:
             losses = [-score for score in run.validation_scores_]
         assert display.curves[name] == losses
-        np.testing.assert_array_equal(line.get_ydata(), losses)
-        np.testing.assert_array_equal(line.get_xdata(), range(1, len(losses) + 1))
+        assert_array_equal(line.get_ydata(), losses)
+        assert_array_equal(line.get_xdata(), range(1, len(losses) + 1))
     assert display.curves["plain"] == plain
     assert legend_of(display) == ["cold", "warm", "plain"]
     assert display.ax_.get_xscale() == display.ax_.get_yscale() == "log"
     name = "Validation" if validation else "Training"
     assert display.ax_.get_ylabel() == f"{name} log-loss (nats)"
-    draw(display)
 
 
 def test_losses_as_they_are_given():
@@ -244,15 +228,7 @@ def test_losses_as_they_are_given():
     assert (ax.get_xscale(), ax.get_yscale()) == ("linear", "log")
     assert [line.get_linewidth() for line in display.lines_] == [3, 3]
     assert ax.get_ylabel() == "Log-loss (nats)"
-    draw(display)
-
-
-def test_losses_of_a_pipeline(digits):
-    refinement = Refinement(tol=1.0, n_iter_no_change=1)
-    model = ExplicitSoftmaxClassifier(warm_start=True, refinement=refinement)
-    pipeline = make_pipeline(FunctionTransformer(), model).fit(*digits)
-    display = LossCurveDisplay.from_estimators({"run": pipeline})
-    assert display.curves["run"] == pipeline[-1].loss_curve_
+    assert legend_of(display) == ["one", "two"]
 
 
 def test_runs_without_losses(digits, classifier):
@@ -271,40 +247,31 @@ def test_runs_without_losses(digits, classifier):
     with pytest.raises(ValueError, match="curves must be a dict"):
         LossCurveDisplay(curves=[1.0, 2.0])
     model = ExplicitSoftmaxClassifier(warm_start=True, refinement=Refinement(tol=1.0))
-    refined = model.fit(*digits)
+    pipeline = make_pipeline(FunctionTransformer(), model).fit(*digits)
+    assert show({"run": pipeline}).curves["run"] == model.loss_curve_
     with pytest.raises(ValueError, match=r"estimators\['run'\].*early_stopping=True"):
-        show({"run": refined}, validation=True)
-
-
-def test_runs_whose_curves_are_empty_or_accuracies(classifier):
+        show({"run": pipeline}, validation=True)
+    # Curves that are empty, or of accuracies.
     run = ExplicitSoftmaxClassifier()
     vars(run).update(vars(classifier))
     run.loss_curve_ = []
     with pytest.raises(ValueError, match="empty loss_curve_"):
-        LossCurveDisplay.from_estimators({"run": run})
+        show({"run": run})
     run.loss_curve_, run.validation_scores_ = [1.0], [0.9]
     with pytest.raises(ValueError, match="needs log-likelihoods"):
-        LossCurveDisplay.from_estimators({"run": run}, validation=True)
-
-
-# --- Both, and a display of scikit-learn ----------------------------------------------
+        show({"run": run}, validation=True)
 
 
 def test_without_matplotlib_the_error_says_what_to_install(monkeypatch, classifier_cv):
     display = PrimingNumberDisplay(priming_numbers=[1, 2], scores=[1, 2])
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(
-        ImportError, match=r"PrimingNumberDisplay\.plot requires matplo"
+    for name, call, *arguments in (
+        ("PrimingNumberDisplay.plot", display.plot),
+        (".from_estimator", PrimingNumberDisplay.from_estimator, classifier_cv),
+        (".from_estimators", LossCurveDisplay.from_estimators, {"run": [1.0]}),
     ):
-        display.plot()
-    with pytest.raises(
-        ImportError, match=r"Display\.from_estimator requires matplotlib"
-    ):
-        PrimingNumberDisplay.from_estimator(classifier_cv)
-    with pytest.raises(
-        ImportError, match=r"Display\.from_estimators requires matplotl"
-    ):
-        LossCurveDisplay.from_estimators({"run": [1.0]})
+        with pytest.raises(ImportError, match=f"{name} requires matplotlib"):
+            call(*arguments)
 
 
 def test_calibration_is_drawn_by_scikit_learn(digits):
@@ -312,6 +279,33 @@ def test_calibration_is_drawn_by_scikit_learn(digits):
     labels = np.where(y < 2, "low", "high")
     clf = ExplicitSoftmaxClassifier().fit(X, labels)
     display = CalibrationDisplay.from_estimator(clf, X, labels, n_bins=5)
-    np.testing.assert_array_equal(display.y_prob, clf.predict_proba(X)[:, 1])
+    assert_array_equal(display.y_prob, clf.predict_proba(X)[:, 1])
     assert display.estimator_name == "ExplicitSoftmaxClassifier"
     assert np.isfinite(display.prob_true).all()
+
+
+def test_reliability_is_what_is_drawn(digits, classifier):
+    X, y = digits
+    first = ReliabilityDisplay.from_estimator(classifier, X, y, n_bins=10)
+    prob = classifier.predict_proba(X)
+    assert first.error == expected_calibration_error(y, prob, n_bins=10)
+    np.testing.assert_array_equal(first.line_.get_xdata(), first.confidence)
+    np.testing.assert_array_equal(first.line_.get_ydata(), first.accuracy)
+    assert first.share.sum() == pytest.approx(1)
+    assert f"ECE = {first.error:.3f}" in first.line_.get_label()
+    assert first.line_.get_label().startswith("ExplicitSoftmaxClassifier")
+    second = ReliabilityDisplay.from_predictions(y, prob, ax=first.ax_, name="again")
+    assert second.ax_ is first.ax_
+    assert [bar.get_height() for bar in second.bars_] == second.share.tolist()
+
+
+def test_reliability_of_two_classes_is_that_of_scikit_learn():
+    prob = np.random.default_rng(0).random(500)
+    y = (np.random.default_rng(1).random(500) < prob**2).astype(int)
+    sure = prob > 0.5  # where the most probable class is the second
+    ours = ReliabilityDisplay.from_predictions(
+        y[sure], prob[sure], n_bins=10, labels=[0, 1]
+    )
+    peer = CalibrationDisplay.from_predictions(y[sure], prob[sure], n_bins=10)
+    np.testing.assert_allclose(ours.confidence, peer.prob_pred)
+    np.testing.assert_allclose(ours.accuracy, peer.prob_true)

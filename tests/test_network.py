@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
 from sklearn.metrics import log_loss
@@ -29,8 +30,8 @@ def make(**parameters):
 
 def assert_same_model(one, other, X):
     for first, second in zip(one.coefs_, other.coefs_, strict=True):
-        np.testing.assert_array_equal(first, second)
-    np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+        assert_array_equal(first, second)
+    assert_array_equal(one.predict_proba(X), other.predict_proba(X))
 
 
 @pytest.mark.parametrize(
@@ -46,14 +47,12 @@ def test_one_layer_is_the_classifier(digits, shared):
     X, y, X_test, _ = digits
     one = make(n_layers=1, hidden_targets=5, **shared).fit(X, y)
     other = ExplicitSoftmaxClassifier(translation="column", **shared).fit(X, y)
-    np.testing.assert_allclose(one.coefs_[0], other.coef_.T, atol=1e-14)
-    np.testing.assert_array_equal(
-        one.predict_proba(X_test), other.predict_proba(X_test)
-    )
+    assert_allclose(one.coefs_[0], other.coef_.T, atol=1e-14)
+    assert_array_equal(one.predict_proba(X_test), other.predict_proba(X_test))
     assert one.inverse_temperature_.tolist() == [other.inverse_temperature_]
     assert one.smoothing_strength_.tolist() == [other.smoothing_strength_]
     assert one.priming_number_ == other.priming_number_
-    np.testing.assert_array_equal(one.hidden_classes_, one.classes_)
+    assert_array_equal(one.hidden_classes_, one.classes_)
 
 
 @pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_array])
@@ -66,10 +65,8 @@ def test_one_layer_is_refined_as_the_classifier(digits, as_rows):
             ExplicitSoftmaxClassifier(translation="column"),
         )
     )
-    np.testing.assert_allclose(
-        one.predict_proba(X_test), other.predict_proba(X_test), atol=1e-9
-    )
-    np.testing.assert_allclose(one.loss_curve_, other.loss_curve_, rtol=1e-9)
+    assert_allclose(one.predict_proba(X_test), other.predict_proba(X_test), atol=1e-9)
+    assert_allclose(one.loss_curve_, other.loss_curve_, rtol=1e-9)
 
 
 @pytest.mark.parametrize("n_layers", [2, 3])
@@ -78,7 +75,7 @@ def test_one_cluster_in_each_class_is_the_class(digits, n_layers):
     one = make(n_layers=n_layers, hidden_targets=1).fit(X, y)
     other = make(n_layers=n_layers, random_state=5).fit(X, y)
     assert_same_model(one, other, X_test)
-    np.testing.assert_array_equal(one.hidden_classes_, np.arange(10))
+    assert_array_equal(one.hidden_classes_, np.arange(10))
 
 
 def test_clusters_gain_accuracy_and_probability(digits):
@@ -101,16 +98,16 @@ def test_shapes_and_types(digits, parameters, dtype, as_rows):
     clf.fit(as_rows(X.astype(dtype)), y)
     assert [coef.shape for coef in clf.coefs_] == [(64, 40), (40, 40), (40, 10)]
     assert [len(intercept) for intercept in clf.intercepts_] == [40, 40, 10]
-    np.testing.assert_array_equal(clf.hidden_classes_, np.repeat(np.arange(10), 4))
+    assert_array_equal(clf.hidden_classes_, np.repeat(np.arange(10), 4))
     assert clf.inverse_temperature_.shape == (3,)
     rows = as_rows(X_test.astype(dtype))
     proba, outputs = clf.predict_proba(rows), clf.hidden_outputs(rows)
     for array in (proba, outputs, *clf.coefs_, *clf.intercepts_):
         assert array.dtype == dtype
-    np.testing.assert_allclose(proba.sum(axis=1), 1.0, rtol=1e-5)
-    np.testing.assert_allclose(outputs.sum(axis=1), 1.0, rtol=1e-5)
-    np.testing.assert_allclose(np.log(proba), clf.predict_log_proba(rows), rtol=1e-3)
-    np.testing.assert_array_equal(clf.predict(rows), proba.argmax(axis=1))
+    assert_allclose(proba.sum(axis=1), 1.0, rtol=1e-5)
+    assert_allclose(outputs.sum(axis=1), 1.0, rtol=1e-5)
+    assert_allclose(np.log(proba), clf.predict_log_proba(rows), rtol=1e-3)
+    assert_array_equal(clf.predict(rows), proba.argmax(axis=1))
     assert clf.predict_proba(X_test).dtype == np.float64
 
 
@@ -123,13 +120,13 @@ def test_attributes_predict_what_the_estimator_does(digits, parameters):
         outputs = np.exp(outputs @ coef + intercept)
         outputs /= outputs.sum(axis=1, keepdims=True)
     # Row scales of the model are rounded to 16 bits.
-    np.testing.assert_allclose(clf.predict_proba(X_test), outputs, rtol=1e-3)
+    assert_allclose(clf.predict_proba(X_test), outputs, rtol=1e-3)
 
 
 def test_the_layout_of_the_rows_does_not_matter(digits):
     X, y, X_test, _ = digits
     dense, sparse = (make(n_layers=3).fit(rows, y) for rows in (X, sp.csr_array(X)))
-    np.testing.assert_allclose(
+    assert_allclose(
         dense.predict_proba(X_test), sparse.predict_proba(X_test), rtol=1e-5
     )
     narrow, wide = (
@@ -157,10 +154,10 @@ def test_integer_weights_equal_repeated_rows(n_layers):
     clf = make(n_layers=n_layers)
     weighted = clone(clf).fit(X, y, sample_weight=weight)
     repeated = clone(clf).fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
-    np.testing.assert_allclose(
+    assert_allclose(
         weighted.inverse_temperature_, repeated.inverse_temperature_, rtol=1e-5
     )
-    np.testing.assert_allclose(
+    assert_allclose(
         weighted.predict_proba(X), repeated.predict_proba(X), rtol=1e-4, atol=1e-6
     )
 
@@ -241,15 +238,15 @@ def test_any_clusterer_will_do(digits, clusterer):
             for label in range(10)
         ]
     )
-    np.testing.assert_array_equal(clf.hidden_classes_, expected)
+    assert_array_equal(clf.hidden_classes_, expected)
 
 
 def test_labels_are_strings_of_two_classes_or_one():
     X = np.random.default_rng(0).poisson(3.0, (40, 3)) + 1.0
     clf = make(hidden_targets=2).fit(X, ["no", "yes"] * 20)
-    np.testing.assert_array_equal(clf.hidden_classes_, ["no", "no", "yes", "yes"])
+    assert_array_equal(clf.hidden_classes_, ["no", "no", "yes", "yes"])
     single = make(hidden_targets=2).fit(X, ["all"] * 40)
-    np.testing.assert_array_equal(single.predict_proba(X), 1.0)
+    assert_array_equal(single.predict_proba(X), 1.0)
 
 
 def test_hidden_outputs_need_a_hidden_layer(digits):
@@ -281,7 +278,7 @@ def test_bad_features_name_the_row(clustered, method, value, message, as_rows):
     arguments = (as_rows(bad), y) if method == "fit" else (as_rows(bad),)
     with pytest.raises(ValueError, match=message):
         getattr(clf, method)(*arguments)
-    np.testing.assert_array_equal(clf.predict_proba(X), before)
+    assert_array_equal(clf.predict_proba(X), before)
 
 
 class BadClusterer(KMeans):
@@ -317,5 +314,5 @@ def test_bad_parameters_are_named_and_the_model_stays(digits, parameters, messag
     with pytest.raises(ValueError, match=message):
         clf.fit(X, y)
     assert vars(clf).keys() == state.keys()
-    np.testing.assert_array_equal(clf.predict_proba(X), before)
+    assert_array_equal(clf.predict_proba(X), before)
     assert clf.loss_curve_ is curve

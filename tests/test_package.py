@@ -21,8 +21,10 @@ PUBLIC = {
     "PositiveFeatures",
     "PrimingNumberDisplay",
     "Refinement",
+    "ReliabilityDisplay",
     "__version__",
     "context_windows",
+    "expected_calibration_error",
 }
 # Lowest first; the estimators stand above all of them.
 ROOMS = ["solution", "training", "calibration", "text", "estimators"]

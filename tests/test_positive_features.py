@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_classification
 from sklearn.model_selection import GridSearchCV
@@ -67,10 +68,10 @@ def test_bins_of_each_feature_sum_to_one(X, others, n_bins):
         assert positive.min() >= 0
         starts = np.cumsum([0, *transformer.n_bins_[:-1]])
         sums = np.add.reduceat(positive, starts, axis=1)
-        np.testing.assert_allclose(sums, 1.0, rtol=1e-15)
-        np.testing.assert_allclose(positive.sum(axis=1), n_features, rtol=1e-14)
+        assert_allclose(sums, 1.0, rtol=1e-15)
+        assert_allclose(positive.sum(axis=1), n_features, rtol=1e-14)
         assert (np.count_nonzero(positive, axis=1) <= 2 * n_features).all()
-    np.testing.assert_array_equal(
+    assert_array_equal(
         transformer.n_bins_, [len(knots) for knots in transformer.knots_]
     )
     assert (transformer.n_bins_ <= n_bins).all()
@@ -85,7 +86,7 @@ def test_sparse_rows_stay_sparse(X, scale, make):
     found = split.fit_transform(make(X))
     assert found.format == "csr"
     assert found.nnz == np.count_nonzero(expected)
-    np.testing.assert_array_equal(found.toarray(), expected)
+    assert_array_equal(found.toarray(), expected)
 
 
 def test_scale_makes_split_independent_of_units():
@@ -94,7 +95,7 @@ def test_scale_makes_split_independent_of_units():
     split = PositiveFeatures(method="split")
     expected = split.fit_transform(X)
     assert expected.max() == 1.0
-    np.testing.assert_array_equal(split.fit_transform(X * units), expected)
+    assert_array_equal(split.fit_transform(X * units), expected)
 
 
 def test_bins_are_the_splines_of_degree_one():
@@ -105,19 +106,17 @@ def test_bins_are_the_splines_of_degree_one():
     ).fit(X)
     bins = PositiveFeatures(n_bins=5).fit(X)
     for rows in (X, unseen):
-        np.testing.assert_allclose(
+        assert_allclose(
             bins.transform(rows), spline.transform(rows), rtol=0, atol=1e-13
         )
 
 
 def test_split_by_hand():
     split = PositiveFeatures(method="split").fit(ROWS)
-    np.testing.assert_array_equal(split.scale_, [3, 4, 2])
-    np.testing.assert_array_equal(
-        split.transform([[-6.0, 1.0, 0.0]]), [[0, 0.25, 0, 2, 0, 0]]
-    )
+    assert_array_equal(split.scale_, [3, 4, 2])
+    assert_array_equal(split.transform([[-6.0, 1.0, 0.0]]), [[0, 0.25, 0, 2, 0, 0]])
     split.set_params(scale=False).fit(ROWS)
-    np.testing.assert_array_equal(split.transform(ROWS[:1]), [[0, 0, 2, 1, 0, 0]])
+    assert_array_equal(split.transform(ROWS[:1]), [[0, 0, 2, 1, 0, 0]])
 
 
 @pytest.mark.parametrize(
@@ -127,18 +126,16 @@ def test_split_by_hand():
 def test_values_outside_the_fitted_range(method, transformed):
     transformer = PositiveFeatures(method=method, n_bins=3).fit(ROWS)
     found = transformer.transform([[-9.0, 8.0, 2.0]])
-    np.testing.assert_array_equal(found, transformed)
+    assert_array_equal(found, transformed)
 
 
 def test_quantiles_that_coincide_are_one_knot():
     X = np.array([[0.0, 5.0]] * 8 + [[1.0, 5.0], [2.0, 5.0]])
     transformer = PositiveFeatures(n_bins=4).fit(X)
-    np.testing.assert_array_equal(transformer.knots_[0], [0.0, 2.0])
-    np.testing.assert_array_equal(transformer.knots_[1], [5.0])
-    np.testing.assert_array_equal(transformer.n_bins_, [2, 1])
-    np.testing.assert_array_equal(
-        transformer.transform([[1.0, 7.0]]), [[0.5, 0.5, 1.0]]
-    )
+    assert_array_equal(transformer.knots_[0], [0.0, 2.0])
+    assert_array_equal(transformer.knots_[1], [5.0])
+    assert_array_equal(transformer.n_bins_, [2, 1])
+    assert_array_equal(transformer.transform([[1.0, 7.0]]), [[0.5, 0.5, 1.0]])
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -148,7 +145,7 @@ def test_float32_stays_float32(method):
     found = transformer.fit_transform(X)
     assert found.dtype == np.float32
     expected = clone(transformer).fit_transform(X.astype(np.float64))
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert_allclose(found, expected, atol=1e-6)
 
 
 NAMES = {
@@ -164,7 +161,7 @@ def test_names_and_pandas(method):
     found = transformer.set_output(transform="pandas").fit_transform(frame)
     assert list(found.columns) == NAMES[method]
     unnamed = PositiveFeatures(method=method, n_bins=3).fit(ROWS)
-    np.testing.assert_array_equal(unnamed.transform(ROWS), found.to_numpy())
+    assert_array_equal(unnamed.transform(ROWS), found.to_numpy())
     assert unnamed.get_feature_names_out()[0].startswith("x0")
     assert list(unnamed.get_feature_names_out(list("abc"))) == NAMES[method]
     with pytest.raises(ValueError, match="input_features"):
@@ -175,11 +172,11 @@ def test_another_method_takes_effect_when_fitted():
     transformer = PositiveFeatures(method="split").fit(ROWS)
     expected = transformer.transform(ROWS)
     transformer.set_params(method="bins")
-    np.testing.assert_array_equal(transformer.transform(ROWS), expected)
+    assert_array_equal(transformer.transform(ROWS), expected)
     assert len(transformer.fit(ROWS).knots_) == 3
     assert not hasattr(transformer, "scale_")
     transformer.set_params(method="split").fit(ROWS)
-    np.testing.assert_array_equal(transformer.transform(ROWS), expected)
+    assert_array_equal(transformer.transform(ROWS), expected)
     assert not hasattr(transformer, "n_bins_")
 
 
@@ -202,19 +199,14 @@ def test_bad_values_name_the_row_and_change_nothing(method, value):
         with pytest.raises(ValueError, match=message):
             transformer.fit(X)
     assert transformer.n_features_in_ == 3
-    np.testing.assert_array_equal(transformer.transform(ROWS), expected)
+    assert_array_equal(transformer.transform(ROWS), expected)
     with pytest.raises(ValueError, match=message):
         transformer.transform(bad[:, :3])
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        ("method", "clip"),
-        ("n_bins", 1),
-        ("n_bins", 2.5),
-        ("scale", "max"),
-    ],
+    [("method", "clip"), ("n_bins", 1), ("n_bins", 2.5), ("scale", "max")],
 )
 def test_bad_parameters_are_named(name, value):
     with pytest.raises(ValueError, match=f"'{name}' parameter"):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -60,9 +61,9 @@ def test_lbfgs_reaches_the_optimum_of_logistic_regression(as_rows):
     cold = warm(start, solver="lbfgs", alpha=alpha, max_iter=200, tol=1e-8)
     proba = cold.fit(as_rows(X), y).predict_proba(X)
     peer = LogisticRegression(C=1 / (alpha * len(y)), tol=1e-9, max_iter=500)
-    np.testing.assert_allclose(proba, peer.fit(X, y).predict_proba(X), atol=1e-5)
+    assert_allclose(proba, peer.fit(X, y).predict_proba(X), atol=1e-5)
     same = cold.to_logistic_regression().predict_proba(X)
-    np.testing.assert_allclose(same, proba, atol=1e-10)
+    assert_allclose(same, proba, atol=1e-10)
 
 
 def test_early_stopping_keeps_the_best(digits):
@@ -84,7 +85,7 @@ def test_seed_decides(digits, estimator):
         warm(estimator, max_iter=2, random_state=seed).fit(X, y).predict_proba(X_test)
         for seed in (0, 0, 1)
     )
-    np.testing.assert_array_equal(one, same)
+    assert_array_equal(one, same)
     assert np.abs(one - other).max() > 0
 
 
@@ -95,7 +96,7 @@ def test_counts_of_a_refined_model_are_left_alone(digits, method):
     before = clf.predict_proba(X_test)
     with pytest.raises(ValueError, match="was refined"):
         getattr(clf, method)(*((clf,) if method == "merge" else (X, y)))
-    np.testing.assert_array_equal(clf.densify().predict_proba(X_test), before)
+    assert_array_equal(clf.densify().predict_proba(X_test), before)
 
 
 def test_grid_search_over_parameters_of_the_refinement(digits):
@@ -112,7 +113,7 @@ def test_partial_fit_streams_whatever_warm_start_says(digits):
     X, y, _, _ = digits
     streamed = warm().partial_fit(X, y, classes=range(10))
     expected = ExplicitSoftmaxClassifier().fit(X, y)
-    np.testing.assert_array_equal(streamed.coef_, expected.coef_)
+    assert_array_equal(streamed.coef_, expected.coef_)
 
 
 @each_estimator
@@ -127,7 +128,7 @@ def test_failed_training_leaves_the_model_as_it_was(digits, estimator):
     with pytest.raises(FloatingPointError, match="learning_rate_init"):
         clf.set_params(warm_start=True).fit(X[:, ::2], y)
     assert clf.n_features_in_ == 64
-    np.testing.assert_array_equal(clf.predict_proba(X), before)
+    assert_array_equal(clf.predict_proba(X), before)
 
 
 def test_a_fit_without_refinement_leaves_no_curve_of_an_earlier_one(digits):

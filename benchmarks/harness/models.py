@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from benchmarks.harness.records import Record
 from benchmarks.harness.timing import Timing
 from benchmarks.peers.classifiers import Peer
+from explicit_softmax._metrics import reliability
 
 # The solution of the paper as printed; it needs positive co-occurrences.
 AS_PRINTED: dict[str, Any] = {
@@ -17,7 +18,6 @@ AS_PRINTED: dict[str, Any] = {
     "norm_exponent": 0.0,
     "translation": "column",
 }
-N_BINS = 15
 Makers = Mapping[str, Callable[[], Any]]
 
 
@@ -95,7 +95,10 @@ def evaluate(
         losses.append(-log_proba[np.arange(len(labels)), codes])
         highest.append(np.exp(log_proba.max(axis=1)))
     right = np.concatenate(hits)
-    error = calibration_error(np.concatenate(highest), right) if highest else None
+    error = None
+    if highest:
+        confidence = np.concatenate(highest)
+        error = reliability(confidence, right, np.ones(len(y))).error
     return {
         "log_loss": float(np.concatenate(losses).mean()) if losses else None,
         "accuracy": float(right.mean()),
@@ -111,15 +114,3 @@ def log_probabilities(model: Any, X: Any) -> NDArray[np.float64] | None:
         if hasattr(model, "predict_proba"):
             return np.log(np.asarray(model.predict_proba(X), dtype=np.float64))
     return None
-
-
-def calibration_error(
-    highest: NDArray[np.float64], right: NDArray[np.bool_], n_bins: int = N_BINS
-) -> float:
-    """Mean absolute difference of confidence and accuracy, in bins of equal width.
-
-    Bin i holds the rows whose highest probability is in (i/n_bins, (i + 1)/n_bins].
-    """
-    bins = np.clip(np.ceil(highest * n_bins).astype(int) - 1, 0, n_bins - 1)
-    gaps = np.bincount(bins, weights=highest - right, minlength=n_bins)
-    return float(np.abs(gaps).sum() / len(right))

@@ -8,11 +8,15 @@ figure, the point of token i is the K-power mean of these over the windows befor
 
 The slope of the least-squares line through the logarithms is 1 where the class mass is
 proportional to that mean.
+
+The same counts bound Table 1 at K = 1: no probabilities that depend on the token before
+alone have a lower perplexity on these tokens than the relative frequencies F_di / F_d.
 """
 
 from pathlib import Path
 
 import numpy as np
+import scipy.special
 from numpy.typing import NDArray
 
 from benchmarks.data.corpora import TokenCorpus
@@ -36,7 +40,14 @@ def scaling(name: str, counts: NDArray[np.float64]) -> Record:
     means = (counts**2).sum(axis=0) / mass
     slope, middle = np.polyfit(np.log(means), np.log(mass), 1)
     values = {"power_means": means.tolist(), "class_mass": mass.tolist()}
+    values |= {"bound": maximum_likelihood_perplexity(counts)}
     return Record(name, values | {"slope": float(slope), "intercept": float(middle)})
+
+
+def maximum_likelihood_perplexity(counts: NDArray[np.float64]) -> float:
+    """Perplexity of targets (columns) by their relative frequencies in each context."""
+    nats = scipy.special.entr(counts).sum() - scipy.special.entr(counts.sum(1)).sum()
+    return float(np.exp(nats / counts.sum()))
 
 
 def draw_scaling(path: Path, record: Record) -> None:

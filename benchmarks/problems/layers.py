@@ -26,7 +26,6 @@ from explicit_softmax import (
     ExplicitSoftmaxNetworkClassifier,
 )
 from explicit_softmax.solution.counts import scaled_rows
-from explicit_softmax.training.refine import random_layers
 
 OPTIONS = {
     "dataset": Name(HELP, fast="digits"),
@@ -91,8 +90,11 @@ def measure(options: Namespace) -> list[Record]:
         network = ExplicitSoftmaxNetworkClassifier(random_state=0)
         sizes = [images.X_train.shape[1], n_classes, n_classes]
         exponent = network.norm_exponent
-        cold = random_layers(scaled_rows(images.X_train, exponent), sizes[1:])
-        train(Start("cold, classes", *cold, exponent), n_classes)
+        # Scores of unit variance, over centred features and over even hidden outputs.
+        unit = np.sqrt(scaled_rows(images.X_train, exponent).var(axis=0).mean())
+        spreads = {sizes[0]: sizes[0] ** -0.5 / unit, n_classes: n_classes**0.5}
+        cold = Start.cold("cold, classes", sizes, spreads.__getitem__, exponent)
+        train(cold, n_classes)
         network.set_params(norm_exponent=0.0)
         train(Start.fitted(WARM_PLAIN, network, *images[:2]), n_classes, **_PLAIN)
         # The spread of the usual uniform weights, up to 1 / sqrt(n).

@@ -42,6 +42,7 @@ from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.smoothing import (
     SmoothedCounts,
     feature_blocks,
+    log_class_frequency,
     smooth_counts,
 )
 from explicit_softmax.solution.theorem import (
@@ -73,6 +74,7 @@ class Settings:
     translation: str
     n_blocks: Any
     row_norm: float | None = None
+    class_weight: Any = None
 
     @property
     def calibrated_translation(self) -> Translation:
@@ -151,6 +153,9 @@ class ExplicitModel:
         Numbers of an earlier solution to keep; by default, they are chosen.
     refined : Refined, default=None
         Decoders that a refinement made of the solution.
+    prior : ndarray of shape (n_classes,), default=None
+        Class probabilities in place of the class frequencies of the rows, by which
+        everything is chosen and refined: they enter the predictions alone.
     """
 
     counts: CooccurrenceCounts
@@ -160,6 +165,7 @@ class ExplicitModel:
     layout: Layout = "auto"
     choice: Choice | None = None
     refined: Refined | None = None
+    prior: NDArray[np.float64] | None = None
 
     @classmethod
     def from_rows(
@@ -220,11 +226,16 @@ class ExplicitModel:
         return replace(self, counts=counts, sample=sample, choice=None)
 
     def check_additive(self, method: str) -> None:
-        """ValueError if the model was refined."""
+        """ValueError if the model was refined, or its rows weighted by all of them."""
         if self.refined is not None:
             raise ValueError(
                 f"{method} changes counts, and this model was refined: it no longer "
                 "follows from its counts. Fit again with warm_start=False."
+            )
+        if isinstance(self.settings.class_weight, str):
+            raise ValueError(
+                f"{method} needs weights that do not depend on the other rows, and "
+                "class_weight='balanced' depends on all: give class_weight as a dict"
             )
 
     def check_settings(self, settings: Settings, message: str) -> None:
@@ -253,8 +264,13 @@ class ExplicitModel:
     def decoders(self) -> tuple[Decoder, ...]:
         """What predicts: the refined decoder, or that of the solution."""
         if self.refined is not None:
-            return self.refined.decoders
-        return (self.solution.decoder,)
+            *before, last = self.refined.decoders
+        else:
+            before, last = [], self.solution.decoder
+        if self.prior is not None:
+            shift = np.log(self.prior) - log_class_frequency(self.counts.class_count)
+            last = last.shifted((shift - shift.mean()).astype(last.intercept.dtype))
+        return (*before, last)
 
     @property
     def n_iter(self) -> int:
@@ -273,6 +289,15 @@ class ExplicitModel:
     def with_refinement(self, refined: Refined) -> ExplicitModel:
         """The model refined; its counts and what was chosen stay as they are."""
         return replace(self, choice=self.solution.choice, refined=refined)
+
+    def with_prior(self, prior: NDArray[np.float64] | None) -> ExplicitModel:
+        """The same solution with another `prior`."""
+        kept = vars(self).get("solution")
+        choice = self.choice if kept is None else kept.choice
+        model = replace(self, prior=prior, choice=choice)
+        if kept is not None:
+            vars(model)["solution"] = kept  # the prior is no part of it
+        return model
 
     def without_sample(self) -> ExplicitModel:
         """The same solution without the rows from which it was chosen."""

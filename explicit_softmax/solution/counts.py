@@ -88,6 +88,13 @@ def scaled_rows(X: Rows, norm_exponent: float) -> Rows:
     return X * scale[:, None]
 
 
+def without_empty_columns(rows: sp.csr_array) -> tuple[sp.csr_array, IntArray]:
+    """Rows with those columns only that hold an entry, and the numbers of these."""
+    kept, column = np.unique(rows.indices, return_inverse=True)
+    parts = rows.data, column.ravel(), rows.indptr
+    return sp.csr_array(parts, shape=(rows.shape[0], kept.size)), kept
+
+
 @dataclass(frozen=True, eq=False)
 class CooccurrenceCounts:
     """Co-occurrences of features and classes, and what else is additive over rows.

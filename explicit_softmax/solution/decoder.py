@@ -15,6 +15,7 @@ from explicit_softmax.solution.counts import (
     row_blocks,
     row_norms,
     row_scale,
+    without_empty_columns,
 )
 
 # Working memory of a product of sparse rows with sparse weights, in values.
@@ -86,6 +87,15 @@ class Decoder:
             right=self.right.astype(dtype, copy=False),
             intercept=self.intercept.astype(dtype, copy=False),
             zero_row_scores=None if zero is None else zero.astype(dtype, copy=False),
+        )
+
+    def shifted(self, shift: FloatArray) -> Decoder:
+        """The same decoder with `shift` (n_classes,) added to all scores."""
+        zero = self.zero_row_scores
+        return replace(
+            self,
+            intercept=self.intercept + shift,
+            zero_row_scores=None if zero is None else zero + shift,
         )
 
     def dense_weights(self) -> FloatArray:
@@ -170,14 +180,10 @@ def _sparse_product(X: Rows, weights: sp.csr_array) -> FloatArray:
     stored = np.diff(weights.indptr)
     for block in row_blocks(n_rows, n_classes, _WORK_VALUES):
         part = sp.csr_array(X[block])
-        touched, column = np.unique(part.indices, return_inverse=True)
+        narrow, touched = without_empty_columns(part)
         dense_steps = (touched.size + part.nnz) * n_classes
         sparse_steps = _SPARSE_STEP * int(stored[part.indices].sum())
         if touched.size * n_classes <= 4 * _WORK_VALUES and dense_steps < sparse_steps:
-            narrow = sp.csr_array(
-                (part.data, column.ravel(), part.indptr),
-                shape=(part.shape[0], touched.size),
-            )
             out[block] = narrow @ weights[touched].toarray()
         else:
             out[block] = (part @ weights).toarray()

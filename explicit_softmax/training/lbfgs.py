@@ -67,11 +67,9 @@ def minimise(
         parts = []
         for depth, gradient in enumerate(gradients):
             if problem.alpha:
-                away = weights[depth].astype(np.float64) - problem.weights[depth]
-                loss += 0.5 * problem.alpha * float(np.vdot(away, away))
-                gradient += problem.alpha * away
+                gradient += problem.alpha * (weights[depth] - problem.weights[depth])
             parts += [(to_weights[depth].T @ gradient).ravel(), sums[depth]]
-        return loss, np.concatenate(parts)
+        return loss + problem.penalty(weights), np.concatenate(parts)
 
     def after_iteration(intermediate_result: scipy.optimize.OptimizeResult) -> None:
         loss = float(intermediate_result.fun)
@@ -104,19 +102,15 @@ def _loss_and_gradients(
     Gradients are those of centred features: they hold the scores of the mean inputs
     fixed, not the intercept.
     """
-    X, y, row_weight = problem.X, problem.y, problem.sample_weight
-    n_rows, n_features = X.shape
+    n_rows, n_features = problem.X.shape
     gradients = [np.zeros(weight.shape) for weight in weights]
     sums = [np.zeros(intercept.shape) for intercept in intercepts]
     width = max(weight.shape[1] for weight in weights)
-    if not sp.issparse(X):
+    if not sp.issparse(problem.X):
         width = max(width, n_features)
     loss = 0.0
     for block in row_blocks(n_rows, width, _CHUNK_VALUES):
-        share = None if row_weight is None else row_weight[block]
-        losses, inputs, residuals = backpropagate(
-            weights, intercepts, X[block], y[block], share
-        )
+        losses, inputs, residuals = backpropagate(problem, weights, intercepts, block)
         loss += float(losses.sum())
         for depth, residual in enumerate(residuals):
             gradients[depth] += inputs[depth].T @ residual

@@ -6,12 +6,18 @@ Rows are read in batches: windows, for example, become features batch by batch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-import scipy.sparse as sp
 
-from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, row_blocks
+from explicit_softmax.solution.counts import (
+    FloatArray,
+    IntArray,
+    Rows,
+    row_blocks,
+    without_empty_columns,
+)
 from explicit_softmax.training.problem import Monitor, Problem, backpropagate
 
 # Weights of a batch of sparse rows that are updated at a time: they stay in cache.
@@ -23,32 +29,45 @@ _COUNTED_ROWS = 2**18
 _EVERYWHERE = slice(None)
 
 
+@dataclass(frozen=True)
+class Steps:
+    """What steps are taken: of Adagrad if `adaptive`, in epochs of some of the rows.
+
+    If `average`, the weights of an epoch are their means over it.
+    """
+
+    adaptive: bool
+    learning_rate: float
+    batch_size: int
+    shuffle: bool
+    average: bool
+    samples_per_iter: int
+
+
 class Parameter:
     """An array of parameters that takes steps, all of it or some rows at a time.
 
-    Steps are those of Adagrad if `adaptive`, whose squared sums start at `first_square`
-    and whose division is guarded by `epsilon`, or else `step_size` times the gradient.
+    The squared sums of Adagrad start at `first_square`, and `epsilon` guards the
+    division by their roots.
 
-    If `average`, the mean over an epoch is kept as a correction: after T steps it is
-    the last value less sum_t (t - 1)/T step_t, which for sparse rows costs no more than
-    the steps. `n_steps`, which the solver advances, counts batches, not calls of
-    `step`.
+    The mean over an epoch is kept as a correction: after T steps it is the last value
+    less sum_t (t - 1)/T step_t, which for sparse rows costs no more than the steps.
+    `n_steps`, which the solver advances, counts batches, not calls of `step`.
     """
 
     def __init__(
         self,
         start: FloatArray,
         step_size: float,
-        adaptive: bool,
-        average: bool,
+        steps: Steps,
         epsilon: float = 1e-10,
         first_square: float = 0.0,
     ) -> None:
         self.values = start.copy()
         self.step_size = step_size
         self.epsilon = epsilon
-        self.squares = np.full_like(start, first_square) if adaptive else None
-        self.correction = np.zeros_like(start) if average else None
+        self.squares = np.full_like(start, first_square) if steps.adaptive else None
+        self.correction = np.zeros_like(start) if steps.average else None
         self.n_steps = 0
 
     def step(self, gradient: FloatArray, at: IntArray | slice = _EVERYWHERE) -> None:
@@ -88,33 +107,25 @@ class Layer:
     class.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        depth: int,
-        adaptive: bool,
-        learning_rate: float,
-        batch_size: int,
-        average: bool,
-    ) -> None:
+    def __init__(self, problem: Problem, depth: int, steps: Steps) -> None:
         self.start, self.scale = problem.weights[depth], problem.scales[depth]
         self.alpha = problem.alpha
         sparse = depth == 0 and not isinstance(problem.X, np.ndarray)
         self.penalty_factor = None
         if self.alpha and sparse:
-            self.penalty_factor = inverse_touch_probability(problem.X, batch_size)
-        rms = self.scale.rms
+            factor = inverse_touch_probability(problem.X, steps.batch_size)
+            self.penalty_factor = factor[:, None]
+        rms, rate = self.scale.rms, steps.learning_rate
         self.weights = Parameter(
             self.start,
-            learning_rate / (rms if adaptive else self.scale.squared_norm),
-            adaptive,
-            average,
+            rate / (rms if steps.adaptive else self.scale.squared_norm),
+            steps,
             # Gradients scale with the inputs, and so does the guard against zero.
             epsilon=1e-10 * rms,
-            first_square=(rms / batch_size) ** 2 if sparse else 0.0,
+            first_square=(rms / steps.batch_size) ** 2 if sparse else 0.0,
         )
         offset = problem.intercepts[depth] + self.scale.mean_scores(self.start)
-        self.offset = Parameter(offset, learning_rate, adaptive, average)
+        self.offset = Parameter(offset, rate, steps)
 
     def current(self) -> tuple[FloatArray, FloatArray]:
         """Weights and intercept."""
@@ -136,7 +147,7 @@ class Layer:
             if self.alpha:
                 pull = self.alpha * (self.weights.values[at] - self.start[at])
                 if self.penalty_factor is not None:
-                    pull *= self.penalty_factor[at, None]
+                    pull *= self.penalty_factor[at]
                 gradient += pull
             self.weights.step(gradient, at)
         self.offset.step(sums)
@@ -144,30 +155,15 @@ class Layer:
         self.offset.n_steps += 1
 
 
-def descend(
-    problem: Problem,
-    monitor: Monitor,
-    *,
-    adaptive: bool,
-    learning_rate: float,
-    batch_size: int,
-    max_iter: int,
-    shuffle: bool,
-    average: bool,
-    samples_per_iter: int,
-) -> None:
-    """Run epochs of `samples_per_iter` rows until `monitor` stops them."""
-    layers = [
-        Layer(problem, depth, adaptive, learning_rate, batch_size, average)
-        for depth in range(len(problem.weights))
-    ]
-    for epoch in islice(_epochs(problem, samples_per_iter, shuffle), max_iter):
+def descend(problem: Problem, monitor: Monitor, max_iter: int, steps: Steps) -> None:
+    """Run epochs until `monitor` stops them."""
+    layers = [Layer(problem, depth, steps) for depth in range(len(problem.weights))]
+    for epoch in islice(_epochs(problem, steps), max_iter):
         total = 0.0
-        for first in range(0, epoch.size, batch_size):
-            total += _step(problem, layers, epoch[first : first + batch_size])
-        weights, intercepts = zip(
-            *(layer.epoch_mean() for layer in layers), strict=True
-        )
+        for first in range(0, epoch.size, steps.batch_size):
+            total += _step(problem, layers, epoch[first : first + steps.batch_size])
+        means = (layer.epoch_mean() for layer in layers)
+        weights, intercepts = zip(*means, strict=True)
         loss = total / epoch.size + problem.penalty(weights)
         if monitor.update(loss, weights, intercepts):
             return
@@ -182,17 +178,10 @@ def _step(problem: Problem, layers: list[Layer], members: IntArray) -> float:
     not.
     """
     weights, intercepts = zip(*(layer.current() for layer in layers), strict=True)
-    row_weight = problem.sample_weight
-    losses, inputs, residuals = backpropagate(
-        weights,
-        intercepts,
-        problem.X[members],
-        problem.y[members],
-        None if row_weight is None else row_weight[members],
-        len(members),
-    )
-    for layer, *batch in zip(layers, inputs, residuals, strict=True):
-        layer.step(*batch)
+    losses, inputs, residuals = backpropagate(problem, weights, intercepts, members)
+    for layer, rows, residual in zip(layers, inputs, residuals, strict=True):
+        residual /= len(members)
+        layer.step(rows, residual)
     return float(losses.sum())
 
 
@@ -205,33 +194,27 @@ def _by_feature(
     """
     if isinstance(inputs, np.ndarray):
         return [(inputs.T, _EVERYWHERE)]
-    touched, column = np.unique(inputs.indices, return_inverse=True)
-    narrow = sp.csr_array(
-        (inputs.data, column.ravel(), inputs.indptr),
-        shape=(inputs.shape[0], touched.size),
-    )
+    narrow, touched = without_empty_columns(inputs)
     by_feature = narrow.T.tocsr()
     parts = row_blocks(touched.size, n_outputs, _WEIGHTS_AT_A_TIME)
     return ((by_feature[part], touched[part]) for part in parts)
 
 
-def _epochs(problem: Problem, size: int, shuffle: bool) -> Iterator[IntArray]:
+def _epochs(problem: Problem, steps: Steps) -> Iterator[IntArray]:
     """Row numbers of each epoch, without end.
 
     Epochs of fewer than all rows take the rows in turns: each starts where the last one
     ended, and one that exhausts the rows goes on with the next order of them.
     """
     n_rows = problem.X.shape[0]
-    size = min(size, n_rows)
-    left = np.zeros(0, dtype=np.int64)
+    size = min(steps.samples_per_iter, n_rows)
+    order = np.zeros(0, dtype=np.int64)
     while True:
-        order = problem.rng.permutation(n_rows) if shuffle else np.arange(n_rows)
-        if left.size:
-            order = np.concatenate((left, order))
-        stop = order.size - order.size % size
-        for first in range(0, stop, size):
-            yield order[first : first + size]
-        left = order[stop:]
+        new = problem.rng.permutation(n_rows) if steps.shuffle else np.arange(n_rows)
+        order = np.concatenate((order, new))
+        while order.size >= size:
+            yield order[:size]
+            order = order[size:]
 
 
 def inverse_touch_probability(X: Rows, batch_size: int) -> FloatArray:
@@ -240,7 +223,7 @@ def inverse_touch_probability(X: Rows, batch_size: int) -> FloatArray:
     counts = np.zeros(n_features, dtype=np.int64)
     for chunk in row_blocks(n_rows, 1, _COUNTED_ROWS):
         counts += np.bincount(X[chunk].indices, minlength=n_features)
-    share = counts / n_rows
-    touched = -np.expm1(batch_size * np.log1p(-np.minimum(share, 1 - 1e-12)))
+    share = np.minimum(counts / n_rows, 1 - 1e-12)
+    touched = -np.expm1(batch_size * np.log1p(-share))
     inverse = np.divide(1.0, touched, out=np.ones_like(touched), where=touched > 0)
     return np.asarray(inverse, dtype=X.dtype)

@@ -19,7 +19,7 @@ layer drive hidden layers into corners that they do not leave.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -47,24 +47,12 @@ _SAMPLE_ROWS = 8192
 
 @dataclass(eq=False)
 class RefinementResult:
-    """Result of `refine`.
+    """Layers that a refinement ends with, and how it went by iteration.
 
-    Parameters
-    ----------
-    weights : tuple of ndarray
-        Weights of each layer, (n_inputs, n_outputs).
-    intercepts : tuple of ndarray
-        Intercepts of each layer, (n_outputs,).
-    loss_curve : list of float
-        Objective by iteration: over the mini-batches of an epoch as they came, or over
-        all rows for ``solver="lbfgs"``.
-    validation_curve : list of float
-        Log-loss of the validation rows by iteration; empty without such rows.
-    n_iter : int
-        Number of epochs or L-BFGS iterations.
-    converged : bool
-        False if a callback or the limit of iterations cut the refinement short. True
-        if a stopping rule ended it, or if it ran to its limit and no rule applied.
+    `loss_curve` is the objective: over the mini-batches of an epoch as they came, or
+    over all rows for L-BFGS. `validation_curve` is empty without validation rows.
+    `converged` is false if a callback or the limit of iterations cut the refinement
+    short, and true if a stopping rule ended it, or if no rule applied.
     """
 
     weights: Arrays
@@ -93,14 +81,9 @@ class Refined:
 class InputScale:
     """Location and scale of the inputs of a layer, the units of its steps.
 
-    Parameters
-    ----------
-    mean : ndarray of shape (n_inputs,) or None
-        What inputs are centred by; None if they are not.
-    rms : float
-        Root mean square of a (centred) input, of a non-zero one where rows are sparse.
-    squared_norm : float
-        Mean squared norm of a row of (centred) inputs.
+    `mean` is what inputs are centred by, if they are. `rms` is the root mean square of
+    an input, of a non-zero one where rows are sparse, and `squared_norm` the mean
+    squared norm of a row, both after centring.
     """
 
     mean: FloatArray | None = None
@@ -129,41 +112,35 @@ class Problem:
     scales: tuple[InputScale, ...]
     rng: Any
 
-    def penalty(self, weights: Sequence[FloatArray]) -> float:
+    def penalty(self, weights: Arrays) -> float:
         """Part of the objective that is not log-loss."""
         if not self.alpha:
             return 0.0
-        away = (w - start for w, start in zip(weights, self.weights, strict=True))
-        return 0.5 * self.alpha * sum(float(np.vdot(d, d)) for d in away)
+        moves = (w - start for w, start in zip(weights, self.weights, strict=True))
+        squares = (np.square(move, dtype=np.float64).sum() for move in moves)
+        return 0.5 * self.alpha * float(sum(squares))
 
 
 def backpropagate(
-    weights: Sequence[FloatArray],
-    intercepts: Sequence[FloatArray],
-    X: Rows,
-    y: IntArray,
-    row_weight: FloatArray | None = None,
-    divisor: float = 1.0,
+    problem: Problem, weights: Arrays, intercepts: Arrays, members: IntArray | slice
 ) -> tuple[NDArray[np.float64], list[Rows], list[FloatArray]]:
-    """Losses of rows, inputs of all layers, and slopes of the loss by their scores.
+    """Losses of some rows, inputs of all layers, and slopes of the losses by scores.
 
-    Losses (n_rows,) are in nats, times `row_weight`; residuals are those of the sum of
-    the losses over `divisor`. ``inputs[l].T @ residuals[l]`` is the gradient by the
-    weights of a layer, the sum of the residuals over the rows that by its intercepts.
+    Losses are in nats, times the weights of the rows, and so are the slopes.
+    ``inputs[l].T @ residuals[l]`` is the gradient of their sum by the weights of a
+    layer, the sum of the residuals over the rows that by its intercepts.
     """
-    inputs = [X]
-    for weight, intercept in zip(weights[:-1], intercepts[:-1], strict=True):
+    inputs: list[Rows] = []
+    scores: Any = None
+    for weight, intercept in zip(weights, intercepts, strict=True):
+        inputs.append(softmax_in_place(scores) if inputs else problem.X[members])
         scores = inputs[-1] @ weight
         scores += intercept
-        inputs.append(softmax_in_place(scores))
-    scores = inputs[-1] @ weights[-1]
-    scores += intercepts[-1]
-    losses, residual = cross_entropy_residual(scores, y)
-    if row_weight is not None:
+    losses, residual = cross_entropy_residual(scores, problem.y[members])
+    if problem.sample_weight is not None:
+        row_weight = problem.sample_weight[members]
         losses *= row_weight
         residual *= row_weight[:, None]
-    if divisor != 1.0:
-        residual /= divisor
     residuals = [residual]
     for depth in range(len(weights) - 1, 0, -1):
         outputs = inputs[depth]
@@ -174,36 +151,25 @@ def backpropagate(
     return losses, inputs, residuals[::-1]
 
 
+@dataclass(eq=False)
 class Monitor:
     """Curves, stopping rules, and choice of the weights, the same for all solvers.
 
     An iteration improves if the watched loss, that of the validation rows or else the
-    objective, falls by at least `tol`. Where `watch_objective` is false, only the
-    former is watched. Validation rows also choose the weights. `remedy` completes the
-    error about a loss that is not finite.
+    objective, falls by at least `tol`; `watches` is whether this matters. Validation
+    rows also choose the weights. `remedy` completes the error about a loss that is not
+    finite.
     """
 
-    def __init__(
-        self,
-        result: RefinementResult,
-        validation: LabelledRows | None,
-        tol: float,
-        n_iter_no_change: int,
-        callback: IterationCallback | None,
-        *,
-        watch_objective: bool,
-        remedy: str,
-    ) -> None:
-        self.result = result
-        self.validation = validation
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.callback = callback
-        self.watches = watch_objective or validation is not None
-        self.remedy = remedy
-        self._best_loss = np.inf
-        self._n_without_change = 0
-        self._best: tuple[Arrays, Arrays] | None = None
+    result: RefinementResult
+    validation: LabelledRows | None
+    tol: float
+    n_iter_no_change: int
+    callback: IterationCallback | None
+    watches: bool
+    remedy: str
+    _best_loss: float = np.inf
+    _n_without_change: int = 0
 
     def update(self, loss: float, weights: Arrays, intercepts: Arrays) -> bool:
         """Record an iteration; true if it should be the last.
@@ -213,7 +179,6 @@ class Monitor:
         result = self.result
         result.n_iter += 1
         result.loss_curve.append(float(loss))
-        result.weights, result.intercepts = weights, intercepts
         watched = loss
         if self.validation is not None:
             layers = zip(weights, intercepts, strict=True)
@@ -226,10 +191,9 @@ class Monitor:
             improved = watched <= self._best_loss - self.tol
             self._n_without_change = 0 if improved else self._n_without_change + 1
             stop = result.converged = self._n_without_change >= self.n_iter_no_change
-        if watched < self._best_loss:
-            self._best_loss = watched
-            if self.validation is not None:
-                self._best = weights, intercepts
+        if watched < self._best_loss or self.validation is None:
+            result.weights, result.intercepts = weights, intercepts
+        self._best_loss = min(watched, self._best_loss)
         if self.callback is not None:
             stop = bool(self.callback(result.n_iter, weights, intercepts)) or stop
         return stop
@@ -242,12 +206,6 @@ class Monitor:
                 f"{self.remedy}"
             )
 
-    def finish(self) -> RefinementResult:
-        """The result, with the best weights where validation rows chose them."""
-        if self._best is not None:
-            self.result.weights, self.result.intercepts = self._best
-        return self.result
-
 
 def sample_rows(
     X: Rows, sample_weight: FloatArray | None
@@ -257,17 +215,15 @@ def sample_rows(
     Drawn, not taken at regular steps: rows often have a period (the scans of MNIST do).
     """
     n_rows = X.shape[0]
-    members = np.arange(min(n_rows, _SAMPLE_ROWS))
-    if n_rows > _SAMPLE_ROWS:
-        rng = np.random.default_rng(0)
-        members = np.sort(rng.choice(n_rows, size=_SAMPLE_ROWS, replace=False))
+    rng = np.random.default_rng(0)
+    members = np.sort(rng.permutation(n_rows)[:_SAMPLE_ROWS])
     share = np.ones(members.size)
     if sample_weight is not None:
         share = sample_weight[members].astype(float)
     return X[members], share / share.sum()
 
 
-def feature_scale(sample: Rows, share: NDArray[np.float64]) -> InputScale:
+def _feature_scale(sample: Rows, share: NDArray[np.float64]) -> InputScale:
     """Scale of features; only dense ones are centred, since that fills sparse ones."""
     if sp.issparse(sample):
         squares = np.asarray(sample.power(2).sum(axis=1), dtype=np.float64).ravel()
@@ -285,14 +241,11 @@ def feature_scale(sample: Rows, share: NDArray[np.float64]) -> InputScale:
 
 
 def input_scales(
-    X: Rows,
-    sample_weight: FloatArray | None,
-    weights: Sequence[FloatArray],
-    intercepts: Sequence[FloatArray],
+    X: Rows, sample_weight: FloatArray | None, weights: Arrays, intercepts: Arrays
 ) -> tuple[InputScale, ...]:
     """Scales of the inputs of all layers at the start; hidden ones are not centred."""
     outputs, share = sample_rows(X, sample_weight)
-    scales = [feature_scale(outputs, share)]
+    scales = [_feature_scale(outputs, share)]
     for weight, intercept in zip(weights[:-1], intercepts[:-1], strict=True):
         outputs = softmax_in_place(outputs @ weight + intercept)
         squared_norm = float(np.einsum("ij,ij->i", outputs, outputs) @ share)

@@ -1,4 +1,4 @@
-"""Log-loss refinement of one softmax layer or several, and its cold start.
+"""Log-loss refinement of one softmax layer or several.
 
 Standardisation. Gradients are taken with respect to centred features (dense rows only,
 since centring fills sparse ones), and steps are measured in units of one over the root
@@ -17,18 +17,15 @@ import scipy.sparse as sp
 
 from explicit_softmax.solution.counts import FloatArray, IntArray, Rows
 from explicit_softmax.training.lbfgs import minimise
-from explicit_softmax.training.minibatch import descend
+from explicit_softmax.training.minibatch import Steps, descend
 from explicit_softmax.training.problem import (
-    Arrays,
     InputScale,
     IterationCallback,
     LabelledRows,
     Monitor,
     Problem,
     RefinementResult,
-    feature_scale,
     input_scales,
-    sample_rows,
 )
 
 Solver: TypeAlias = Literal["adagrad", "sgd", "lbfgs"]
@@ -64,18 +61,13 @@ def refine(
 
     Parameters
     ----------
-    weights : sequence of ndarray of shape (n_inputs, n_outputs)
-        Start of each layer: dense weights of its decoder, or those of `random_layers`.
-        Not changed.
-    intercepts : sequence of ndarray of shape (n_outputs,)
-        Start of each layer. Not changed.
+    weights, intercepts : sequence of ndarray
+        Start of each layer, (n_inputs, n_outputs) and (n_outputs,). Not changed.
     X : ndarray, scipy.sparse CSR, or OneHotWindows of shape (n_rows, n_features)
         Features. Their dtype is that of all products. Windows become features batch by
         batch, and need a mini-batch solver.
-    y : ndarray of int, shape (n_rows,)
-        Class of each row.
-    sample_weight : ndarray of shape (n_rows,), default=None
-        Weights of the losses.
+    y, sample_weight : ndarray of shape (n_rows,)
+        Class of each row, and weight of its loss.
     solver, batch_size, max_iter, alpha, tol, n_iter_no_change, shuffle
         As in `explicit_softmax.Refinement`. ``tol=0`` and ``n_iter_no_change=1`` stop
         at the first increase of the loss, as the paper does.
@@ -97,19 +89,13 @@ def refine(
         Called after each iteration with its number, weights, and intercepts, a tuple of
         arrays each; a true answer stops.
 
-    Returns
-    -------
-    result : RefinementResult
-
     Raises
     ------
     FloatingPointError
         If the loss is not finite: the steps are too large.
     ValueError
-        If the solver is unknown, or is "lbfgs" with windows for `X`.
+        If the solver is "lbfgs" with windows for `X`.
     """
-    if solver not in _LEARNING_RATES:
-        raise ValueError(f"solver must be 'adagrad', 'sgd', or 'lbfgs', not {solver!r}")
     if solver == "lbfgs" and not (isinstance(X, np.ndarray) or sp.issparse(X)):
         raise ValueError(
             "solver='lbfgs' needs the features of all rows at once, and those of "
@@ -130,75 +116,24 @@ def refine(
         scales = input_scales(X, sample_weight, starts, offsets)
     rng = np.random.default_rng(0) if rng is None else rng
     problem = Problem(X, y, sample_weight, alpha, starts, offsets, scales, rng)
-    if learning_rate is None:
-        learning_rate = _LEARNING_RATES[solver][len(starts) > 1]
-    n_rows = X.shape[0]
-    if samples_per_iter is None:
-        samples_per_iter = n_rows
-    remedy = f"choose a smaller learning_rate_init than {learning_rate:g}"
+    default_rate = _LEARNING_RATES[solver][len(starts) > 1]
+    rate = default_rate if learning_rate is None else learning_rate
+    size = samples_per_iter or X.shape[0]
+    remedy = f"choose a smaller learning_rate_init than {rate:g}"
     if solver == "lbfgs":
         remedy = "scale the features down, or start from smaller weights"
+    # L-BFGS has its own rule, the size of the gradient.
+    comparable = solver != "lbfgs" and size >= X.shape[0]
+    result = RefinementResult(starts, offsets)
+    watches = comparable or validation is not None
     monitor = Monitor(
-        RefinementResult(starts, offsets),
-        validation,
-        tol,
-        n_iter_no_change,
-        callback,
-        # L-BFGS has its own rule, the size of the gradient.
-        watch_objective=solver != "lbfgs" and samples_per_iter >= n_rows,
-        remedy=remedy,
+        result, validation, tol, n_iter_no_change, callback, watches, remedy
     )
     with np.errstate(over="ignore", invalid="ignore"):  # the monitor reports it
         if solver == "lbfgs":
             minimise(problem, monitor, max_iter, gradient_tol=tol)
         else:
-            descend(
-                problem,
-                monitor,
-                adaptive=solver == "adagrad",
-                learning_rate=learning_rate,
-                batch_size=batch_size,
-                max_iter=max_iter,
-                shuffle=shuffle,
-                average=average,
-                samples_per_iter=samples_per_iter,
-            )
-    return monitor.finish()
-
-
-def random_layers(
-    X: Rows,
-    sizes: Sequence[int],
-    *,
-    sample_weight: FloatArray | None = None,
-    rng: Any = None,
-) -> tuple[Arrays, Arrays]:
-    """Weights of all layers that know nothing of the classes: the cold start.
-
-    Normal weights, scaled for scores of about unit variance over dense (centred) rows;
-    intercepts of zero.
-
-    Parameters
-    ----------
-    X, sample_weight, rng
-        As in `refine`; only the scale of the features matters.
-    sizes : sequence of int
-        Number of outputs of each layer.
-
-    Returns
-    -------
-    weights, intercepts : tuple of ndarray
-        Of each layer, in the type of the rows.
-    """
-    rng = np.random.default_rng(0) if rng is None else rng
-    dtype: Any = np.float32 if X.dtype == np.float32 else np.float64
-    rms = feature_scale(*sample_rows(X, sample_weight)).rms
-    weights: Arrays = ()
-    intercepts: Arrays = ()
-    n_inputs = X.shape[1]
-    for size in sizes:
-        normal = rng.standard_normal((n_inputs, size))
-        weights += ((normal / (np.sqrt(n_inputs) * rms)).astype(dtype),)
-        intercepts += (np.zeros(size, dtype=dtype),)
-        n_inputs, rms = size, 1.0 / size  # of outputs that are all alike
-    return weights, intercepts
+            adaptive = solver == "adagrad"
+            steps = Steps(adaptive, rate, batch_size, shuffle, average, size)
+            descend(problem, monitor, max_iter, steps)
+    return result

@@ -8,6 +8,7 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 from benchmarks.data import corpora, images, texts
 from benchmarks.data.synthetic import make_bags
@@ -46,7 +47,7 @@ def test_stand_ins_say_so(loader, capsys):
     assert f"Using {stand_in} instead" in capsys.readouterr().err
     again = load(stand_in)
     assert "not available" not in (getattr(again, "note", "") or again.name)
-    np.testing.assert_array_equal(found[0], again[0])
+    assert_array_equal(found[0], again[0])
 
 
 @pytest.mark.parametrize("root", [True, False])
@@ -89,8 +90,8 @@ def test_idx_files_round_trip(squares):
     for part, X, y in (("train", *found[:2]), ("t10k", *found[2:4])):
         pixels = arrays[f"{part}-images-idx3-ubyte"].reshape(len(y), 20)
         assert X.dtype == np.float32
-        np.testing.assert_array_equal(X * 256 - 1, pixels)
-        np.testing.assert_array_equal(y, arrays[f"{part}-labels-idx1-ubyte"])
+        assert_array_equal(X * 256 - 1, pixels)
+        assert_array_equal(y, arrays[f"{part}-labels-idx1-ubyte"])
     assert found.title == "squares (IDX files)"
     assert not found.is_mnist
     assert len(found.first(7).X_test) == 7
@@ -287,7 +288,7 @@ def test_encoding_ends_at_the_limit():
     assert some.dev_bytes == sum(len(text.encode()) for text in corpus.dev)
     assert "5,000 + " in some.note
     for one, other in zip(some.train, again.train, strict=True):
-        np.testing.assert_array_equal(one, other)
+        assert_array_equal(one, other)
 
 
 def test_samples_are_pieces_of_the_documents(monkeypatch):

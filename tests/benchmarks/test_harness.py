@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from benchmarks.harness.models import calibration_error, evaluate, fitted_records
+from benchmarks.harness.models import evaluate, fitted_records
 from benchmarks.harness.options import Name, Number, Switch, parse
 from benchmarks.harness.records import Record, named, ratio, show, table, write_json
 from benchmarks.harness.timing import QUICK_SECONDS, time_in_turn, timed
@@ -65,15 +65,6 @@ def test_log_loss_is_not_clipped():
     found = evaluate(Silent(), X, y)
     assert found["log_loss"] is found["calibration_error"] is None
     assert found["accuracy"] == 0.5
-
-
-def test_calibration_error_by_hand():
-    # Two rows of one bin, one of them right: |0.75 - 0.5|; a sure and right row: 0.
-    highest, right = np.array([0.75, 0.75, 1.0]), np.array([True, False, True])
-    assert calibration_error(highest, right) == pytest.approx(2 / 3 * 0.25)
-    # Bins are open below: 0.5 and 0.6 are in the first and the second of two.
-    found = calibration_error(np.array([0.5, 0.6]), np.array([False, True]), 2)
-    assert found == pytest.approx((0.5 + 0.4) / 2)
 
 
 def test_peers_that_are_not_available_have_a_record():

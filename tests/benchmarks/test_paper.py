@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.harness.records import Record
+from benchmarks.harness.records import Record, table
 from benchmarks.paper import findings
+from benchmarks.paper.reproduce import as_rst
 from benchmarks.paper.scaling import scaling
-from benchmarks.problems import images, layers
+from benchmarks.problems import images, language, layers
 from benchmarks.run import main
 
 PAPER = {
@@ -153,3 +154,25 @@ def test_reproduction_at_toy_size(tmp_path, no_data, capsys):
     assert "run.py paper --fast" in text
     assert "Accuracies agree within 0.5 points" in text
     assert "not comparable" in capsys.readouterr().out
+
+
+def test_no_bigram_is_below_the_relative_frequencies():
+    counts = np.array([[3.0, 1.0], [0.0, 4.0]])
+    expected = np.exp(-(3 * np.log(3 / 4) + np.log(1 / 4)) / 8)
+    bound = scaling("toy", counts)["bound"]
+    assert bound == pytest.approx(expected)
+    values = {"context_size": 1, "train_perplexity": 1.1 * bound}
+    rows = [Record(language.THEOREM, values)]
+    found = findings.bound_finding(Record("toy", {"bound": bound}), rows)
+    assert found.verdict == "differ"
+    assert "a factor of 0.91" in found.ours
+
+
+def test_printed_tables_become_tables_of_the_page():
+    text = table([Record("a", {"x": 1.5}, "note"), Record("b")], [("x", "x", ".1f")])
+    lines = as_rst(f"data: toy\n{text}\nratio: 2").splitlines()
+    assert lines[0] == "| data: toy"
+    assert lines[2] == lines[4] == lines[7] == "=====  ===  ===="
+    assert lines[5].split() == ["a", "1.5", "note"]
+    assert lines[6].split() == ["b", "\N{EN DASH}"]
+    assert lines[-1] == "| ratio: 2"

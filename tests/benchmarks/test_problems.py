@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 from benchmarks.data.images import load_images
 from benchmarks.harness.options import parse
@@ -72,7 +73,7 @@ def test_curve_from_the_default_is_the_warm_start():
     with pytest.warns(match="max_iter=3"):
         model.fit(*data[:2])
     found = images.Softmax(curve.decoders, model.classes_).predict_log_proba(data[2])
-    np.testing.assert_allclose(found, model.predict_log_proba(data[2]), atol=1e-4)
+    assert_allclose(found, model.predict_log_proba(data[2]), atol=1e-4)
 
 
 def test_no_figure_without_matplotlib(run, monkeypatch, tmp_path):
@@ -210,9 +211,7 @@ def test_scores_of_priming_numbers_are_those_of_the_package(smoothing):
     wanted = log_proba(5, others, X[7:8])[0]
     found = scores.constant[7] + scores.slope[7] / 5
     # The priors differ by what a row weighs in all.
-    np.testing.assert_allclose(
-        found - found[0], wanted - wanted[0], rtol=2e-3, atol=0.1
-    )
+    assert_allclose(found - found[0], wanted - wanted[0], rtol=2e-3, atol=0.1)
 
 
 def test_priming_smooths_only_where_it_must():

@@ -40,11 +40,7 @@ def test_smoothed_counts_equal_their_dense_form(smoothing, data, sparse, weighte
     smoothed = smooth_counts(counts, smoothing, 0.3, blocks)
     fixed = oracles.fix(X, y, n_classes, blocks, weight)
     expected = oracles.smoothed(
-        oracles.cooccurrence(X, y, n_classes, weight),
-        blocks,
-        smoothing,
-        0.3,
-        fixed,
+        oracles.cooccurrence(X, y, n_classes, weight), blocks, smoothing, 0.3, fixed
     )
     if smoothing == "noise":
         # Rows keep their norm on their way through the noise.

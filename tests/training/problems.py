@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 
 from explicit_softmax.training.problem import InputScale, Problem
@@ -29,6 +30,20 @@ SOLVERS = ["adagrad", "sgd", "lbfgs"]
 STOCHASTIC = ["adagrad", "sgd"]
 ONE, TWO, THREE = (5, 3), (5, 4, 3), (5, 4, 4, 3)
 SIZES = [ONE, TWO]
+# Solver, layout, and depth: each pair of them is in one case or more. L-BFGS takes no
+# windows, and goes other ways for dense rows and for one layer.
+CASES = [
+    ("adagrad", np.asarray, ONE),
+    ("adagrad", sp.csr_array, TWO),
+    ("adagrad", Windows, ONE),
+    ("sgd", np.asarray, TWO),
+    ("sgd", sp.csr_array, ONE),
+    ("sgd", Windows, TWO),
+    ("lbfgs", np.asarray, ONE),
+    ("lbfgs", np.asarray, TWO),
+    ("lbfgs", sp.csr_array, ONE),
+]
+each_case = pytest.mark.parametrize(("solver", "layout", "sizes"), CASES)
 
 
 def noisy_topics(n_rows=90, n_features=5, n_classes=3, seed=0):

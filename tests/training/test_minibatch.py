@@ -11,6 +11,7 @@ from explicit_softmax.training import minibatch
 from explicit_softmax.training.refine import refine
 from tests import oracles
 from tests.training.problems import (
+    CASES,
     LAYOUTS,
     ONE,
     STOCHASTIC,
@@ -51,15 +52,10 @@ def test_an_epoch_takes_the_literal_steps(layout, alpha, adaptive):
     X[:, 2] *= y == 0  # batches that do not touch every feature
     weights, intercepts = random_start()
     how = {"batch_size": 7, "alpha": alpha}
+    start = weights[0], intercepts[0]
+    square = first_square(layout, 7)
     steps = oracles.descent(
-        weights[0],
-        intercepts[0],
-        X,
-        y,
-        step=0.2,
-        adaptive=adaptive,
-        first_square=first_square(layout, 7),
-        **how,
+        *start, X, y, step=0.2, adaptive=adaptive, first_square=square, **how
     )
     how |= {"solver": "adagrad" if adaptive else "sgd", "learning_rate": 0.2} | LITERAL
     for average in (False, True):
@@ -77,15 +73,9 @@ def test_an_epoch_takes_the_literal_steps(layout, alpha, adaptive):
 def test_each_epoch_goes_on_from_the_last_weights_and_has_its_own_mean(layout):
     X, y = noisy_topics(n_rows=84)
     weights, intercepts = random_start()
-    steps = oracles.descent(
-        weights[0],
-        intercepts[0],
-        np.tile(X, (3, 1)),
-        np.tile(y, 3),
-        step=0.2,
-        batch_size=7,
-        first_square=first_square(layout, 7),
-    )
+    thrice = np.tile(X, (3, 1)), np.tile(y, 3)
+    how = {"step": 0.2, "batch_size": 7, "first_square": first_square(layout, 7)}
+    steps = oracles.descent(weights[0], intercepts[0], *thrice, **how)
     how = {"learning_rate": 0.2, "batch_size": 7} | LITERAL
     whole = refine(weights, intercepts, layout(X), y, max_iter=3, **how)
     assert_allclose(whole.weights[0], np.mean([w for w, _ in steps[24:]], axis=0))
@@ -106,11 +96,10 @@ def test_each_epoch_goes_on_from_the_last_weights_and_has_its_own_mean(layout):
 
 @pytest.mark.usefixtures("any_part")
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("solver", STOCHASTIC)
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("sizes", [ONE, TWO, THREE])
+@pytest.mark.parametrize(("solver", "layout", "sizes"), CASES[:6])
 def test_a_step_of_all_layers_goes_along_the_gradient(sizes, layout, solver, weighted):
     X, y = noisy_topics(n_rows=30)
+    sizes = THREE if sizes == TWO else ONE
     weight = random_weight(y) if weighted else None
     start = random_start(sizes)
     how = {"solver": solver, "sample_weight": weight, "max_iter": 1, "batch_size": 30}
@@ -184,22 +173,13 @@ def test_penalties_of_sparse_rows_are_divided_by_the_chance_of_a_touch(layout):
 
 
 @pytest.mark.parametrize("sizes", [ONE, TWO])
-@pytest.mark.parametrize("solver", STOCHASTIC)
-@pytest.mark.parametrize("how", [{}, {"alpha": 0.1}, {"samples_per_iter": 40}])
-def test_windows_are_refined_like_a_matrix(sizes, solver, how):
+@pytest.mark.parametrize("how", [{"alpha": 0.1}, {"samples_per_iter": 40}])
+def test_windows_are_refined_like_a_matrix(sizes, how):
     X, y = noisy_topics()
+    how = {"batch_size": 8, "max_iter": 5, **how}
     windows, stored = (
-        refine(
-            *random_start(sizes),
-            layout(X),
-            y,
-            solver=solver,
-            batch_size=8,
-            max_iter=5,
-            validation=(layout(X), y, None),
-            **how,
-        )
-        for layout in (Windows, sp.csr_array)
+        refine(*random_start(sizes), rows, y, validation=(rows, y, None), **how)
+        for rows in (Windows(X), sp.csr_array(X))
     )
     assert_allclose(windows.weights[0], stored.weights[0], rtol=1e-12)
     assert_allclose(windows.intercepts[0], stored.intercepts[0], rtol=1e-12)
@@ -208,25 +188,12 @@ def test_windows_are_refined_like_a_matrix(sizes, solver, how):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("solver", STOCHASTIC)
-def test_a_shuffled_order_is_that_of_the_generator(solver, layout):
+def test_a_shuffled_order_is_that_of_the_generator(layout):
     X, y = noisy_topics()
+    rngs = None, *map(np.random.default_rng, (0, 1)), np.random.RandomState(0)
+    how = {"max_iter": 2, "batch_size": 8}
     first, same, other, legacy = (
-        refine(
-            *random_start(),
-            layout(X),
-            y,
-            solver=solver,
-            max_iter=2,
-            batch_size=8,
-            rng=rng,
-        ).weights[0]
-        for rng in (
-            None,
-            np.random.default_rng(0),
-            np.random.default_rng(1),
-            np.random.RandomState(0),
-        )
+        refine(*random_start(), layout(X), y, rng=rng, **how).weights[0] for rng in rngs
     )
     assert_array_equal(first, same)
     for different in (other, legacy):
@@ -238,7 +205,8 @@ def test_a_shuffled_order_is_that_of_the_generator(solver, layout):
 def test_epochs_take_turns_until_all_rows_were_seen(size, shuffle):
     n_rows = 10
     problem = problem_of(np.zeros((n_rows, 0)), None, ((), ()))
-    epochs = list(itertools.islice(minibatch._epochs(problem, size, shuffle), 30))
+    steps = minibatch.Steps(True, 0.1, 1, shuffle, True, samples_per_iter=size)
+    epochs = list(itertools.islice(minibatch._epochs(problem, steps), 30))
     assert {len(epoch) for epoch in epochs} == {min(size, n_rows)}
     visited = np.concatenate(epochs)
     visited = visited[: visited.size - visited.size % n_rows].reshape(-1, n_rows)

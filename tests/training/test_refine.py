@@ -1,7 +1,5 @@
 """Refinement: where it ends, when it stops, and what does not matter to it."""
 
-import itertools
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -12,18 +10,17 @@ from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.loss import log_loss
 from explicit_softmax.training import lbfgs
 from explicit_softmax.training.problem import Monitor, RefinementResult
-from explicit_softmax.training.refine import random_layers, refine
+from explicit_softmax.training.refine import refine
 from tests.layouts import unsorted_with_zeros
 from tests.training.problems import (
-    LAYOUTS,
+    CASES,
     ONE,
-    SIZES,
     SOLVERS,
-    STOCHASTIC,
     STORED,
     THREE,
     TWO,
     Windows,
+    each_case,
     mean_loss,
     noisy_topics,
     probabilities,
@@ -34,18 +31,12 @@ from tests.training.problems import (
     zeros,
 )
 
-# L-BFGS does not take windows.
-each_solver_and_layout = pytest.mark.parametrize(
-    ("solver", "layout"),
-    [*itertools.product(STOCHASTIC, LAYOUTS), *itertools.product(["lbfgs"], STORED)],
+
+@pytest.mark.parametrize(
+    ("weighted", "chunk_values"), [(False, 2**21), (True, 1), (True, 2**21)]
 )
-each_depth = pytest.mark.parametrize("sizes", SIZES)
-
-
-@pytest.mark.parametrize("chunk_values", [1, 2**21])
-@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("layout", [*STORED, "centred"])
-@pytest.mark.parametrize("sizes", [ONE, TWO, THREE])
+@pytest.mark.parametrize("sizes", [ONE, THREE])
 def test_gradients_equal_finite_differences(
     monkeypatch, sizes, layout, weighted, chunk_values
 ):
@@ -71,22 +62,14 @@ def test_gradients_equal_finite_differences(
 
 
 @pytest.mark.parametrize("standardize", [True, False])
-@pytest.mark.parametrize("sizes", [ONE, THREE])
-@each_solver_and_layout
+@each_case
 def test_the_loss_falls_and_the_start_is_left_alone(solver, layout, sizes, standardize):
     X, y = noisy_topics()
-    start = random_start(sizes)
-    before = random_start(sizes)
-    result = refine(
-        *start,
-        layout(X),
-        y,
-        solver=solver,
-        learning_rate=0.1 if solver == "adagrad" or not standardize else None,
-        batch_size=8,
-        max_iter=15,
-        standardize=standardize,
-    )
+    sizes = THREE if sizes == TWO else ONE
+    start, before = random_start(sizes), random_start(sizes)
+    rate = 0.1 if solver == "adagrad" or not standardize else None
+    how = {"solver": solver, "learning_rate": rate, "standardize": standardize}
+    result = refine(*start, layout(X), y, batch_size=8, max_iter=15, **how)
     for arrays, copies in zip(start, before, strict=True):
         for array, copy in zip(arrays, copies, strict=True):
             assert_array_equal(array, copy)
@@ -99,25 +82,18 @@ def test_the_loss_falls_and_the_start_is_left_alone(solver, layout, sizes, stand
 
 
 @pytest.mark.parametrize("standardize", [True, False])
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("layout", STORED)
-@each_depth
+@pytest.mark.parametrize(
+    ("sizes", "layout", "weighted"),
+    [(ONE, np.asarray, True), (ONE, sp.csr_array, False), (TWO, np.asarray, False)],
+)
 def test_lbfgs_ends_where_the_gradient_vanishes(sizes, layout, weighted, standardize):
     X, y = noisy_topics()
     weight = random_weight(y) if weighted else None
     alpha = 0.0 if sizes == ONE else 0.1
     start = random_start(sizes)
-    result = refine(
-        *start,
-        layout(X),
-        y,
-        sample_weight=weight,
-        solver="lbfgs",
-        alpha=alpha,
-        max_iter=2000,
-        tol=1e-7,
-        standardize=standardize,
-    )
+    how = {"sample_weight": weight, "solver": "lbfgs", "max_iter": 2000, "tol": 1e-7}
+    how["standardize"] = standardize
+    result = refine(*start, layout(X), y, alpha=alpha, **how)
     assert result.converged
     ends = result.weights, result.intercepts
     by_weights, by_intercepts = slopes(ends, X, y, weight)
@@ -126,8 +102,7 @@ def test_lbfgs_ends_where_the_gradient_vanishes(sizes, layout, weighted, standar
     for slope in by_intercepts:
         assert_allclose(slope, 0, atol=1e-5)
     if sizes == ONE:  # convex: the start does not matter
-        settings = {"solver": "lbfgs", "max_iter": 2000, "tol": 1e-8}
-        other = refine(*zeros(), layout(X), y, sample_weight=weight, **settings)
+        other = refine(*zeros(), layout(X), y, **how)
         assert_allclose(probabilities(other, X), probabilities(result, X), atol=1e-4)
 
 
@@ -145,8 +120,7 @@ def test_lbfgs_with_a_penalty_equals_logistic_regression(
     assert_allclose(result.weights[0].T, peer.coef_, atol=1e-4)
 
 
-@each_depth
-@each_solver_and_layout
+@each_case
 def test_the_penalty_pulls_to_the_start(solver, layout, sizes):
     X, y = noisy_topics()
     start = random_start(sizes)
@@ -159,8 +133,7 @@ def test_the_penalty_pulls_to_the_start(solver, layout, sizes):
     assert moved[0] > moved[1] > moved[2]
 
 
-@each_depth
-@each_solver_and_layout
+@each_case
 @pytest.mark.parametrize("unit", [255.0, 1e-3])
 def test_the_unit_of_the_features_does_not_matter(unit, solver, layout, sizes):
     X, y = noisy_topics()
@@ -175,8 +148,7 @@ def test_the_unit_of_the_features_does_not_matter(unit, solver, layout, sizes):
     assert np.abs(expected - before).max() > 0.01  # it has moved at all
 
 
-@each_depth
-@each_solver_and_layout
+@each_case
 def test_the_unit_of_the_sample_weights_does_not_matter(solver, layout, sizes):
     X, y = noisy_topics()
     weight = random_weight(y)
@@ -202,41 +174,33 @@ def test_integer_weights_equal_repeated_rows(layout):
     assert_allclose(probabilities(weighted, X), probabilities(repeated, X), atol=1e-4)
 
 
-@each_depth
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_stored_zeros_do_not_change_the_steps(solver, sizes):
+def test_stored_zeros_do_not_change_the_steps(solver):
     X, y = noisy_topics()
     how = {"solver": solver, "max_iter": 2, "batch_size": 16}
     plain, stored = (
-        refine(*random_start(sizes), layout(X), y, **how)
+        refine(*random_start(), layout(X), y, **how)
         for layout in (sp.csr_array, unsorted_with_zeros)
     )
     assert_allclose(stored.weights[0], plain.weights[0], rtol=1e-9, atol=1e-12)
 
 
-@each_depth
-@each_solver_and_layout
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
-def test_the_type_of_the_rows_is_that_of_the_result(dtype, solver, layout, sizes):
+@each_case
+def test_the_type_of_the_rows_is_that_of_the_result(solver, layout, sizes):
     X, y = noisy_topics()
-    rows = layout(X.astype(dtype))
-    result = refine(*random_start(sizes), rows, y, solver=solver, max_iter=2)
-    expected = np.float32 if dtype == np.float32 else np.float64
-    arrays = (*result.weights, *result.intercepts)
-    assert all(array.dtype == expected for array in arrays)
+    for dtype in (np.float32, np.float64, np.int64):
+        rows = layout(X.astype(dtype))
+        result = refine(*random_start(sizes), rows, y, solver=solver, max_iter=2)
+        expected = np.float32 if dtype == np.float32 else np.float64
+        arrays = (*result.weights, *result.intercepts)
+        assert all(array.dtype == expected for array in arrays)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize(
     "X",
-    [
-        np.zeros((40, 3)),
-        np.ones((40, 3)),
-        np.full((40, 3), 0.1),
-        np.full((40, 3), 0.1, dtype=np.float32),
-        sp.csr_array((40, 3)),
-    ],
-    ids=["zeros", "ones", "tenths", "tenths-float32", "sparse-zeros"],
+    [np.zeros((40, 3)), np.full((40, 3), 0.1, np.float32), sp.csr_array((40, 3))],
+    ids=["zeros", "tenths", "sparse-zeros"],
 )
 def test_constant_rows_end_at_the_entropy_of_the_classes(X, solver):
     # Centred, they vanish, and with them the unit of a step.
@@ -261,7 +225,7 @@ def test_constant_rows_end_at_the_entropy_of_the_classes(X, solver):
 @pytest.mark.parametrize("watched", [True, False])
 def test_iterations_stop_without_improvement(losses, tol, patience, n_iter, watched):
     result = RefinementResult((), ())
-    rules = {"watch_objective": watched, "remedy": "do better"}
+    rules = {"watches": watched, "remedy": "do better"}
     monitor = Monitor(result, None, tol, patience, None, **rules)
     stops = [monitor.update(loss, (), ()) for loss in losses]
     first = stops.index(True) + 1 if True in stops else None
@@ -282,18 +246,18 @@ def test_the_first_loss_that_rises_ends_it_as_in_the_paper():
     assert (steps[:-1] <= 0).all()
 
 
-@each_depth
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_the_limit_of_iterations_is_no_convergence(solver, sizes):
+def test_the_limit_of_iterations_is_no_convergence(solver):
     X, y = noisy_topics()
-    result = refine(*random_start(sizes), X, y, solver=solver, max_iter=2, tol=1e-12)
+    result = refine(*random_start(), X, y, solver=solver, max_iter=2, tol=1e-12)
     assert result.n_iter == len(result.loss_curve) == 2
     assert result.validation_curve == []
     assert not result.converged
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("solver", STOCHASTIC)
+@pytest.mark.parametrize(
+    ("solver", "layout"), [("adagrad", np.asarray), ("sgd", Windows)]
+)
 def test_losses_of_different_rows_do_not_stop_it(solver, layout):
     X, y = noisy_topics()
     how = {"solver": solver, "tol": 10.0, "n_iter_no_change": 1, "max_iter": 8}
@@ -308,8 +272,7 @@ def test_losses_of_different_rows_do_not_stop_it(solver, layout):
     assert not refine(*zeros(), layout(X), y, **how).converged
 
 
-@each_depth
-@each_solver_and_layout
+@each_case
 def test_validation_rows_stop_it_and_choose_the_best_weights(solver, layout, sizes):
     X, y = noisy_topics(n_rows=30, n_features=20)
     X_val, y_val = noisy_topics(n_rows=40, n_features=20, seed=5)
@@ -323,17 +286,10 @@ def test_validation_rows_stop_it_and_choose_the_best_weights(solver, layout, siz
         copies = [array.copy() for array in (*weights, *intercepts)]
         visited.append((log_loss(decoders, X_val, y_val, weight), copies))
 
-    result = refine(
-        *random_layers(X, sizes[1:]),
-        layout(X),
-        y,
-        solver=solver,
-        learning_rate=0.5 if solver == "adagrad" else 3.0,
-        max_iter=300,
-        n_iter_no_change=3,
-        validation=(layout(X_val), y_val, weight),
-        callback=remember,
-    )
+    how = {"solver": solver, "learning_rate": 0.5 if solver == "adagrad" else 3.0}
+    how |= {"max_iter": 300, "n_iter_no_change": 3, "callback": remember}
+    how["validation"] = layout(X_val), y_val, weight
+    result = refine(*random_start(sizes), layout(X), y, **how)
     losses = [loss for loss, _ in visited]
     best = int(np.argmin(losses))
     assert result.converged
@@ -345,17 +301,17 @@ def test_validation_rows_stop_it_and_choose_the_best_weights(solver, layout, siz
         assert_array_equal(array, expected)
 
 
-@each_depth
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(
+    ("solver", "sizes"), [("adagrad", TWO), ("sgd", ONE), ("lbfgs", TWO)]
+)
 def test_a_callback_stops(solver, sizes):
     X, y = noisy_topics()
     seen = []
 
     def stop_at_three(iteration, weights, intercepts):
-        assert isinstance(weights, tuple)
-        assert isinstance(intercepts, tuple)
-        copies = [array.copy() for array in (*weights, *intercepts)]
-        seen.append((iteration, [*weights, *intercepts], copies))
+        assert type(weights) is type(intercepts) is tuple
+        arrays = weights + intercepts
+        seen.append((iteration, arrays, [array.copy() for array in arrays]))
         return iteration == 3
 
     how = {"solver": solver, "max_iter": 50, "tol": 1e-12, "callback": stop_at_three}
@@ -371,10 +327,8 @@ def test_a_callback_stops(solver, sizes):
 
 
 @pytest.mark.parametrize("validated", [False, True])
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("solver", STOCHASTIC)
-def test_a_step_that_is_too_large_raises(solver, sizes, layout, validated):
+@pytest.mark.parametrize(("solver", "layout", "sizes"), CASES[:6])
+def test_a_step_that_is_too_large_raises(solver, layout, sizes, validated):
     X, y = noisy_topics()
     message = r"iteration \d.*choose a smaller learning_rate_init than 1e\+308"
     validation = (layout(X), y, None) if validated else None
@@ -383,10 +337,8 @@ def test_a_step_that_is_too_large_raises(solver, sizes, layout, validated):
         refine(*random_start(sizes), layout(X), y, learning_rate=1e308, **how)
 
 
-def test_unknown_solvers_and_windows_for_lbfgs():
+def test_windows_and_infinite_weights_for_lbfgs():
     X, y = noisy_topics()
-    with pytest.raises(ValueError, match="not 'newton'"):
-        refine(*zeros(), X, y, solver="newton")
     with pytest.raises(ValueError, match=r"solver='lbfgs' .* solver='adagrad'"):
         refine(*zeros(), Windows(X), y, solver="lbfgs")
     infinite = [np.full((5, 3), np.inf)], [np.zeros(3)]
@@ -399,12 +351,7 @@ def test_unknown_solvers_and_windows_for_lbfgs():
 
 @pytest.mark.parametrize(
     ("solver", "sizes", "step"),
-    [
-        ("adagrad", ONE, 0.05),
-        ("adagrad", TWO, 0.01),
-        ("sgd", ONE, 3.0),
-        ("sgd", TWO, 1.0),
-    ],
+    [("adagrad", ONE, 0.05), ("adagrad", TWO, 0.01), ("sgd", ONE, 3), ("sgd", TWO, 1)],
 )
 def test_default_steps(solver, sizes, step):
     X, y = noisy_topics()
@@ -418,23 +365,3 @@ def test_default_steps(solver, sizes, step):
         end = refine(*zeros(), X, y, solver="lbfgs", max_iter=500).loss_curve[-1]
         curve = refine(*zeros(), X, y, solver=solver, batch_size=8).loss_curve
         assert curve[-1] - end < 0.2 * (np.log(3) - end)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_random_layers_score_with_unit_variance(dtype):
-    X = 5 + np.random.default_rng(0).normal(size=(500, 400)) * 0.1
-    weights, intercepts = random_layers(X.astype(dtype), [300, 200])
-    assert [weight.shape for weight in weights] == [(400, 300), (300, 200)]
-    assert all(array.dtype == dtype for array in (*weights, *intercepts))
-    assert all(not intercept.any() for intercept in intercepts)
-    centred = X - X.mean(axis=0)
-    assert 0.9 < (centred @ weights[0]).std() < 1.1
-    alike = np.full((1, 300), 1 / 300)
-    assert 0.8 < (alike @ weights[1]).std() < 1.2
-    assert_array_equal(weights[0], random_layers(X.astype(dtype), [300, 200])[0][0])
-    other = random_layers(X.astype(dtype), [300], rng=np.random.RandomState(1))[0]
-    assert np.abs(other[0] - weights[0]).max() > 0
-    one_hot, stored = (
-        random_layers(layout(np.eye(9)), [2])[0] for layout in (Windows, sp.csr_array)
-    )
-    assert_array_equal(one_hot[0], stored[0])

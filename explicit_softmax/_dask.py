@@ -1,0 +1,450 @@
+"""Dask collections in, an ordinary model and lazy predictions out.
+
+Blocks of rows are counted where they lie by `partial_fit`, and counts are added up by
+`merge`: counts move between workers, and rows do not. Dask is imported only where a
+collection of Dask was passed.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import uuid
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted
+
+from explicit_softmax._sklearn import FitReport
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+Estimator = TypeVar("Estimator", bound=BaseEstimator)
+Delayed: TypeAlias = Any  # Dask may not be there
+# Delayed rows, and their labels and weights or None.
+Block: TypeAlias = tuple[Delayed, Any, Any]
+
+# Successive blocks are added up one by one, in runs of at most so many but at least so
+# many runs, and runs in a binary tree. A worker, which takes them in this order, then
+# holds few unfinished sums at a time.
+_MOST_BLOCKS = 16
+_LEAST_RUNS = 16
+
+
+def is_collection(X: Any) -> bool:
+    """Whether this is a collection of Dask, or a list of delayed blocks."""
+    first = X[0] if isinstance(X, list | tuple) and X else X
+    return type(first).__module__.partition(".")[0] == "dask"
+
+
+def lazy_on_blocks(
+    method: Callable[Arguments, Result],
+) -> Callable[Arguments, Result]:
+    """Make a method that predicts rows return a lazy array for a collection."""
+
+    @wraps(method)
+    def predict(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        values = [*args, *kwargs.values()]
+        if len(values) == 2 and is_collection(values[1]):
+            return _lazy_prediction(method.__name__, *values)  # type: ignore[no-any-return]
+        return method(*args, **kwargs)
+
+    return predict
+
+
+def fit_blocks(
+    estimator: Estimator, X: Any, y: Any = None, sample_weight: Any = None
+) -> Estimator:
+    """Fit an estimator that has `partial_fit` and `merge` to a collection.
+
+    Classes are found in a first pass over `y`. The estimator stays as it was if
+    anything fails.
+    """
+    if estimator.warm_start:
+        raise ValueError(
+            "warm_start=True refines on rows in memory, and these are a collection of "
+            "Dask. Fit with warm_start=False, which counts them where they lie, or "
+            "compute as many rows as fit into memory and pass these."
+        )
+    blocks = _blocks(X, y, sample_weight)
+    report = FitReport(estimator, X, y, sample_weight, len(blocks))
+    keywords = {} if y is None else {"classes": _distinct_labels(blocks)}
+    counted = _counted(estimator, blocks, keywords, report)
+    if keywords:
+        counted.classes_ = keywords["classes"]  # in the type that they have in `y`
+    _ = counted._model.solution
+    _take_over(estimator, counted)
+    report.end()
+    return estimator
+
+
+def partial_fit_blocks(
+    estimator: Estimator,
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    **keywords: Any,
+) -> Estimator:
+    """Add the rows of a collection to the counts of an estimator."""
+    counted = _counted(estimator, _blocks(X, y, sample_weight), keywords)
+    if estimator.__sklearn_is_fitted__():
+        estimator.merge(counted)
+    else:
+        _take_over(estimator, counted)
+    return estimator
+
+
+def score_blocks(
+    estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any = None
+) -> float:
+    """Mean accuracy of a classifier on a collection."""
+    parts = _on_each("score", _hits, _blocks(X, y, sample_weight), estimator)
+    right, total = _computed(_added_up("sum", np.add, parts))
+    return float(right / total)
+
+
+def evaluate_blocks(estimator: BaseEstimator, documents: Any) -> dict[str, float]:
+    """What `evaluate` of a language model says of a collection of documents."""
+    parts = _on_each("evaluate", _likelihood, _blocks(documents), estimator)
+    sums = _computed(_added_up("sum", _added_values, parts))
+    total = sums.pop("log_likelihood")
+    score = total / sums["n_tokens"]
+    report = {**sums, "score": score, "perplexity": float(np.exp(-score))}
+    if "n_bytes" in sums:
+        report["bits_per_byte"] = -total / math.log(2) / sums["n_bytes"]
+    return report
+
+
+def refuse_collection(X: Any) -> None:
+    """TypeError if this is a collection of Dask."""
+    if is_collection(X):
+        raise TypeError(
+            "rows in memory are needed here, and these are a collection of Dask: "
+            "compute as many as fit into memory and pass these"
+        )
+
+
+# On the side of the client ------------------------------------------------------------
+
+
+def _blocks(X: Any, y: Any = None, sample_weight: Any = None) -> list[Block]:
+    """Blocks of rows with their labels and weights; ValueError if they do not fit."""
+    rows, sizes = _delayed(X, "X"), _sizes(X)
+    columns: list[Any] = []
+    for name, values in (("y", y), ("sample_weight", sample_weight)):
+        if values is None:
+            column: Any = [None] * len(rows)
+        elif is_collection(values):
+            if hasattr(values, "rechunk") and sum(sizes) == sum(_sizes(values)):
+                values = values.rechunk({0: sizes})  # NaN is not equal to NaN
+            column = _delayed(values, name)
+        elif math.isnan(sum(sizes)):
+            raise ValueError(
+                f"{name} is in memory, and how many rows the blocks of X have is not "
+                f"known: call X.compute_chunk_sizes(), or pass {name} as a collection "
+                "of the same blocks"
+            )
+        else:
+            stops = np.cumsum(sizes).astype(int)
+            if len(values) != stops[-1]:
+                raise ValueError(
+                    f"X and {name} differ in length: {stops[-1]} and {len(values)}"
+                )
+            column = np.split(np.asarray(values), stops[:-1])
+        if len(column) != len(rows):
+            raise ValueError(
+                f"X has {len(rows)} blocks of rows and {name} has {len(column)}: "
+                "divide them alike"
+            )
+        columns.append(column)
+    return list(zip(rows, *columns, strict=True))
+
+
+def _delayed(X: Any, name: str) -> list[Delayed]:
+    if isinstance(X, list | tuple):
+        return list(X)
+    if getattr(X, "ndim", 1) == 2 and hasattr(X, "numblocks") and X.numblocks[1] > 1:
+        raise ValueError(
+            f"{name} is chunked along features, {X.numblocks[1]} chunks of columns, "
+            f"and a block must have whole rows: pass {name}.rechunk({{1: -1}})"
+        )
+    blocks = X.to_delayed()
+    return blocks.ravel().tolist() if isinstance(blocks, np.ndarray) else list(blocks)
+
+
+def _sizes(X: Any) -> tuple[float, ...]:
+    """Numbers of rows of the blocks, NaN where they are not known."""
+    chunks = getattr(X, "chunks", None)
+    return chunks[0] if chunks else (math.nan,)
+
+
+def _distinct_labels(blocks: list[Block]) -> NDArray[Any]:
+    labels = [(label, None, None) for _, label, _ in blocks]
+    parts = _on_each("classes", _distinct, labels)
+    return np.asarray(_computed(_added_up("union", np.union1d, parts)))
+
+
+def _counted(
+    estimator: BaseEstimator,
+    blocks: list[Block],
+    keywords: dict[str, Any],
+    report: FitReport | None = None,
+) -> BaseEstimator:
+    """A new estimator with the counts of all blocks."""
+    parts = _on_each("count", _count, blocks, clone(estimator), keywords)
+    return _computed(_added_up("merge", _merged, parts), parts, report)
+
+
+def _on_each(
+    name: str,
+    function: Callable[..., Any],
+    blocks: list[Block],
+    estimator: BaseEstimator | None = None,
+    *arguments: Any,
+    nothing: Any = None,
+) -> list[Delayed]:
+    """Delayed calls for all blocks, which Dask's dashboard shows under `name`."""
+    from dask import delayed
+
+    token = uuid.uuid4().hex
+    # A copy: a lazy prediction is that of the model at the time of the call.
+    estimator = copy.copy(estimator)
+    if estimator is not None:
+        vars(estimator).pop("_skl_callbacks", None)  # they stay in this process
+    # Each worker receives it once, which it would with every task otherwise.
+    model = delayed(estimator, name=f"model-{token}", traverse=False)
+    call = delayed(_on_block, traverse=False)
+    return [
+        call(
+            function,
+            (at, nothing),
+            *block,
+            model,
+            *arguments,
+            dask_key_name=f"{name}-{token}-{at}",
+        )
+        for at, block in enumerate(blocks)
+    ]
+
+
+def _added_up(
+    name: str, add: Callable[[Any, Any], Any], parts: list[Delayed]
+) -> Delayed:
+    """Delayed sum of parts, in an order that depends on their number alone."""
+    from dask import delayed
+
+    token, call = uuid.uuid4().hex, delayed(_sum, traverse=False)
+    n_sums = 0
+
+    def added(parts: Iterable[Delayed]) -> Delayed:
+        nonlocal n_sums
+        total, *rest = parts
+        for part in rest:
+            total = call(add, total, part, dask_key_name=f"{name}-{token}-{n_sums}")
+            n_sums += 1
+        return total
+
+    length = min(max(len(parts) // _LEAST_RUNS, 2), _MOST_BLOCKS)
+    while len(parts) > 1:
+        parts = [added(parts[at : at + length]) for at in range(0, len(parts), length)]
+        length = 2
+    return parts[0]
+
+
+def _computed(
+    total: Delayed, parts: list[Delayed] | None = None, report: FitReport | None = None
+) -> Any:
+    """The sum of parts; callbacks of scikit-learn hear of each that is finished."""
+    if report is None or not hasattr(report.estimator, "_skl_callbacks"):
+        value = total.compute()
+    else:
+        value = _watched(total, parts or [], report)
+    if value is None:
+        raise ValueError("there is no row in any block of the collection")
+    return value
+
+
+def _watched(total: Delayed, parts: list[Delayed], report: FitReport) -> Any:
+    from dask import delayed
+    from dask.base import get_scheduler
+    from dask.callbacks import Callback
+
+    def finished(*event: Any) -> None:
+        if event[0] in keys:
+            report.begin_iteration("block")
+            report.end_iteration(None)
+
+    keys = {part.key for part in parts}
+    client = getattr(get_scheduler(collections=[total]), "__self__", None)
+    if client is None:  # a scheduler of this process
+        with Callback(posttask=finished):
+            return total.compute()
+    from distributed import as_completed
+
+    # These depend on the parts and weigh nothing; the parts themselves are to be freed.
+    marks = [
+        delayed(_key)(part.key, part, dask_key_name=f"finished-{part.key}")
+        for part in parts
+    ]
+    future, *futures = client.compute([total, *marks])
+    for mark in as_completed(futures):
+        if mark.status == "finished":
+            finished(mark.result())
+    return future.result()
+
+
+def _take_over(estimator: BaseEstimator, counted: BaseEstimator) -> None:
+    """Give an estimator the fitted attributes of another."""
+    parameters = estimator.get_params(deep=False)
+    fitted = {n: v for n, v in vars(counted).items() if n not in parameters}
+    if "feature_names_in_" not in fitted:
+        vars(estimator).pop("feature_names_in_", None)
+    vars(estimator).update(fitted)
+
+
+def _lazy_prediction(name: str, estimator: BaseEstimator, X: Any) -> Any:
+    """An array of Dask with what the method of this name gives for each block."""
+    import dask.array as da
+
+    check_is_fitted(estimator)
+    like = getattr(estimator, name)(_row_like(estimator, X))[:0]
+    sizes, blocks = _sizes(X), _blocks(X)
+    parts = _on_each(name, _prediction, blocks, estimator, name, nothing=like)
+    if len(sizes) != len(parts):
+        sizes = (math.nan,) * len(parts)
+    return da.concatenate(
+        [
+            da.from_delayed(part, (size, *like.shape[1:]), meta=like)
+            for part, size in zip(parts, sizes, strict=True)
+        ]
+    )
+
+
+def _row_like(estimator: BaseEstimator, X: Any) -> Any:
+    """A row, or document, such as those of a collection."""
+    if hasattr(X, "_meta_nonempty"):
+        return X._meta_nonempty.abs()
+    if hasattr(estimator, "n_features_in_"):
+        width = X.shape[1] if hasattr(X, "shape") else estimator.n_features_in_
+        return np.zeros((1, width), dtype=getattr(X, "dtype", np.float64))
+    return [[]] if getattr(estimator, "tokenizer_", "") is None else [""]
+
+
+# On the side of the workers -----------------------------------------------------------
+
+
+def _on_block(
+    function: Callable[..., Any],
+    place: tuple[int, Any],
+    rows: Any,
+    labels: Any,
+    weights: Any,
+    *arguments: Any,
+) -> Any:
+    """What a function of rows, labels, and weights gives.
+
+    `place` is the number of the block, which errors name, and what to return if there
+    is no row.
+    """
+    number, nothing = place
+    rows, labels = _in_memory(rows), _in_memory(labels)
+    n_rows = len(rows) if isinstance(rows, list) else rows.shape[0]
+    if n_rows == 0 or (weights is not None and not np.any(weights)):
+        return nothing
+    try:
+        return function(rows, labels, weights, *arguments)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"block {number} of the collection: {error}") from error
+
+
+def _in_memory(values: Any) -> Any:
+    """Blocks of a Bag may be iterators."""
+    return values if values is None or hasattr(values, "shape") else list(values)
+
+
+def _sum(add: Callable[[Any, Any], Any], one: Any, other: Any) -> Any:
+    """Sum of what blocks gave, None from blocks without rows."""
+    if one is None or other is None:
+        return other if one is None else one
+    return add(one, other)
+
+
+def _key(key: str, part: Any) -> str:
+    return key
+
+
+def _distinct(labels: Any, *_: Any) -> NDArray[Any]:
+    return np.unique(np.asarray(labels))
+
+
+def _count(
+    rows: Any,
+    labels: Any,
+    weights: Any,
+    blank: BaseEstimator,
+    keywords: dict[str, Any],
+) -> BaseEstimator | None:
+    """An estimator with the counts of a block."""
+    if labels is None:
+        rows = [document for document in rows if len(document)]
+        if not rows:
+            return None
+        _check_vocabulary(blank, rows[0])
+    if weights is not None:
+        keywords = {**keywords, "sample_weight": weights}
+    return copy.copy(blank).partial_fit(rows, labels, **keywords)
+
+
+def _check_vocabulary(blank: BaseEstimator, document: Any) -> None:
+    """ValueError if each block would have a vocabulary of its own."""
+    if isinstance(document, str) and blank.tokenizer is None:
+        raise ValueError(
+            "byte-pair encoding is learned from documents in memory: fit to some of "
+            "them, and pass the tokenizer_ of this model as tokenizer"
+        )
+    if not isinstance(document, str) and blank.vocabulary_size is None:
+        raise ValueError("pass the number of token ids as vocabulary_size")
+
+
+def _merged(one: BaseEstimator, other: BaseEstimator) -> BaseEstimator:
+    return copy.copy(one).merge(other)
+
+
+def _prediction(
+    rows: Any,
+    labels: None,
+    weights: None,
+    estimator: BaseEstimator,
+    name: str,
+) -> NDArray[Any]:
+    return np.asarray(getattr(estimator, name)(rows))
+
+
+def _hits(
+    rows: Any, labels: Any, weights: Any, estimator: BaseEstimator
+) -> NDArray[np.float64]:
+    """Weight of the rows that are predicted right, and of all."""
+    right = estimator.predict(rows) == np.asarray(labels)
+    weights = np.ones(len(right)) if weights is None else np.asarray(weights)
+    return np.array([right @ weights, weights.sum()])
+
+
+def _likelihood(
+    documents: Any, labels: None, weights: None, model: BaseEstimator
+) -> dict[str, float] | None:
+    """The numbers of `evaluate` that are sums over documents."""
+    documents = [document for document in documents if len(document)]
+    if not documents:
+        return None
+    report = dict(model.evaluate(documents))
+    sums = {name: report[name] for name in report if name.startswith("n_")}
+    return sums | {"log_likelihood": report["score"] * report["n_tokens"]}
+
+
+def _added_values(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
+    return {name: value + other[name] for name, value in one.items()}

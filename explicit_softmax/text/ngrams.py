@@ -1,0 +1,304 @@
+"""Counts of distinct windows: what n-gram models of any smoothing are made of.
+
+Symbols: K tokens of context, V ids, of which the last, V - 1, is the boundary of a
+document: the padding before its first token and, where ends are predicted, the target
+after its last one. A window is a target and the K tokens before it.
+
+A context of j tokens has a number, its rank among all contexts of j tokens, sorted by
+the nearest token, then by the one before it, and so on. So it is found from the number
+of the context without its farthest token: the key ``shorter * V + farthest`` fits 64
+bits however large V**K is, keys are in order, and back-off is the quotient. The context
+of no token has number 0. A window has the key ``context * V + target``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explicit_softmax.solution.counts import IntArray
+from explicit_softmax.text.windows import TokenStream
+
+Keys = NDArray[np.int64]
+
+# Windows counted at a time: their keys and those being sorted take 16 bytes each.
+_CHUNK_WINDOWS = 2**25
+
+# Below this number, queries are looked up as they come.
+_FEW_QUERIES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class NgramCounts:
+    """How often each distinct window was counted.
+
+    Counts of the same windows are equal in all their arrays, however they were summed.
+
+    Parameters
+    ----------
+    n_ids : int
+        V, the number of ids, that of the boundary included.
+    has_ends : bool
+        Whether the boundary is a target after each document.
+    contexts : tuple of K arrays of int64
+        Sorted keys of the contexts of 1 to K tokens; their places are their numbers.
+    keys : ndarray of int64, shape (n_windows,)
+        Sorted keys of the distinct windows.
+    counts : ndarray of unsigned integers, shape (n_windows,)
+        All positive, in the smallest type that holds the largest.
+    """
+
+    n_ids: int
+    has_ends: bool
+    contexts: tuple[Keys, ...]
+    keys: Keys
+    counts: NDArray[Any]
+
+    @property
+    def context_size(self) -> int:
+        """K."""
+        return len(self.contexts)
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory of all arrays."""
+        arrays = (*self.contexts, self.keys, self.counts)
+        return sum(array.nbytes for array in arrays)
+
+    def target_counts(self) -> NDArray[np.float64]:
+        """How often each id was a target (V,); the last are the ends of documents."""
+        _, targets = split_keys(self.keys, self.n_ids)
+        found = np.bincount(targets, self.counts, self.n_ids)
+        return found.astype(np.float64, copy=False)
+
+    def __add__(self, other: NgramCounts) -> NgramCounts:
+        """Counts of the windows of both; they have the same K, V, and ends."""
+        return _combined(self, other, 1)
+
+    def __sub__(self, other: NgramCounts) -> NgramCounts:
+        """Counts without those of `other`; ValueError if they do not hold them."""
+        return _combined(self, other, -1)
+
+    def without(self, position: int) -> NgramCounts:
+        """Counts of the windows without the token at this position, 1 the nearest."""
+        columns = self.columns()
+        del columns[position - 1]
+        packed, parts = pack(columns, self.n_ids)
+        order = np.argsort(packed)
+        starts = first_places(packed[order])
+        counts = np.add.reduceat(self.counts[order], starts, dtype=np.int64)
+        columns = unpack(packed[order[starts]], parts, self.n_ids)
+        return _from_sorted(self.n_ids, self.has_ends, columns, counts)
+
+    def columns(self) -> list[IntArray]:
+        """Tokens of the distinct windows: K of contexts, the nearest first, targets."""
+        context, target = split_keys(self.keys, self.n_ids)
+        columns = [target]
+        for keys in reversed(self.contexts):
+            context, token = split_keys(keys[context], self.n_ids)
+            columns.insert(0, token)
+        return columns
+
+
+def count_ngrams(stream: TokenStream, n_ids: int, has_ends: bool) -> NgramCounts:
+    """Count the windows of documents; the pad is the last id, ``n_ids - 1``."""
+    size, tokens = stream.context_size, stream.tokens
+    if has_ends:
+        tokens = np.append(tokens, tokens.dtype.type(stream.pad))
+    n_places = tokens.size - size
+    n_chunks = -(-n_places // _CHUNK_WINDOWS)
+    bounds = np.linspace(0, n_places, n_chunks + 1).astype(int).tolist()
+    total: NgramCounts | None = None
+    for start, stop in pairwise(bounds):
+        part = _count_places(tokens, start, stop, size, n_ids, has_ends)
+        total = part if total is None else total + part
+    assert total is not None
+    return total
+
+
+def target_places(
+    tokens: IntArray, size: int, pad: int, has_ends: bool
+) -> NDArray[Any]:
+    """Which of ``tokens[size:]`` are targets: no pads, but ends of documents if asked.
+
+    The first pad after a document is its end.
+    """
+    is_target: NDArray[np.bool_] = tokens[size:] != pad
+    if has_ends:
+        is_target |= tokens[size - 1 : -1] != pad
+    return is_target
+
+
+def _count_places(
+    tokens: IntArray, start: int, stop: int, size: int, n_ids: int, has_ends: bool
+) -> NgramCounts:
+    tokens = tokens[start : stop + size]
+    is_target = target_places(tokens, size, n_ids - 1, has_ends)
+    n_places = stop - start
+    # The nearest token first, and the target last.
+    firsts = [*range(size - 1, -1, -1), size]
+    packed, parts = pack(
+        [tokens[first : first + n_places][is_target] for first in firsts], n_ids
+    )
+    packed.sort()
+    starts = first_places(packed)
+    counts = np.diff(starts, append=packed.size)
+    return _from_sorted(n_ids, has_ends, unpack(packed[starts], parts, n_ids), counts)
+
+
+def pack(
+    columns: Sequence[IntArray], n_ids: int
+) -> tuple[Keys, list[tuple[int, Keys]]]:
+    """One number for each row of columns, in the order of the rows.
+
+    As many columns as fit 64 bits are digits of a number. Where they end, numbers are
+    replaced by their ranks: `parts` has the numbers of columns so far and the distinct
+    numbers, by which `unpack` gets the columns back.
+    """
+    packed = columns[0].astype(np.int64)
+    span, parts = n_ids, []
+    for number, column in enumerate(columns[1:], 1):
+        if span > (2**63 - 1) // n_ids:
+            order = np.argsort(packed)
+            ordered = packed[order]
+            starts = first_places(ordered)
+            sizes = np.diff(starts, append=packed.size)
+            packed[order] = np.repeat(np.arange(starts.size), sizes)
+            parts.append((number, ordered[starts]))
+            span = starts.size
+        packed *= n_ids
+        packed += column
+        span *= n_ids
+    return packed, [*parts, (len(columns), np.zeros(0, dtype=np.int64))]
+
+
+def unpack(packed: Keys, parts: list[tuple[int, Keys]], n_ids: int) -> list[IntArray]:
+    """Columns of the numbers that `pack` made."""
+    id_type = np.min_scalar_type(n_ids - 1)
+    columns: list[IntArray] = []
+    for number in range(len(parts) - 1, -1, -1):
+        stop, first = parts[number][0], parts[number - 1][0] if number else 0
+        for _ in range(stop - first):
+            packed, column = split_keys(packed, n_ids)
+            columns.insert(0, column.astype(id_type))
+        if number:
+            packed = parts[number - 1][1][packed]
+    return columns
+
+
+def split_keys(keys: Keys, n_ids: int) -> tuple[Keys, Keys]:
+    """Numbers of contexts, and tokens; np.divmod takes several times as long."""
+    contexts = keys // n_ids
+    return contexts, keys - contexts * n_ids
+
+
+def first_places(ordered: NDArray[Any]) -> NDArray[np.intp]:
+    """Place of the first of each run of equal values."""
+    changes = np.flatnonzero(ordered[1:] != ordered[:-1])
+    return np.concatenate([np.zeros(min(1, ordered.size), np.intp), changes + 1])
+
+
+def find(keys: Keys, wanted: Keys) -> NDArray[np.intp]:
+    """Places of wanted keys among sorted ones, -1 for those that are not there."""
+    if not keys.size:
+        return np.full(wanted.size, -1)
+    if wanted.size < _FEW_QUERIES:
+        places = np.searchsorted(keys, wanted)
+    else:
+        # In their order, neighbours are looked up in the same part of memory.
+        order = np.argsort(wanted)
+        places = np.empty(wanted.size, dtype=np.intp)
+        places[order] = np.searchsorted(keys, wanted[order])
+    np.minimum(places, keys.size - 1, out=places)
+    places[keys[places] != wanted] = -1
+    return places
+
+
+def _from_sorted(
+    n_ids: int, has_ends: bool, columns: list[IntArray], counts: IntArray
+) -> NgramCounts:
+    """Counts of distinct windows that are in the order of their columns."""
+    numbers = np.zeros(counts.size, dtype=np.int64)
+    is_new = np.zeros(max(counts.size - 1, 0), dtype=bool)
+    contexts = []
+    for column in columns[:-1]:
+        is_new |= column[1:] != column[:-1]
+        firsts = np.concatenate([[0], np.flatnonzero(is_new) + 1])
+        contexts.append(numbers[firsts] * n_ids + column[firsts])
+        np.cumsum(is_new, out=numbers[1:])
+    keys = numbers
+    keys *= n_ids
+    keys += columns[-1]
+    return NgramCounts(n_ids, has_ends, tuple(contexts), keys, _smallest(counts))
+
+
+def _combined(first: NgramCounts, second: NgramCounts, sign: int) -> NgramCounts:
+    """Counts of the first and `sign` times those of the second."""
+    n_ids, both = first.n_ids, (first, second)
+    # Numbers of contexts of each part as numbers among all.
+    numbers = [np.zeros(1, dtype=np.int64)] * 2
+    contexts = []
+
+    def renumbered(keys: Keys, new: Keys) -> Keys:
+        context, token = split_keys(keys, n_ids)
+        return new[context] * n_ids + token
+
+    for level in range(first.context_size):
+        parts = [
+            renumbered(part.contexts[level], new)
+            for part, new in zip(both, numbers, strict=True)
+        ]
+        contexts.append(_union(parts))
+        numbers = [np.searchsorted(contexts[-1], keys) for keys in parts]
+    parts = [
+        renumbered(part.keys, new) for part, new in zip(both, numbers, strict=True)
+    ]
+    keys = _union(parts)
+    counts = np.zeros(keys.size, dtype=np.int64)
+    for part, own, weight in zip(both, parts, (1, sign), strict=True):
+        counts[np.searchsorted(keys, own)] += weight * part.counts.astype(np.int64)
+    if sign > 0:
+        return NgramCounts(
+            n_ids, first.has_ends, tuple(contexts), keys, _smallest(counts)
+        )
+    if counts.min() < 0:
+        raise ValueError(
+            "forget takes documents that were counted before, and some windows of "
+            "these were counted less often than that"
+        )
+    if not counts.any():
+        raise ValueError("forget would leave no document")
+    kept = counts > 0
+    contexts, keys = kept_contexts(contexts, keys[kept], n_ids)
+    return NgramCounts(
+        n_ids, first.has_ends, tuple(contexts), keys, _smallest(counts[kept])
+    )
+
+
+def kept_contexts(
+    contexts: Sequence[Keys], keys: Keys, n_ids: int
+) -> tuple[list[Keys], Keys]:
+    """Contexts that sorted keys of windows still need, and the keys in their terms."""
+    levels: list[Keys] = []
+    for level in [*reversed(contexts)]:
+        context, token = split_keys(keys, n_ids)
+        starts = first_places(context)
+        sizes = np.diff(starts, append=context.size)
+        levels.insert(0, np.repeat(np.arange(starts.size), sizes) * n_ids + token)
+        keys = level[context[starts]]
+    return [keys, *levels[:-1]], levels[-1]
+
+
+def _union(parts: Sequence[Keys]) -> Keys:
+    keys = np.concatenate(parts)
+    keys.sort(kind="stable")  # sorted runs are merged
+    return keys[first_places(keys)]
+
+
+def _smallest(counts: IntArray) -> NDArray[Any]:
+    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))

@@ -1,0 +1,69 @@
+"""Modified Kneser-Ney against a dictionary, formula by formula."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from explicit_softmax.text.kneser_ney import FALLBACK_DISCOUNTS, kneser_ney
+from tests import oracles
+from tests.strategies import properties
+from tests.text.test_ngrams import N_IDS, counted, documents_of_ids
+
+
+def corpus(n_documents=60, n_ids=N_IDS, seed=0):
+    """Skewed documents, in which a token often follows from the two before it."""
+    rng = np.random.default_rng(seed)
+    documents = []
+    for _ in range(n_documents):
+        tokens = [int(rng.integers(n_ids - 1)), 0]
+        for _ in range(rng.integers(12)):
+            likely = (tokens[-1] * tokens[-2] + 1) % (n_ids - 1)
+            other = int(rng.zipf(1.5)) % (n_ids - 1)
+            tokens.append(likely if rng.random() < 0.5 else other)
+        documents.append(tokens)
+    return documents
+
+
+def assert_oracle(documents, size, *, ends=True, n_ids=N_IDS, prefixes=None):
+    model = kneser_ney(counted(documents, size, n_ids=n_ids, ends=ends))
+    expected = oracles.kneser_ney(documents, size, n_ids, ends=ends)
+    if prefixes is None:
+        prefixes = [d[:n] for d in documents for n in range(len(d) + 1)]
+        prefixes += [[0, 0, 0, 0, 0], [1], [n_ids - 2] * 9]
+    windows = np.full((len(prefixes), size), n_ids - 1)
+    for window, prefix in zip(windows, prefixes, strict=True):
+        nearest = prefix[::-1][:size]
+        window[: len(nearest)] = nearest
+    columns = list(windows.T)
+    proba = model.distributions(columns)
+    assert_allclose(proba, [expected(prefix) for prefix in prefixes], rtol=1e-5)
+    assert_allclose(proba.sum(axis=1), 1.0, rtol=1e-6)
+    for target in range(model.n_classes):
+        targets = np.full(len(prefixes), target)
+        found, known = model.probabilities(columns, targets)
+        assert_allclose(found, proba[:, target], rtol=1e-12)
+        assert (known <= size).all()
+    return model
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("size", [1, 2, 4, 7])
+def test_probabilities_are_those_of_the_formulas(size, ends):
+    documents = corpus(n_ids=30)
+    prefixes = [d[:n] for d in documents[:10] for n in range(len(d) + 1)]
+    prefixes += [[0, 0, 0, 0, 0], [28] * 9]
+    model = assert_oracle(documents, size, ends=ends, n_ids=30, prefixes=prefixes)
+    assert not np.isin(model.discounts[1], FALLBACK_DISCOUNTS).any()
+
+
+@settings(properties, max_examples=15)
+@given(documents_of_ids, st.integers(1, 4), st.booleans())
+def test_any_documents(documents, size, ends):
+    assert_oracle(documents, size, ends=ends)
+
+
+def test_discounts_that_have_no_closed_form_fall_back():
+    model = assert_oracle([[0, 1, 2]], 2)
+    assert_allclose(model.discounts, [FALLBACK_DISCOUNTS] * 3)
