@@ -16,7 +16,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
 
 from explicit_softmax._base import (
-    CONSTRAINTS,
+    ONE_LAYER,
     PRIOR_CONSTRAINTS,
     ExplicitSoftmaxBase,
     FromModel,
@@ -65,9 +65,10 @@ class ExplicitSoftmaxClassifierCV(OneLayerMixin, ExplicitSoftmaxBase):
     translation : {"column", "intercept", "exact"}, default="exact"
         As in `ExplicitSoftmaxClassifier`. By leave-one-out, candidates are compared
         before "exact" fits intercepts and translations; these are fitted for the best.
-    inverse_temperature : "auto", float, or array-like of shape (n_blocks,), \
-default="auto"
-        As in `ExplicitSoftmaxClassifier`; "auto" is chosen for each candidate.
+    inverse_temperature : "feature", "frequency", "auto", float, or array-like of \
+shape (n_blocks,), default="feature"
+        As in `ExplicitSoftmaxClassifier`. Candidates are compared by leave-one-out with
+        one for each block; those of features or groups are chosen for the best.
     n_blocks : int or array-like of int, default=1
         As in `ExplicitSoftmaxClassifier`.
     class_weight, class_prior, fit_prior
@@ -105,9 +106,9 @@ default="auto"
         so on with ``std_test_score``.
     priming_number_, smoothing_strength_, norm_exponent_ : float
         The best candidate.
-    inverse_temperature_ : float or ndarray of shape (n_blocks,)
-        Chosen for it from at most 16,384 rows, or fewer if these would store more than
-        2**24 features or 2**19 scores.
+    inverse_temperature_ : float or ndarray of shape (n_features,) or (n_blocks,)
+        Chosen for it; unless "feature", from at most 16,384 rows, or fewer if these
+        would store more than 2**24 features or 2**19 scores.
     norm_weight_ : float
         Likewise.
     classes_, coef_, intercept_, class_count_, feature_count_, loss_curve_, n_iter_, \
@@ -139,7 +140,7 @@ validation_scores_, n_features_in_, feature_names_in_
     _parameter_constraints: dict[str, list[Any]] = {
         **{
             name: constraint
-            for name, constraint in CONSTRAINTS.items()
+            for name, constraint in ONE_LAYER.items()
             if name not in ("smoothing_strength", "norm_exponent")
         },
         **PRIOR_CONSTRAINTS,
@@ -162,7 +163,7 @@ validation_scores_, n_features_in_, feature_names_in_
         norm_exponents: ArrayLike = (0.0, 0.25, 0.5, 0.75, 1.0),
         smoothing: str | None = "prior",
         translation: str = "exact",
-        inverse_temperature: float | ArrayLike | str = "auto",
+        inverse_temperature: float | ArrayLike | str = "feature",
         n_blocks: Any = 1,
         class_weight: Any = None,
         class_prior: ArrayLike | None = None,
@@ -227,8 +228,15 @@ validation_scores_, n_features_in_, feature_names_in_
             translation=self.translation,
             n_blocks=self.n_blocks,
         )
+        # Candidates are compared with one temperature for each block.
+        compared = shared
+        if shared.is_by_frequency:
+            compared = replace(shared, inverse_temperature="auto")
         grid = Grid.checked(
-            shared, self.priming_numbers, self.smoothing_strengths, self.norm_exponents
+            compared,
+            self.priming_numbers,
+            self.smoothing_strengths,
+            self.norm_exponents,
         )
         split_params = self._split_params(params)
 
@@ -244,6 +252,8 @@ validation_scores_, n_features_in_, feature_names_in_
                 best = self._search_by_folds(grid, train, split_params)
             settings = replace(shared, **best)
             limit = BUDGETS["best_candidate"].limit(n_scores)
+            if settings.is_by_feature:
+                limit = settings.sample_limit(rows.shape[1], n_classes)
             model = ExplicitModel.from_rows(
                 rows, codes, n_classes, settings, weights, limit
             )

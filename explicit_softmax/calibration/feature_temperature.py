@@ -180,8 +180,7 @@ class FeatureEvidence:
 def _gained_without(
     smoothed: SmoothedCounts, X: sp.csr_array, left: WithoutEach, row: IntArray
 ) -> NDArray[np.float64]:
-    """Evidence of each stored feature for the own class without the row, less that
-    with it."""
+    """Evidence of each feature for the own class without the row, less that with it."""
     within = replace(
         left,
         unit=np.zeros_like(left.unit),
@@ -286,9 +285,8 @@ class FeatureLoss:
         """Mean loss in nats, without the priors."""
         return float(self(point)[0] - self._prior(point) / self.total)
 
-    def __call__(
-        self, point: NDArray[np.float64]
-    ) -> tuple[float, NDArray[np.float64]]:
+    def __call__(self, point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Objective and gradient, per unit of weight."""
         beta = self.base * point[: self.n_factors][self.tie]
         left = self.evidence.left
         loss, by_column = 0.0, np.zeros(len(beta))
@@ -309,9 +307,10 @@ class FeatureLoss:
             by_column[columns] += np.einsum("ij,ij->i", X.T @ residual, weights)
             by_column[columns] += own.T @ residual[at, y]
         slopes = np.bincount(self.tie, by_column * self.base, self.n_factors)
-        gradient = np.concatenate((slopes, sums.ravel()))
-        gradient += self.prior_weight * self._away(point)
-        return (loss + self._prior(point)) / self.total, gradient / self.total
+        slopes = np.concatenate((slopes, sums.ravel()))
+        gradient = slopes + self.prior_weight * self._away(point)
+        value = (loss + self._prior(point)) / self.total
+        return value, np.asarray(gradient / self.total)
 
     def _away(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
         away = point.copy()
@@ -346,10 +345,13 @@ class FeatureLoss:
 
 
 def minimised(
-    loss: FeatureLoss, max_iter: int, tol: float = 1e-12
+    loss: FeatureLoss,
+    max_iter: int,
+    tol: float = 1e-12,
+    start: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Point of least objective, factors not negative, from its start."""
-    start = loss.start
+    """Point of least objective, factors not negative."""
+    start = loss.start if start is None else start
     bounds = [(0.0, None)] * loss.n_factors
     found = scipy.optimize.minimize(
         loss,
@@ -415,4 +417,4 @@ def feature_factors(
 
 def _not_zero(beta: NDArray[np.float64]) -> NDArray[np.float64]:
     """Numbers around which others can vary by factors."""
-    return np.maximum(beta, _LEAST_SHARE * beta.max(initial=0.0))
+    return np.asarray(np.maximum(beta, _LEAST_SHARE * beta.max(initial=0.0)))

@@ -332,7 +332,7 @@ def sparse_own_logs(
     with np.errstate(divide="ignore"):
         logs = np.log(rest, out=np.zeros_like(rest), where=(rest > 0) | (X.data > 0))
     if not smoothed.is_noise:
-        return logs
+        return np.asarray(logs)
     # The sum of p log F~ over all features: those of the row once more, where the
     # counts without the row differ.
     noise = smoothed.offset[block][feature]
