@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
@@ -30,6 +31,17 @@ from explicit_softmax._sklearn import (
 )
 from explicit_softmax.calibration.model import ExplicitModel, Settings
 from explicit_softmax.calibration.sample import Limit
+
+
+def _is_countable(clf: Any) -> bool:
+    """Whether there is `partial_fit`: AttributeError for a refined model."""
+    model: ExplicitModel | None = vars(clf).get("_model")
+    if model is not None and model.refined is not None:
+        raise AttributeError(
+            "partial_fit changes counts, and this model was refined: it no longer "
+            "follows from its counts. Fit again with warm_start=False."
+        )
+    return True
 
 
 class ExplicitSoftmaxClassifier(OneLayerMixin, ExplicitSoftmaxBase):
@@ -103,6 +115,10 @@ shape (n_blocks,), default="auto"
     fit_prior : bool, default=True
         With False, and no `class_prior`, all classes have the same prior probability,
         as in :class:`~sklearn.naive_bayes.MultinomialNB`.
+    clip : bool, default=False
+        Whether negative features count as zero, such as those of test rows below the
+        range that a :class:`~sklearn.preprocessing.MinMaxScaler` was fitted on. They
+        are an error otherwise.
     warm_start : bool, default=False
         Whether `fit` hands the explicit solution to a log-loss refinement as its start.
         Elsewhere in scikit-learn the name means to start from the previous call to
@@ -215,6 +231,7 @@ shape (n_blocks,), default="auto"
         class_weight: Any = None,
         class_prior: ArrayLike | None = None,
         fit_prior: bool = True,
+        clip: bool = False,
         warm_start: bool = False,
         refinement: Refinement | None = None,
     ) -> None:
@@ -228,6 +245,7 @@ shape (n_blocks,), default="auto"
         self.class_weight = class_weight
         self.class_prior = class_prior
         self.fit_prior = fit_prior
+        self.clip = clip
         self.warm_start = warm_start
         self.refinement = refinement
 
@@ -268,6 +286,7 @@ shape (n_blocks,), default="auto"
         prior = partial(checked_prior, self.class_prior, self.fit_prior)
         return self._fit(X, y, sample_weight, solve, prior)
 
+    @available_if(_is_countable)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,
@@ -319,11 +338,13 @@ shape (n_blocks,), default="auto"
             declared = self._declared_classes(classes)
             codes = _encode(labels, declared)
             weights = class_weighted(self.class_weight, declared, codes, weights)
-            batch = ExplicitModel.from_rows(
-                rows, codes, len(declared), settings, weights
-            )
-            batch.check_additive("partial_fit")
-            model = batch if earlier is None else earlier + batch
+            if earlier is None:
+                model = ExplicitModel.from_rows(
+                    rows, codes, len(declared), settings, weights
+                )
+                model.check_additive("partial_fit")
+            else:
+                model = earlier + earlier.counted(rows, codes, weights)
             prior = checked_prior(self.class_prior, self.fit_prior, len(declared))
             self.classes_ = declared
             self._model = replace(model, prior=prior)
@@ -391,12 +412,10 @@ shape (n_blocks,), default="auto"
             X, y, sample_weight, reset=False
         )
         codes = _encode(labels, self.classes_)
-        settings = self._model.settings
-        weights = class_weighted(settings.class_weight, self.classes_, codes, weights)
+        class_weight = self._model.settings.class_weight
+        weights = class_weighted(class_weight, self.classes_, codes, weights)
         everything = Limit(len(codes) if self._model.sample.limit.n_rows else 0)
-        self._model = self._model - ExplicitModel.from_rows(
-            rows, codes, len(self.classes_), settings, weights, everything
-        )
+        self._model -= self._model.counted(rows, codes, weights, everything)
         return self
 
     def _settings(self) -> Settings:
@@ -448,11 +467,16 @@ shape (n_blocks,), default="auto"
 
 
 def _encode(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.intp]:
-    """Positions of labels in sorted classes; ValueError names labels not in there."""
-    unknown = np.setdiff1d(labels, classes)
-    if unknown.size:
+    """Positions of labels in classes; ValueError names labels not in there."""
+    # Not by NumPy's searches: these promote both to a common type, and integers as
+    # text, or as floats, are in another order or equal to their neighbours.
+    place_of = {label: place for place, label in enumerate(classes.tolist())}
+    present, inverse = np.unique(labels, return_inverse=True)
+    unknown = [label for label in present.tolist() if label not in place_of]
+    if unknown:
         raise ValueError(
-            f"y contains labels that are not in classes: {unknown[:10].tolist()}. "
+            f"y contains labels that are not in classes: {unknown[:10]}. "
             f"Known are {classes[:10].tolist()}{' ...' if len(classes) > 10 else ''}"
         )
-    return np.asarray(np.searchsorted(classes, labels))
+    places = np.array([place_of[label] for label in present.tolist()], dtype=np.intp)
+    return np.asarray(places[inverse])

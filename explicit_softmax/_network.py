@@ -23,6 +23,7 @@ from explicit_softmax._base import (
 from explicit_softmax._refinement import (
     Refinement,
     checked_refinement,
+    of_positive_weight,
     refine_model,
     split_validation,
 )
@@ -35,8 +36,10 @@ from explicit_softmax._sklearn import (
 )
 from explicit_softmax.calibration.layers import ExplicitNetwork, solve_layers
 from explicit_softmax.calibration.model import given_temperatures
+from explicit_softmax.calibration.sample import Limit, RowSample
 from explicit_softmax.solution.counts import raise_bad_value
 from explicit_softmax.solution.loss import softmax_in_place
+from explicit_softmax.solution.smoothing import Smoothing
 
 # Rows of a class that centres of clusters are drawn from; more for very many clusters.
 _CLUSTERED_ROWS = 4000
@@ -83,6 +86,8 @@ default="auto"
         Rows are divided by ``norm ** norm_exponent`` before they are counted and
         scored: 0 is the paper. Inputs of later layers have norm 1.
     class_weight : dict, "balanced", or None, default=None
+        As in `ExplicitSoftmaxClassifier`.
+    clip : bool, default=False
         As in `ExplicitSoftmaxClassifier`.
     warm_start : bool, default=False
         Whether `fit` trains all layers jointly, from the explicit solution on; see
@@ -170,10 +175,11 @@ feature_names_in_
         n_layers: int = 2,
         hidden_targets: Any = "classes",
         inverse_temperature: float | ArrayLike | str = "auto",
-        smoothing: str | None = "prior",
+        smoothing: Smoothing = "prior",
         smoothing_strength: float | str = "auto",
         norm_exponent: float = 0.5,
         class_weight: Any = None,
+        clip: bool = False,
         warm_start: bool = False,
         refinement: Refinement | None = None,
         random_state: Any = None,
@@ -185,6 +191,7 @@ feature_names_in_
         self.smoothing_strength = smoothing_strength
         self.norm_exponent = norm_exponent
         self.class_weight = class_weight
+        self.clip = clip
         self.warm_start = warm_start
         self.refinement = refinement
         self.random_state = random_state
@@ -229,7 +236,7 @@ feature_names_in_
             train, validation = (rows, codes, weights), None
             if self.warm_start:
                 train, validation = split_validation(refinement, *train)
-            rows, codes, weights = _of_positive_weight(*train)
+            rows, codes, weights = train = of_positive_weight(*train)
             n_classes, n_hidden_layers = len(self.classes_), self.n_layers - 1
             hidden, hidden_owner = codes, np.arange(n_classes)
             if n_hidden_layers:
@@ -238,8 +245,7 @@ feature_names_in_
                     self.hidden_targets, rows, codes, n_classes, weights, rng
                 )
             self.hidden_classes_ = self.classes_[hidden_owner]
-            strength = self.smoothing_strength
-            smoothing: Any = self.smoothing
+            strength, smoothing = self.smoothing_strength, self.smoothing
             model = solve_layers(
                 rows,
                 [hidden] * n_hidden_layers + [codes],
@@ -251,11 +257,9 @@ feature_names_in_
                 norm_exponent=self.norm_exponent,
             )
             if self.warm_start:
-                model = refine_model(
-                    refinement, model, rows, codes, weights, validation, report
-                )
+                model = refine_model(refinement, model, *train, validation, report)
             self._model = model
-        report.end()
+            report.end()
         return self
 
     def hidden_outputs(self, X: Any) -> NDArray[Any]:
@@ -311,31 +315,21 @@ def _check_countable(rows: Any) -> None:
         raise_bad_value(rows, 0)
 
 
-def _of_positive_weight(rows: Any, codes: Any, weights: Any) -> tuple[Any, Any, Any]:
-    if weights is None or weights.all():
-        return rows, codes, weights
-    positive = np.flatnonzero(weights)
-    return rows[positive], codes[positive], weights[positive]
-
-
 def _check_hidden_targets(hidden_targets: Any) -> None:
     """ValueError unless "classes", a positive integer, or an object to cluster with."""
     if isinstance(hidden_targets, str):
         valid = hidden_targets == "classes"
-    elif isinstance(hidden_targets, bool):
-        valid = False
     elif isinstance(hidden_targets, Integral):
-        valid = int(hidden_targets) >= 1
+        valid = int(hidden_targets) >= 1 and not isinstance(hidden_targets, bool)
     else:
         is_class = isinstance(hidden_targets, type)
         valid = hasattr(hidden_targets, "fit_predict") and not is_class
-    if valid:
-        return
-    raise ValueError(
-        "hidden_targets must be 'classes', a positive integer (clusters in each "
-        "class), or a clusterer (an object with fit_predict), not "
-        f"{hidden_targets!r}"
-    )
+    if not valid:
+        raise ValueError(
+            "hidden_targets must be 'classes', a positive integer (clusters in each "
+            "class), or a clusterer (an object with fit_predict), not "
+            f"{hidden_targets!r}"
+        )
 
 
 def _hidden_codes(
@@ -347,9 +341,7 @@ def _hidden_codes(
     rng: Any,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Target of each row, and the class of each target, in the order of classes."""
-    # One cluster is the class.
-    one = isinstance(hidden_targets, Integral) and hidden_targets == 1
-    if one or isinstance(hidden_targets, str):
+    if isinstance(hidden_targets, str | Integral) and hidden_targets in ("classes", 1):
         return codes, np.arange(n_classes)
     targets = np.empty(len(codes), dtype=np.intp)
     class_of_target: list[int] = []
@@ -379,16 +371,15 @@ def _clusters(
     rows: Any, n_clusters: int, weight: NDArray[np.float64] | None, rng: Any
 ) -> NDArray[np.intp]:
     """Clusters of the rows of one class, their centres found on some of them."""
+    # Equal rows are one row of more weight, and the order is that of hashes, so that
+    # weights are copies and the order of the rows does not matter.
+    limit = Limit(max(_CLUSTERED_ROWS, _ROWS_PER_CLUSTER * n_clusters))
+    same_class = np.zeros(rows.shape[0], dtype=np.intp)
+    drawn = RowSample.from_rows(rows, same_class, weight, limit)
     # Square roots of counts have about the same variance, whatever their means.
-    rows = np.sqrt(rows)
-    limit = max(_CLUSTERED_ROWS, _ROWS_PER_CLUSTER * n_clusters)
-    sample, sample_weight = rows, weight
-    if rows.shape[0] > limit:
-        drawn = np.sort(rng.permutation(rows.shape[0])[:limit])
-        sample = rows[drawn]
-        sample_weight = None if weight is None else weight[drawn]
+    sample = _int32_indices(np.sqrt(drawn.X))
     means = MiniBatchKMeans(
-        n_clusters=min(n_clusters, sample.shape[0]),
+        n_clusters=min(n_clusters, len(drawn.y)),
         # Rows drawn at random are centres as good as those of k-means++, in a fraction
         # of its time.
         init="random",
@@ -401,8 +392,8 @@ def _clusters(
     with warnings.catch_warnings(), single_thread():
         # Equal rows make fewer clusters, which is as it should be.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        means.fit(sample, sample_weight=sample_weight)
-    return np.asarray(means.predict(rows))
+        means.fit(sample, sample_weight=drawn.weights)
+    return np.asarray(means.predict(np.sqrt(rows)))
 
 
 def _int32_indices(rows: Any) -> Any:

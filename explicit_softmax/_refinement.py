@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import ShuffleSplit
+from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from explicit_softmax._sklearn import (
@@ -28,6 +28,7 @@ from explicit_softmax.training.refine import Solver, refine
 # "auto" for rows that are stored, and for the windows of a language model.
 _BATCH_SIZES = {"rows": 256, "windows": 1024}
 _SAMPLES_PER_ITER = {"rows": None, "windows": 100_000}
+_AUTO, _POSITIVE = StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")
 
 
 class Refinement(DocumentationLinkMixin, BaseEstimator):
@@ -94,25 +95,15 @@ class Refinement(DocumentationLinkMixin, BaseEstimator):
 
     _parameter_constraints: dict[str, list[Any]] = {
         "solver": [StrOptions({"adagrad", "sgd", "lbfgs"})],
-        "learning_rate_init": [
-            StrOptions({"auto"}),
-            Interval(Real, 0, None, closed="neither"),
-        ],
-        "batch_size": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate_init": [_AUTO, Interval(Real, 0, None, closed="neither")],
+        "batch_size": [_AUTO, _POSITIVE],
+        "max_iter": [_POSITIVE],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "samples_per_iter": [
-            StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
-            None,
-        ],
+        "n_iter_no_change": [_POSITIVE],
+        "samples_per_iter": [_AUTO, _POSITIVE, None],
         "shuffle": ["boolean"],
         "random_state": ["random_state"],
     }
@@ -164,12 +155,7 @@ Model = TypeVar("Model", bound=RefinableModel)
 def checked_refinement(refinement: Refinement | None) -> Refinement:
     """The refinement of an estimator with valid parameters, ``Refinement()`` for None.
 
-    Raises
-    ------
-    TypeError
-        If it is something else.
-    InvalidParameterError
-        If one of its parameters has a value that it cannot have.
+    Anything else is a TypeError, and a value that it cannot have a ValueError.
     """
     if refinement is None:
         return Refinement()
@@ -188,24 +174,31 @@ def split_validation(
     """Rows to count and to train on, and those set aside if `early_stopping`."""
     if not refinement.early_stopping:
         return (X, y, sample_weight), None
-    splitter = ShuffleSplit(
-        n_splits=1,
-        test_size=refinement.validation_fraction,
-        random_state=refinement.random_state,
+    share, seed = refinement.validation_fraction, refinement.random_state
+    train, held_out = train_test_split(
+        np.arange(len(y)), test_size=share, random_state=seed
     )
-    train, held_out = next(splitter.split(y))
 
     def part(members: IntArray) -> LabelledRows:
         weight = None if sample_weight is None else sample_weight[members]
-        return X[members], y[members], weight
-
-    for members in (train, held_out):
-        if sample_weight is not None and not sample_weight[members].any():
+        if weight is not None and not weight.any():
             raise ValueError(
                 "early_stopping=True leaves only rows of zero weight to fit, or to "
                 "validate on"
             )
+        return X[members], y[members], weight
+
     return part(train), part(held_out)
+
+
+def of_positive_weight(
+    X: Rows, y: IntArray, sample_weight: FloatArray | None
+) -> LabelledRows:
+    """The rows without those of zero weight."""
+    if sample_weight is None or sample_weight.all():
+        return X, y, sample_weight
+    positive = np.flatnonzero(sample_weight)
+    return X[positive], y[positive], sample_weight[positive]
 
 
 def refine_model(
@@ -216,45 +209,18 @@ def refine_model(
     sample_weight: FloatArray | None,
     validation: LabelledRows | None,
     progress: FitReport,
-    name: str = "The refinement",
 ) -> Model:
-    """The model with its decoders trained on rows.
+    """The model with its decoders trained on rows, as `refine` does it.
 
-    Parameters
-    ----------
-    refinement : Refinement
-        With valid parameters.
-    model : object
-        Its `decoders` are the start of each layer. Not changed.
-    X, y, sample_weight
-        Rows as given: they are scaled here by the `norm_exponent` of the first decoder,
-        and those of zero weight are left out. X may be windows.
-    validation : tuple of (X, y, sample_weight or None) or None
-        Rows that stop the training and choose the weights.
-    progress : FitReport
-        Announces the iterations to callbacks, with ``{"_model": model}`` so far.
-    name : str, default="The refinement"
-        First words of the warning.
-
-    Raises
-    ------
-    FloatingPointError
-        If the loss is not finite.
-    ValueError
-        If ``solver="lbfgs"`` is asked for windows.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If `max_iter` ended the training; at the line outside this package and
-        scikit-learn that led here.
+    Rows, or windows, are as given: they are scaled here by the `norm_exponent` of the
+    first decoder. `progress` announces each iteration to callbacks, with the model so
+    far. A ConvergenceWarning says if `max_iter` ended the training, at the line outside
+    this package and scikit-learn that led here.
     """
     exponent = model.decoders[0].norm_exponent
     if validation is not None:
         validation = scaled_rows(validation[0], exponent), *validation[1:]
-    if sample_weight is not None and not sample_weight.all():
-        positive = np.flatnonzero(sample_weight)
-        X, y, sample_weight = X[positive], y[positive], sample_weight[positive]
+    X, y, sample_weight = of_positive_weight(X, y, sample_weight)
 
     def decoders_of(weights: Arrays, intercepts: Arrays) -> tuple[Decoder, ...]:
         first, *later = zip(weights, intercepts, strict=True)
@@ -291,29 +257,21 @@ def refine_model(
         callback=progress.follow(task, refinement.max_iter, fitted_attributes),
     )
     if not result.converged and result.n_iter >= refinement.max_iter:
-        advice = "increase max_iter"
-        if validation is None:
-            advice += (
-                ", or set early_stopping=True to stop when rows set aside no longer "
-                "gain"
-            )
+        advice = (
+            ", or set early_stopping=True to stop when rows set aside no longer gain"
+        )
         warnings.warn(
-            f"{name} reached max_iter={refinement.max_iter} while the loss was "
+            f"The refinement reached max_iter={refinement.max_iter} while the loss was "
             "still falling. This is harmless if the model is good enough; otherwise "
-            f"{advice}.",
+            f"increase max_iter{advice if validation is None else ''}.",
             ConvergenceWarning,
             stacklevel=_stacklevel_of_caller(),
         )
     scores = None if validation is None else [-loss for loss in result.validation_curve]
-    return model.with_refinement(
-        Refined(
-            decoders_of(result.weights, result.intercepts),
-            result.loss_curve,
-            scores,
-            # L-BFGS takes no iteration where the start is a minimum already.
-            max(result.n_iter, 1),
-        )
-    )
+    decoders = decoders_of(result.weights, result.intercepts)
+    # L-BFGS takes no iteration where the start is a minimum already.
+    n_iter = max(result.n_iter, 1)
+    return model.with_refinement(Refined(decoders, result.loss_curve, scores, n_iter))
 
 
 def _stacklevel_of_caller() -> int:

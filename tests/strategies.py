@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 properties = settings(
     derandomize=True,
     deadline=None,
-    max_examples=40,
+    max_examples=25,
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
 )
 

@@ -415,3 +415,34 @@ def test_bad_priors_and_class_weights(counts, params, message):
     with pytest.raises(ValueError, match=message):
         clf.set_params(**params).fit(X, y)
     np.testing.assert_array_equal(clf.predict_proba(X), before)
+
+
+def test_an_inverse_temperature_of_zero_is_said_to_be_so():
+    X, y = np.random.default_rng(1).integers(5, size=(6, 100)), [1, 1, 2, 2, 3, 3]
+    clf = ExplicitSoftmaxClassifier()
+    with pytest.warns(UserWarning, match="no evidence in the features of 6 rows"):
+        clf.fit(X, y)
+    assert clf.inverse_temperature_ == 0
+
+
+def test_a_penalty_without_refinement_is_said_to_have_no_effect(counts):
+    clf = ExplicitSoftmaxClassifier(refinement=Refinement(alpha=0.1))
+    with pytest.warns(UserWarning, match=r"alpha=0\.1 .* no effect without warm_start"):
+        clf.fit(*counts)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+def test_clip_counts_negative_features_as_zero(counts, layout):
+    X, y = counts
+    mixed = X - 1.0
+    expected = ExplicitSoftmaxClassifier().fit(np.maximum(mixed, 0), y)
+    clf = ExplicitSoftmaxClassifier(clip=True).fit(layout(mixed), y)
+    np.testing.assert_allclose(
+        clf.predict_proba(layout(mixed)),
+        expected.predict_proba(np.maximum(mixed, 0)),
+        atol=1e-12,
+    )
+    with pytest.raises(ValueError, match=r"row 0 contains -1.*clip=True"):
+        expected.predict(layout(mixed))
+    with pytest.raises(ValueError, match="NaN: row 0"):
+        clf.predict(layout(np.full((1, X.shape[1]), np.nan)))

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explicit_softmax import ExplicitSoftmaxClassifier
+from explicit_softmax.calibration import model as model_module
 from explicit_softmax.calibration.sample import BUDGETS, Budget
+from explicit_softmax.solution.theorem import explicit_decoder
 from tests import strategies
 
 N_CLASSES = 3
@@ -187,3 +189,124 @@ def test_streaming_without_smoothing_may_start_with_zeros():
         clf.predict([[1.0, 0.0]])
     clf.partial_fit(np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 1.0]]), [0, 1, 2])
     assert np.isfinite(clf.predict_log_proba([[1.0, 0.0]])).all()
+
+
+MANY_LABELS = {
+    "integers as text": (np.arange(30), np.arange(10, 16).astype(str)),
+    "text as integers": (np.arange(30).astype(str), np.arange(10, 16)),
+    "floats between": (np.arange(30), np.array([9.0, 10.5])),
+    "above exact floats": (2**60 + np.arange(30), np.array([2**60 + 40], np.uint64)),
+}
+
+
+@pytest.mark.parametrize("method", ["partial_fit", "forget"])
+@pytest.mark.parametrize("kind", MANY_LABELS)
+def test_labels_of_another_kind_are_not_taken_for_classes(kind, method):
+    classes, labels = MANY_LABELS[kind]
+    clf = ExplicitSoftmaxClassifier(inverse_temperature=0.5)
+    clf.fit(np.ones((60, 1)), np.tile(classes, 2))
+    with pytest.raises(ValueError, match=r"not in classes|Unknown label type"):
+        getattr(clf, method)(np.ones((len(labels), 1)), labels)
+    np.testing.assert_array_equal(clf.class_count_, 2)
+
+
+def test_equal_labels_of_another_type_are_their_classes():
+    classes = 2**60 + np.arange(20)
+    clf = ExplicitSoftmaxClassifier(inverse_temperature=0.5)
+    clf.partial_fit(np.ones((20, 1)), classes, classes=classes)
+    clf.partial_fit(np.ones((20, 1)), classes.astype(np.uint64))
+    np.testing.assert_array_equal(clf.class_count_, 2)
+
+
+@pytest.mark.parametrize("smoothing", ["prior", "uniform", "noise"])
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+def test_forget_all_rows_one_by_one_with_fractional_weights(layout, smoothing):
+    X = layout(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
+    y, weight = np.array([0, 1, 0]), np.array([0.1, 0.2, 0.3])
+    clf = ExplicitSoftmaxClassifier(smoothing=smoothing).fit(X, y, weight)
+    for row in range(3):
+        at = slice(row, row + 1)
+        clf.forget(X[at], y[at], weight[at])
+    assert not dense(clf.feature_count_).any()
+    assert not clf.class_count_.any()
+    np.testing.assert_allclose(clf.predict_proba(X), 0.5)
+
+
+def test_forget_all_counts_by_rows_that_were_not_counted():
+    clf = ExplicitSoftmaxClassifier().fit([[1, 1], [1, 1], [1, 2]], [0, 0, 1])
+    clf.forget([[2, 0], [0, 2], [1, 2]], [0, 0, 1])
+    assert np.isfinite(clf.predict_log_proba([[1, 1]])).all()
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+def test_what_is_small_beside_forgotten_rows_stays(layout):
+    X = layout(np.array([[1e10], [0.5], [1.0]]))
+    how = {"inverse_temperature": 0.1, "norm_exponent": 0.0}
+    clf = ExplicitSoftmaxClassifier(**how).fit(X, [0, 0, 1])
+    clf.forget(X[:1], [0])
+    np.testing.assert_array_equal(dense(clf.feature_count_), [[0.5], [1.0]])
+    clf.forget(X[1:2], [0])
+    np.testing.assert_array_equal(dense(clf.feature_count_), [[0.0], [1.0]])
+
+
+def test_forget_what_rounding_has_swallowed(documents):
+    # The last weights are below the rounding of the first sums.
+    X, y = documents
+    weight = 0.9 ** np.arange(len(y))
+    clf = ExplicitSoftmaxClassifier().fit(X, y, weight)
+    for row in range(len(y)):
+        at = slice(row, row + 1)
+        clf.forget(X[at], y[at], weight[at])
+    assert clf.class_count_.max() < 1e-12
+
+
+@pytest.mark.parametrize("norm_exponent", [0.0, 0.5])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_fractions_are_forgotten_in_another_grouping(dtype, norm_exponent):
+    rng = np.random.default_rng(0)
+    X, y = rng.random((3000, 5)).astype(dtype), rng.integers(3, size=3000)
+    clf = count(X, y, inverse_temperature=1.0, norm_exponent=norm_exponent)
+    for part in np.array_split(rng.permutation(3000), 70):
+        clf.forget(X[part], y[part])
+    assert not clf.feature_count_.any()
+    assert not clf.class_count_.any()
+
+
+@pytest.mark.parametrize("method", ["partial_fit", "forget"])
+def test_dense_rows_leave_counts_sparse(documents, method):
+    X, y = documents
+    clf, expected = (count(sp.csr_array(X), y) for _ in range(2))
+    getattr(clf, method)(X[:1], y[:1])
+    assert sp.issparse(clf.feature_count_)
+    getattr(expected, method)(sp.csr_array(X[:1]), y[:1])
+    assert_identical(clf, expected)
+
+
+def test_a_prediction_beside_partial_fit_leaves_no_stale_solution(
+    documents, monkeypatch
+):
+    X, y = documents
+    clf = count(X[:200], y[:200])
+
+    def counting_meanwhile(*args, **how):
+        monkeypatch.undo()
+        count(X[200:], y[200:], clf)
+        return explicit_decoder(*args, **how)
+
+    monkeypatch.setattr(model_module, "explicit_decoder", counting_meanwhile)
+    clf.predict(X)
+    assert_identical(clf, count(X, y))
+
+
+@pytest.mark.parametrize("name", ["class_count_", "feature_count_"])
+def test_attributes_cannot_change_the_counts(documents, name):
+    clf = count(*documents)
+    with pytest.raises(ValueError, match="read-only"):
+        getattr(clf, name)[...] = 0
+
+
+def test_type_of_a_merged_model_does_not_depend_on_the_order(documents):
+    X, y = documents
+    shards = count(X[:200].astype(np.float32), y[:200]), count(X[200:], y[200:])
+    for first, second in (shards, shards[::-1]):
+        assert pickle.loads(pickle.dumps(first)).merge(second).coef_.dtype == np.float64

@@ -1,13 +1,12 @@
 """Displays: data computed, curves drawn, and messages for bad input."""
 
 import sys
-import warnings
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.calibration import CalibrationDisplay
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -64,15 +63,13 @@ def classifier_cv(digits):
 
 @pytest.fixture(scope="module")
 def runs(digits):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    refinement = Refinement(early_stopping=True, max_iter=5, random_state=0)
+    how = {"warm_start": True, "refinement": refinement}
+    starts = {"cold": 0.0, "warm": "auto"}
+    with pytest.warns(ConvergenceWarning):
         return {
-            name: ExplicitSoftmaxClassifier(
-                inverse_temperature=beta,
-                warm_start=True,
-                refinement=Refinement(early_stopping=True, max_iter=5, random_state=0),
-            ).fit(*digits)
-            for name, beta in [("cold", 0.0), ("warm", "auto")]
+            name: ExplicitSoftmaxClassifier(inverse_temperature=b, **how).fit(*digits)
+            for name, b in starts.items()
         }
 
 
@@ -87,11 +84,9 @@ def test_priming_numbers_of_the_best_other_parameters(classifier_cv):
     at_best = (results["param_norm_exponent"] == classifier_cv.norm_exponent_) & (
         results["param_smoothing_strength"] == classifier_cv.smoothing_strength_
     )
-    numbers, scores = (
-        results[name][at_best] for name in ("param_priming_number", "mean_test_score")
-    )
-    numbers = [display.mean_norm if k == "mean_norm" else k for k in numbers]
-    expected = dict(zip(numbers, scores, strict=True))
+    tried = results["param_priming_number"][at_best]
+    numbers = [display.mean_norm if k == "mean_norm" else k for k in tried]
+    expected = dict(zip(numbers, results["mean_test_score"][at_best], strict=True))
     assert len(expected) == 3
     counts = classifier_cv.feature_count_.sum() / classifier_cv.class_count_.sum()
     assert display.mean_norm == pytest.approx(counts, rel=1e-12)
@@ -126,9 +121,9 @@ def test_priming_numbers_of_a_grid_search(digits, in_pipeline):
 
 
 def test_a_search_of_numbers_alone_needs_no_model(digits):
+    model = ExplicitSoftmaxClassifier(translation="column")
     grid = {"priming_number": [300, 310, 320]}
-    classifier = ExplicitSoftmaxClassifier(translation="column")
-    search = GridSearchCV(classifier, grid, refit=False, cv=2)
+    search = GridSearchCV(model, grid, refit=False, cv=2)
     display = PrimingNumberDisplay.from_estimator(search.fit(*digits))
     assert display.mean_norm is None
     assert display.mean_norm_line_ is None
@@ -235,15 +230,13 @@ def test_runs_without_losses(digits, classifier):
     show = LossCurveDisplay.from_estimators
     with pytest.raises(NotFittedError):
         show({"run": ExplicitSoftmaxClassifier(warm_start=True)})
-    with pytest.raises(ValueError, match=r"estimators\['run'\].*warm_start=True"):
-        show({"run": classifier})
     for bad in (classifier, {}, [classifier]):
         with pytest.raises(ValueError, match="estimators must be a dict"):
             show(bad)
-    with pytest.raises(ValueError, match=r"estimators\['run'\] must be one-dim"):
-        show({"run": []})
-    with pytest.raises(ValueError, match=r"estimators\['run'\] must be numbers"):
-        show({"run": "losses"})
+    messages = ".*warm_start=True", " must be one-dim", " must be numbers"
+    for bad, message in zip((classifier, [], "losses"), messages, strict=True):
+        with pytest.raises(ValueError, match=rf"estimators\['run'\]{message}"):
+            show({"run": bad})
     with pytest.raises(ValueError, match="curves must be a dict"):
         LossCurveDisplay(curves=[1.0, 2.0])
     model = ExplicitSoftmaxClassifier(warm_start=True, refinement=Refinement(tol=1.0))
@@ -289,8 +282,8 @@ def test_reliability_is_what_is_drawn(digits, classifier):
     first = ReliabilityDisplay.from_estimator(classifier, X, y, n_bins=10)
     prob = classifier.predict_proba(X)
     assert first.error == expected_calibration_error(y, prob, n_bins=10)
-    np.testing.assert_array_equal(first.line_.get_xdata(), first.confidence)
-    np.testing.assert_array_equal(first.line_.get_ydata(), first.accuracy)
+    assert_array_equal(first.line_.get_xdata(), first.confidence)
+    assert_array_equal(first.line_.get_ydata(), first.accuracy)
     assert first.share.sum() == pytest.approx(1)
     assert f"ECE = {first.error:.3f}" in first.line_.get_label()
     assert first.line_.get_label().startswith("ExplicitSoftmaxClassifier")
@@ -307,5 +300,5 @@ def test_reliability_of_two_classes_is_that_of_scikit_learn():
         y[sure], prob[sure], n_bins=10, labels=[0, 1]
     )
     peer = CalibrationDisplay.from_predictions(y[sure], prob[sure], n_bins=10)
-    np.testing.assert_allclose(ours.confidence, peer.prob_pred)
-    np.testing.assert_allclose(ours.accuracy, peer.prob_true)
+    assert_allclose(ours.confidence, peer.prob_pred)
+    assert_allclose(ours.accuracy, peer.prob_true)

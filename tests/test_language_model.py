@@ -29,7 +29,6 @@ from explicit_softmax.calibration import model as calibration_model
 from explicit_softmax.calibration.sample import BUDGETS, Budget
 from tests.strategies import properties
 from tests.test_warm_start import HAS_CALLBACKS, Recorder
-from tests.text.test_model_file import rewrite
 from tests.text.test_tokens import E_ACUTE, I_DIAERESIS, TEXTS, words
 
 by_aggregation = pytest.mark.parametrize("aggregation", ["sum", "cat"])
@@ -55,6 +54,7 @@ HELD_OUT = corpus(8, seed=5)
 def make(**parameters):
     options = {
         "context_size": 2,
+        "aggregation": "cat",
         "vocabulary_size": SIZE,
         "smoothing_strength": 0.3,  # the search takes most of the time of a fit
     }
@@ -394,16 +394,18 @@ class TestFiles:
             warm_start=np.bool_(True),
             refinement=Refinement(random_state=np.random.RandomState(0), alpha=1),
         ).partial_fit(DOCUMENTS)
-        back, expected = reloaded(model, tmp_path).get_params(), model.get_params()
+        with pytest.warns(UserWarning, match=r"\['refinement__random_state'\]"):
+            back, expected = reloaded(model, tmp_path).get_params(), model.get_params()
         assert type(back.pop("refinement")) is type(expected.pop("refinement"))
-        expected["inverse_temperature"] = [0.5, 1.0]
+        assert_array_equal(back.pop("inverse_temperature"), [0.5, 1.0])
+        del expected["inverse_temperature"]
         assert back == {**expected, "refinement__random_state": None}
 
     def test_tokenizer_comes_back_as_parameter(self, tmp_path, text_model):
         assert reloaded(text_model, tmp_path).tokenizer is None
         given_one = of_text(tokenizer=text_model.tokenizer_).fit(TEXTS)
         back = reloaded(given_one, tmp_path)
-        assert back.tokenizer is back.tokenizer_
+        assert back.tokenizer.to_str() == back.tokenizer_.to_str()
         assert_same_model(back.merge(text_model), given_one.merge(text_model))
         other = of_text(vocabulary_size=40).fit(TEXTS).tokenizer_
         back = reloaded(given_one.set_params(tokenizer=other), tmp_path)
@@ -421,28 +423,6 @@ class TestFiles:
             monkeypatch.setattr(calibration_model, "leave_one_out", None)
         assert back.score(DOCUMENTS) == (expected or model.score(DOCUMENTS))
         assert back.leave_one_out_log_loss_ == model.leave_one_out_log_loss_
-
-    @pytest.mark.parametrize(
-        "changes",
-        [
-            {"header": {"params": {}}},
-            {"header": {"params": {"tokenizer": None, "refinement": None, "color": 1}}},
-            {"header": {"vocabulary_size": 5}},
-            {"header": {"context_size": 2}},
-            {"header": {"tokenizer": "{}"}},
-            {"arrays": {"class_count": np.ones(2)}},
-            {"arrays": {"sample_targets": np.array([0, 1, 3])}},
-            {"arrays": {"sample_targets": np.array([0, 1, -1])}},
-            {"arrays": {"sample_weights": np.ones(2)}},
-        ],
-    )
-    def test_parts_that_do_not_fit_are_refused(self, tmp_path, changes):
-        make(vocabulary_size=4, context_size=1).fit([[0, 1, 0]]).save(tmp_path / "it")
-        rewrite(tmp_path / "it")
-        assert ExplicitLanguageModel.load(tmp_path / "it").n_tokens_ == 3
-        rewrite(tmp_path / "it", **changes)
-        with pytest.raises(ValueError, match="is not a complete language model"):
-            ExplicitLanguageModel.load(tmp_path / "it")
 
 
 class TestRefinement:
@@ -511,13 +491,19 @@ def test_checks_of_scikit_learn_that_need_no_matrix(check):
 
 def test_docstring_names_parameters_and_attributes():
     model = refined(max_iter=1).fit(DOCUMENTS)
-    public = {name for name in dir(model) if name.endswith("_") and name[0] != "_"}
+    of_ngrams = make(aggregation="ngram").fit(DOCUMENTS)
+    public = {
+        name
+        for fitted in (model, of_ngrams)
+        for name in dir(fitted)
+        if name.endswith("_") and name[0] != "_"
+    }
     docstring = inspect.getdoc(ExplicitLanguageModel)
     documented = re.findall(r"^(\w+) :", docstring, re.MULTILINE)
     parameters = list(inspect.signature(ExplicitLanguageModel).parameters)
     assert documented[: len(parameters)] == parameters
     assert {name for name in documented if name.endswith("_")} == public
-    assert all(hasattr(model, name) for name in public)
+    assert all(hasattr(model, name) or hasattr(of_ngrams, name) for name in public)
     assert not any(hasattr(make(), name) for name in public)
 
 

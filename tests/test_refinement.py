@@ -23,15 +23,9 @@ from explicit_softmax.solution.loss import log_loss
 from explicit_softmax.text.windows import OneHotWindows, TokenStream
 from explicit_softmax.training.problem import Refined
 from explicit_softmax.training.refine import refine
-from tests.training.problems import (
-    ONE,
-    SIZES,
-    SOLVERS,
-    STORED,
-    noisy_topics,
-    random_start,
-)
+from tests.training.problems import CASES, ONE, STORED, noisy_topics, random_start
 
+STORED_CASES = [case for case in CASES if case[1] in STORED]
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
@@ -121,9 +115,7 @@ def test_validation_rows_are_set_aside_for_early_stopping_only(layout):
         split_validation(refinement, rows, y, np.eye(50)[0])
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("layout", STORED)
-@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize(("solver", "layout", "sizes"), STORED_CASES)
 def test_parameters_rows_and_results_are_handed_over(sizes, layout, solver):
     X, y = noisy_topics()
     X_val, y_val = noisy_topics(seed=1)
@@ -182,18 +174,12 @@ def test_automatic_sizes(monkeypatch, kind, batch_size, samples):
     stream = TokenStream.from_arrays([tokens], 2, 5)
     windows = OneHotWindows(stream, 6, "cat", np.float64)
     X = windows if kind == "windows" else windows[np.arange(3000)]
+    model = Model.of(random_start((12, 5)))
+    given = {"batch_size": batch_size, "samples_per_iter": samples}
+    other = {"batch_size": 99, "samples_per_iter": None}
+    rules = (Refinement(max_iter=2, random_state=0, **h) for h in ({}, given, other))
     default, given, other = (
-        refined(
-            Refinement(max_iter=2, random_state=0, **how),
-            Model.of(random_start((12, 5))),
-            X,
-            stream.targets,
-        ).decoders[0]
-        for how in (
-            {},
-            {"batch_size": batch_size, "samples_per_iter": samples},
-            {"batch_size": 99, "samples_per_iter": None},
-        )
+        refined(rule, model, X, stream.targets).decoders[0] for rule in rules
     )
     assert_array_equal(default.weights, given.weights)
     assert (default.weights != other.weights).any()

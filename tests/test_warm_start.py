@@ -18,7 +18,6 @@ from explicit_softmax import (
 from explicit_softmax._sklearn import CallbackSupportMixin
 
 HAS_CALLBACKS = hasattr(CallbackSupportMixin, "set_callbacks")
-SOLVERS = ["adagrad", "sgd", "lbfgs"]
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 each_estimator = pytest.mark.parametrize(
@@ -33,33 +32,28 @@ def warm(estimator=None, **parameters):
     return clf.set_params(warm_start=True, refinement=refinement)
 
 
-@pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_array])
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_refinement_lowers_the_loss(digits, solver, as_rows):
+def test_refinement_lowers_the_loss(digits):
     X, y, X_test, y_test = digits
     explicit = ExplicitSoftmaxClassifier().fit(X, y)
-    refined = warm(solver=solver).fit(as_rows(X), y)
+    refined = warm().fit(sp.csr_array(X), y)
     before = log_loss(y, explicit.predict_proba(X))
-    factor = 0.9 if solver == "sgd" else 0.5
-    assert log_loss(y, refined.predict_proba(X)) < factor * before
+    assert log_loss(y, refined.predict_proba(X)) < 0.5 * before
     assert refined.loss_curve_[-1] < refined.loss_curve_[0]
     assert refined.n_iter_ == len(refined.loss_curve_) <= 20
     assert refined.validation_scores_ is None
     assert refined.score(X_test, y_test) > explicit.score(X_test, y_test)
 
 
-@pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_array])
-def test_lbfgs_reaches_the_optimum_of_logistic_regression(as_rows):
+def test_lbfgs_reaches_the_optimum_of_logistic_regression():
     rng = np.random.default_rng(0)
     y = rng.integers(3, size=200)
     X = rng.poisson(rng.gamma(1.0, size=(3, 5))[y]).astype(float)
     # The same penalty, 1/(C n), and the same centre of it: no explicit weights.
     alpha = 0.01
-    start = ExplicitSoftmaxClassifier(
-        inverse_temperature=0.0, norm_exponent=0.0, translation="intercept"
-    )
+    how = {"norm_exponent": 0.0, "translation": "intercept"}
+    start = ExplicitSoftmaxClassifier(inverse_temperature=0.0, **how)
     cold = warm(start, solver="lbfgs", alpha=alpha, max_iter=200, tol=1e-8)
-    proba = cold.fit(as_rows(X), y).predict_proba(X)
+    proba = cold.fit(X, y).predict_proba(X)
     peer = LogisticRegression(C=1 / (alpha * len(y)), tol=1e-9, max_iter=500)
     assert_allclose(proba, peer.fit(X, y).predict_proba(X), atol=1e-5)
     same = cold.to_logistic_regression().predict_proba(X)
@@ -68,7 +62,7 @@ def test_lbfgs_reaches_the_optimum_of_logistic_regression(as_rows):
 
 def test_early_stopping_keeps_the_best(digits):
     X, y, _, _ = digits
-    clf = warm(early_stopping=True, max_iter=200, n_iter_no_change=2).fit(X, y)
+    clf = warm(early_stopping=True, max_iter=60, n_iter_no_change=2).fit(X, y)
     scores = clf.validation_scores_
     assert len(scores) == clf.n_iter_ == len(clf.loss_curve_)
     assert clf.class_count_.sum() == 1080  # a tenth is set aside from counts too
@@ -78,25 +72,21 @@ def test_early_stopping_keeps_the_best(digits):
     assert -loss == pytest.approx(max(scores), abs=1e-9)
 
 
-@each_estimator
-def test_seed_decides(digits, estimator):
-    X, y, X_test, _ = digits
-    one, same, other = (
-        warm(estimator, max_iter=2, random_state=seed).fit(X, y).predict_proba(X_test)
-        for seed in (0, 0, 1)
-    )
-    assert_array_equal(one, same)
-    assert np.abs(one - other).max() > 0
-
-
-@pytest.mark.parametrize("method", ["partial_fit", "merge", "forget"])
+@pytest.mark.parametrize("method", ["merge", "forget"])
 def test_counts_of_a_refined_model_are_left_alone(digits, method):
     X, y, X_test, _ = digits
     clf = warm(max_iter=1).fit(X, y)
     before = clf.predict_proba(X_test)
+    assert not hasattr(clf, "partial_fit")
     with pytest.raises(ValueError, match="was refined"):
         getattr(clf, method)(*((clf,) if method == "merge" else (X, y)))
     assert_array_equal(clf.densify().predict_proba(X_test), before)
+    # A fit without refinement leaves no curve of an earlier one.
+    assert hasattr(clf, "loss_curve_")
+    clf.set_params(warm_start=False).fit(X, y)
+    assert not hasattr(clf, "loss_curve_")
+    assert not hasattr(clf, "validation_scores_")
+    assert clf.n_iter_ == 1
 
 
 def test_grid_search_over_parameters_of_the_refinement(digits):
@@ -131,16 +121,6 @@ def test_failed_training_leaves_the_model_as_it_was(digits, estimator):
     assert_array_equal(clf.predict_proba(X), before)
 
 
-def test_a_fit_without_refinement_leaves_no_curve_of_an_earlier_one(digits):
-    X, y, _, _ = digits
-    clf = warm(max_iter=1).fit(X, y)
-    assert hasattr(clf, "loss_curve_")
-    clf.set_params(warm_start=False).fit(X, y)
-    assert not hasattr(clf, "loss_curve_")
-    assert not hasattr(clf, "validation_scores_")
-    assert clf.n_iter_ == 1
-
-
 class Recorder:
     """A callback of scikit-learn that remembers and may stop."""
 
@@ -167,7 +147,7 @@ class Recorder:
 @pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn < 1.9 has no callbacks")
 class TestCallbacks:
     @each_estimator
-    @pytest.mark.parametrize("solver", SOLVERS)
+    @pytest.mark.parametrize("solver", ["adagrad", "lbfgs"])
     def test_every_iteration_begins_and_ends(self, digits, solver, estimator):
         X, y, _, _ = digits
         recorder = Recorder()
@@ -179,13 +159,9 @@ class TestCallbacks:
         assert recorder.scores[-1] == clf.score(X, y)
         assert not recorder.is_set_up
 
-    @pytest.mark.parametrize("solver", SOLVERS)
-    def test_a_callback_can_stop(self, digits, solver):
-        X, y, _, _ = digits
-        recorder = Recorder(stop_at=2)
-        clf = warm(solver=solver, max_iter=6).set_callbacks(recorder).fit(X, y)
-        assert clf.n_iter_ == 2
-        assert len(recorder.begun) == len(recorder.ended)
+        stopper = Recorder(stop_at=2)
+        assert clone(clf).set_callbacks(stopper).fit(X, y).n_iter_ == 2
+        assert len(stopper.begun) == len(stopper.ended)
 
     @each_estimator
     @pytest.mark.parametrize("warm_start", [False, True])
@@ -197,6 +173,19 @@ class TestCallbacks:
         with pytest.raises(ValueError, match="Negative"):
             clf.set_params(warm_start=warm_start).fit(-X, y)
         assert not recorder.is_set_up
+
+    def test_a_callback_that_raises_at_the_end_leaves_the_model(self, digits):
+        X, y, _, _ = digits
+
+        class Raises(Recorder):
+            def on_fit_task_end(self, estimator, context):
+                raise RuntimeError("at the end")
+
+        clf = ExplicitSoftmaxClassifier().fit(X, y)
+        before = clf.predict_proba(X)
+        with pytest.raises(RuntimeError, match="at the end"):
+            clf.set_callbacks(Raises()).fit(X[:100], y[:100])
+        assert_array_equal(clf.predict_proba(X), before)
 
     def test_progress_bar_shows_and_scoring_monitor_logs(self, digits, capsys):
         from sklearn.callback import ProgressBar, ScoringMonitor

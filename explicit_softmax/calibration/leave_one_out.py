@@ -46,6 +46,7 @@ from explicit_softmax.solution.counts import (
     FloatArray,
     IntArray,
     Rows,
+    remainder,
     row_blocks,
     row_norms,
     row_scale,
@@ -60,9 +61,6 @@ from explicit_softmax.solution.theorem import (
 
 # Logarithms of a chunk of this many values stay in cache.
 _CHUNK_VALUES = 2**17
-
-# A remainder below this share of the count it is left of is rounding.
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +213,8 @@ def without_each(
     block_norms = norms[:, None] if len(parts) == 1 else _columns(map(row_norms, parts))
     block_norms = block_norms * scale[:, None]
     taken = unit[:, None] * block_norms
+    counted = _columns(counts.block_mass(block)[y] for block in blocks)
+    mass = _rest(counted, taken, counts.largest_mass)
     offset = smoothed.class_offset[y]
     noise_mass = np.zeros_like(offset)
     if smoothed.is_noise:
@@ -222,19 +222,17 @@ def without_each(
         noise_mass = scale[:, None] * _columns(
             part @ spread[block] for part, block in zip(parts, blocks, strict=True)
         )
-        mass = _remainder(_columns(counts.block_mass(b)[y] for b in blocks), taken)
         # Classes that have nothing left in a block.
         unseen = mass == 0
         offset = np.where(unseen, smoothed.unit, offset - unit[:, None] * noise_mass)
         mass = np.where(unseen, smoothed.unit, mass)
     else:
         sizes = np.array([block.stop - block.start for block in blocks])
-        mass = _remainder(smoothed.block_mass[y] - offset * sizes, taken)
         if smoothed.marginal_share:
             rest = np.maximum(counts.class_mass[y] - taken.sum(axis=1), smoothed.unit)
             offset = np.zeros_like(offset) + smoothed.marginal_share * rest[:, None]
         mass += offset * sizes
-    own_count = _remainder(counts.class_count[y], unit)
+    own_count = _rest(counts.class_count[y], unit, counts.largest_count)
     log_count = log_class_frequency(own_count, like=counts.class_count)
     with np.errstate(divide="ignore"):  # a class of one row without smoothing
         log_norm = np.log(mass.sum(axis=1)) - log_count
@@ -252,6 +250,12 @@ def without_each(
         log_norm,
         smoothed.log_norm,
     )
+
+
+def _rest(
+    counted: NDArray[np.float64], taken: NDArray[np.float64], largest: float
+) -> NDArray[np.float64]:
+    return np.maximum(remainder(counted, taken, largest), 0.0)
 
 
 def _columns(columns: Iterable[FloatArray]) -> NDArray[np.float64]:
@@ -283,15 +287,6 @@ def check_own_class(evidence: FloatArray) -> None:
         )
 
 
-def _remainder(
-    counts: NDArray[np.float64], taken: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Counts less what is taken, zero where rounding alone is left."""
-    rest = counts - taken
-    rest[rest <= _ROUNDING * counts] = 0.0
-    return rest
-
-
 def _dense_own_class(
     smoothed: SmoothedCounts, b: int, X: FloatArray, left: WithoutEach
 ) -> NDArray[np.float64]:
@@ -300,10 +295,11 @@ def _dense_own_class(
     counts = smoothed.counts.cooccurrence[block]
     counts = (counts.toarray() if sp.issparse(counts) else counts).T.copy()
     offset, ratio = smoothed.offset[block], smoothed.ratio(block)
+    largest = smoothed.counts.largest_mass
     own = np.empty(X.shape[0])
     for chunk in row_blocks(X.shape[0], X.shape[1], _CHUNK_VALUES):
         scaled = X[chunk] * left.scale[chunk, None]
-        logs = _remainder(counts[left.y[chunk]], scaled * left.unit[chunk, None])
+        logs = _rest(counts[left.y[chunk]], scaled * left.unit[chunk, None], largest)
         if smoothed.is_noise:
             logs *= ratio
             scaled *= smoothed.scale[block]
@@ -328,7 +324,7 @@ def sparse_own_logs(
     counted = values_at(smoothed.counts.cooccurrence, feature + block.start, y[row])
     ratio = smoothed.ratio(block)[feature]
     taken = X.data * (left.scale * left.unit)[row]
-    rest = ratio * _remainder(counted, taken) + offset[row]
+    rest = ratio * _rest(counted, taken, smoothed.counts.largest_mass) + offset[row]
     with np.errstate(divide="ignore"):
         logs = np.log(rest, out=np.zeros_like(rest), where=(rest > 0) | (X.data > 0))
     if not smoothed.is_noise:

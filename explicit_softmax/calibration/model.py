@@ -15,6 +15,7 @@ from operator import add, sub
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from explicit_softmax.calibration.calibrate import (
@@ -148,16 +149,12 @@ class Settings:
 class Choice:
     """What leave-one-out chose, or what was given: then `log_loss` is NaN (in nats).
 
-    With a temperature for groups of features or for single ones, that of `calibration`
-    is for each feature, `groups` has those of all blocks and groups, and `factors` what
-    single features make of them.
+    The inverse temperatures of `calibration` are those of blocks or of all features.
     """
 
     calibration: Calibration
     smoothing_strength: float
     log_loss: float
-    groups: NDArray[np.float64] | None = None
-    factors: Any = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,10 +231,27 @@ class ExplicitModel:
         sample = RowSample.from_rows(X, y, sample_weight, limit, keys)
         return cls(counts, sample, settings, X.dtype)
 
+    def counted(
+        self,
+        X: Rows,
+        y: IntArray,
+        sample_weight: FloatArray | None = None,
+        limit: Limit | None = None,
+    ) -> ExplicitModel:
+        """Model of other rows, with the settings of this one, as `from_rows` makes it.
+
+        Rows become sparse where the counts are: dense rows would fill these.
+        """
+        if self.counts.is_sparse and not sp.issparse(X):
+            X = sp.csr_array(X)
+        n_classes = self.counts.n_classes
+        return self.from_rows(X, y, n_classes, self.settings, sample_weight, limit)
+
     def __add__(self, other: ExplicitModel) -> ExplicitModel:
         """Model of the rows of both; ValueError says what keeps them apart."""
         message = "models with different {name} cannot be merged: {} and {}"
-        return self._combined(other, add, "merge", message)
+        model = self._combined(other, add, "merge", message)
+        return replace(model, dtype=np.result_type(self.dtype, other.dtype))
 
     def __sub__(self, other: ExplicitModel) -> ExplicitModel:
         """Model without the rows of `other`, whose sample must hold all of them."""
@@ -259,7 +273,7 @@ class ExplicitModel:
         return replace(self, counts=counts, sample=sample, choice=None)
 
     def check_additive(self, method: str) -> None:
-        """ValueError if the model was refined, or its rows weighted by all of them."""
+        """ValueError if the model cannot change with its counts."""
         if self.refined is not None:
             raise ValueError(
                 f"{method} changes counts, and this model was refined: it no longer "
@@ -274,6 +288,12 @@ class ExplicitModel:
             raise ValueError(
                 f"{method} needs weights that do not depend on the other rows, and "
                 "class_weight='balanced' depends on all: give class_weight as a dict"
+            )
+        wanted = self.settings.sample_limit(*self.shape)
+        if wanted.n_rows and not self.sample.limit.n_rows:
+            raise ValueError(
+                f"{method} chooses again by sampled rows, and this model was saved "
+                "without them: save it with keep_rows=True, or fit again"
             )
 
     def check_settings(self, settings: Settings, message: str) -> None:
@@ -299,6 +319,16 @@ class ExplicitModel:
         return Solution(decoder, choice)
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """(n_features, n_classes)."""
+        return self.counts.n_features, self.counts.n_classes
+
+    @property
+    def chosen(self) -> Choice:
+        """What was chosen or given; where it is known, the model is not solved."""
+        return self.solution.choice if self.choice is None else self.choice
+
+    @property
     def decoders(self) -> tuple[Decoder, ...]:
         """What predicts: the refined decoder, or that of the solution."""
         if self.refined is not None:
@@ -311,22 +341,27 @@ class ExplicitModel:
         return (*before, last)
 
     @property
+    def class_count(self) -> FloatArray:
+        """Weight of the rows of each class."""
+        return self.counts.class_count
+
+    @property
     def n_iter(self) -> int:
         """Iterations of the refinement; 1 without it."""
         return 1 if self.refined is None else self.refined.n_iter
 
     def held_out_scores(self) -> NDArray[np.float64]:
         """Leave-one-out scores (n_rows, n_classes) of the sampled rows."""
-        choice = self.solution.choice
+        choice = self.chosen
         return self._held_out(choice.smoothing_strength).scores(choice.calibration)
 
     def with_layout(self, layout: Layout) -> ExplicitModel:
         """The same solution with its weights stored in another way."""
-        return replace(self, layout=layout, choice=self.solution.choice)
+        return replace(self, layout=layout, choice=self.chosen)
 
     def with_refinement(self, refined: Refined) -> ExplicitModel:
         """The model refined; its counts and what was chosen stay as they are."""
-        return replace(self, choice=self.solution.choice, refined=refined)
+        return replace(self, choice=self.chosen, refined=refined)
 
     def with_prior(self, prior: NDArray[np.float64] | None) -> ExplicitModel:
         """The same solution with another `prior`."""
@@ -337,10 +372,19 @@ class ExplicitModel:
             vars(model)["solution"] = kept  # the prior is no part of it
         return model
 
+    def stored(self) -> ExplicitModel:
+        """The model as it is saved: with what was chosen, if it was.
+
+        To choose again would take longer than to read all the rest.
+        """
+        sample = replace(self.sample, members=None)
+        choice = vars(self).get("solution", self).choice
+        return replace(self, sample=sample, choice=choice)
+
     def without_sample(self) -> ExplicitModel:
         """The same solution without the rows from which it was chosen."""
         sample = self.sample.head(NO_ROWS)
-        return replace(self, sample=sample, choice=self.solution.choice)
+        return replace(self, sample=sample, choice=self.chosen)
 
     def _smoothed(self, strength: float) -> SmoothedCounts:
         blocks = self.settings.blocks(self.counts.n_features)
@@ -430,8 +474,7 @@ class ExplicitModel:
             )
         parts = frequency_parts(smoothed, np.arange(n_features))
         calibration = replace(calibration, beta=groups[parts] * factors)
-        strength = choice.smoothing_strength
-        return Choice(calibration, strength, log_loss, groups, factors)
+        return replace(choice, calibration=calibration, log_loss=log_loss)
 
     def _held_out(
         self, strength: float, sample: RowSample | None = None
@@ -458,7 +501,12 @@ def given_temperatures(
     """Inverse temperatures of the parts of a model, None if they are to be chosen."""
     if isinstance(inverse_temperature, str):
         return None
-    given = np.asarray(inverse_temperature, dtype=float)
+    given = np.asarray(inverse_temperature)
+    if given.dtype.kind not in "biuf":
+        raise ValueError(
+            f"inverse_temperature must have numbers, not {inverse_temperature!r}"
+        )
+    given = given.astype(float)
     if given.ndim and given.shape != (n_parts,):
         raise ValueError(
             "inverse_temperature must be a number or one number for each of the "

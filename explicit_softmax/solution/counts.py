@@ -30,9 +30,12 @@ _MANY_CLASSES = 32
 # Significant bits of the factors that rows are scaled by.
 _SCALE_BITS = 16
 
-# Subtraction of counts that were summed in another order leaves residues of rounding
-# of at most this size, relative to the count.
-_ROUNDING = 1e-9
+# Sums in another order differ by rounding of at most this share of the largest sum.
+_ROUNDING = 2.0**-43
+
+# What remains of a count is rounding only if it is below this share of the count, too:
+# the largest sum may be that of a feature in another unit.
+_RESIDUE = 2.0**-20
 
 
 def row_blocks(n_rows: int, width: int, values: int) -> Iterator[slice]:
@@ -111,6 +114,9 @@ class CooccurrenceCounts:
         Sum of the sample weights of each class.
     n_nonzero : float
         Number of non-zero features, rows counted by their weights.
+    past_mass, past_count : float, default=0.0
+        Largest class mass and class count before any subtraction, which tell how much
+        rounding the sums may have; as powers of two, which tell little else.
     document_frequency : ndarray of shape (n_features,), default=None
         Summed weights of the rows that have a feature; None where nobody counted them.
 
@@ -130,6 +136,8 @@ class CooccurrenceCounts:
     cooccurrence: Any
     class_count: NDArray[np.float64]
     n_nonzero: float
+    past_mass: float = 0.0
+    past_count: float = 0.0
     document_frequency: NDArray[np.float64] | None = None
 
     @classmethod
@@ -173,8 +181,8 @@ class CooccurrenceCounts:
         Notes
         -----
         Sums are float64. Unweighted float32 rows are summed in float32 within blocks
-        of a few hundred rows, which is exact for integers, and in float64 across the
-        blocks; a block whose sums reach 2**24 is summed in float64.
+        of a few hundred rows, and in float64 across the blocks, as long as that is
+        exact: up to the first block with fractions or sums of 2**24.
         """
         y = np.asarray(y)
         if X.shape[0] != y.shape[0]:
@@ -183,16 +191,20 @@ class CooccurrenceCounts:
         scale = None
         if norm_exponent != 0.0:
             with np.errstate(invalid="ignore", over="ignore"):
-                scale = row_scale(
-                    row_norms(X) if norms is None else norms, norm_exponent
-                )
+                norms = row_norms(X) if norms is None else norms
+                scale = row_scale(norms, norm_exponent)
             if not scale.all():  # norms that overflow
                 raise_bad_value(X, 0)
         count = _count_sparse if sp.issparse(X) else _count_dense
         cooccurrence, frequency = count(X, y, n_classes, weight, scale)
         class_count = np.bincount(y, weights=weight, minlength=n_classes)
         n_nonzero = float(frequency.sum())
-        return cls(cooccurrence, class_count.astype(float), n_nonzero, frequency)
+        return cls(
+            cooccurrence,
+            class_count.astype(float),
+            n_nonzero,
+            document_frequency=frequency,
+        )
 
     def __add__(self, other: CooccurrenceCounts) -> CooccurrenceCounts:
         self._check_shape(other)
@@ -202,14 +214,16 @@ class CooccurrenceCounts:
             total if sp.issparse(total) else np.asarray(total),
             self.class_count + other.class_count,
             self.n_nonzero + other.n_nonzero,
+            max(self.past_mass, other.past_mass),
+            max(self.past_count, other.past_count),
             self._frequency(other, 1.0),
         )
 
     def __sub__(self, other: CooccurrenceCounts) -> CooccurrenceCounts:
         """Take rows out again; ValueError where more is taken than was counted."""
         self._check_shape(other)
-        taken = _taken(self.class_count, other.class_count)
-        short = np.flatnonzero(taken > self.class_count)
+        rest = remainder(self.class_count, other.class_count, self.largest_count)
+        short = np.flatnonzero(rest < 0)
         if short.size:
             raise ValueError(
                 f"more rows are taken out of class {short[0]} than were counted: "
@@ -217,27 +231,33 @@ class CooccurrenceCounts:
             )
         if sp.issparse(other.cooccurrence):
             part = sp.coo_array(other.cooccurrence)
-            features, labels = part.row, part.col
-            counted = values_at(self.cooccurrence, features, labels)
-            taken_counts = _taken(counted, part.data)
-            bad = np.flatnonzero(taken_counts > counted)
-            if bad.size:
-                _raise_never_counted(features[bad[0]], labels[bad[0]])
-            taken_counts = sp.csr_array(
-                (taken_counts, (features, labels)), shape=part.shape
-            )
+            at: Any = part.row, part.col
+            taken = part.data
+            counted = values_at(self.cooccurrence, *at)
         else:
-            counted = self.dense()
-            taken_counts = _taken(counted, other.cooccurrence)
-            if (taken_counts > counted).any():
-                _raise_never_counted(*np.argwhere(taken_counts > counted)[0])
-        rest = self.cooccurrence - taken_counts
-        if sp.issparse(rest):
-            rest.eliminate_zeros()
+            at = np.indices(other.cooccurrence.shape, sparse=True)
+            taken, counted = other.cooccurrence, self.dense()
+        left = remainder(counted, taken, self.largest_mass)
+        if (left < 0).any():
+            bad = tuple(index[0] for index in np.nonzero(left < 0))
+            feature, label = bad if len(bad) == 2 else (at[0][bad], at[1][bad])
+            raise ValueError(
+                f"more of feature {feature} is taken out of class {label} than was "
+                "counted: these rows were never counted, or not with this class"
+            )
+        taken = np.where(left == 0, counted, taken)
+        if sp.issparse(other.cooccurrence):
+            taken = sp.csr_array((taken, at), shape=part.shape)
+        total = self.cooccurrence - taken
+        if sp.issparse(total):
+            total.eliminate_zeros()
+        n_nonzero = max(self.n_nonzero - other.n_nonzero, 0.0)
         return CooccurrenceCounts(
-            rest if sp.issparse(rest) else np.asarray(rest),
-            self.class_count - taken,
-            max(self.n_nonzero - other.n_nonzero, 0.0),
+            total if sp.issparse(total) else np.asarray(total),
+            rest,
+            n_nonzero if total.sum() > 0 else 0.0,
+            _power_of_two(self.largest_mass),
+            _power_of_two(self.largest_count),
             self._frequency(other, -1.0),
         )
 
@@ -247,7 +267,9 @@ class CooccurrenceCounts:
         mine, theirs = self.document_frequency, other.document_frequency
         if mine is None or theirs is None:
             return None
-        return np.asarray(mine + sign * (theirs if sign > 0 else _taken(mine, theirs)))
+        if sign > 0:
+            return mine + theirs
+        return np.maximum(remainder(mine, theirs, self.largest_count), 0.0)
 
     @property
     def n_features(self) -> int:
@@ -269,6 +291,16 @@ class CooccurrenceCounts:
         """Column sums S of the co-occurrences, shape (n_classes,)."""
         return self._column_sums(self.cooccurrence)
 
+    @cached_property
+    def largest_mass(self) -> float:
+        """Largest class mass that there is or ever was."""
+        return max(self.past_mass, float(self.class_mass.max(initial=0.0)))
+
+    @cached_property
+    def largest_count(self) -> float:
+        """Largest class count that there is or ever was."""
+        return max(self.past_count, float(self.class_count.max(initial=0.0)))
+
     def block_mass(self, block: slice) -> NDArray[np.float64]:
         """Column sums over a block of features, shape (n_classes,)."""
         if block == slice(0, self.n_features):
@@ -276,12 +308,10 @@ class CooccurrenceCounts:
         return self._column_sums(self.cooccurrence[block])
 
     def _column_sums(self, part: Any) -> NDArray[np.float64]:
-        if sp.issparse(part):
-            mass = np.bincount(
-                part.indices, weights=part.data, minlength=self.n_classes
-            )
-            return np.asarray(mass, dtype=np.float64)
-        return np.asarray(part.sum(axis=0))
+        if not sp.issparse(part):
+            return np.asarray(part.sum(axis=0))
+        mass = np.bincount(part.indices, weights=part.data, minlength=self.n_classes)
+        return mass.astype(np.float64, copy=False)
 
     @property
     def mean_norm(self) -> float:
@@ -292,15 +322,13 @@ class CooccurrenceCounts:
     @property
     def mean_nonzero(self) -> float:
         """Weighted mean of the non-zero features: the unit of smoothing."""
-        if self.n_nonzero <= 0:
-            return 1.0
-        return float(self.class_mass.sum()) / self.n_nonzero
+        mass = float(self.class_mass.sum())
+        return mass / self.n_nonzero if self.n_nonzero > 0 and mass > 0 else 1.0
 
     def dense(self) -> NDArray[np.float64]:
         """Co-occurrences as an ndarray (n_features, n_classes)."""
-        if sp.issparse(self.cooccurrence):
-            return np.asarray(self.cooccurrence.toarray())
-        return np.asarray(self.cooccurrence)
+        F = self.cooccurrence
+        return np.asarray(F.toarray() if sp.issparse(F) else F)
 
     def _check_shape(self, other: CooccurrenceCounts) -> None:
         if self.cooccurrence.shape != other.cooccurrence.shape:
@@ -329,7 +357,7 @@ def _count_dense(
         width = max(n_features, min(n_classes, math.isqrt(_BLOCK_VALUES)))
     single = X.dtype == np.float32 and weight is None and scale is None
     step = min(n_rows, max(1, _BLOCK_VALUES // max(1, width)))
-    buffer = np.empty((0 if single else step, n_features))
+    buffer = np.empty((step, n_features))
     with np.errstate(invalid="ignore", over="ignore"):
         for block in row_blocks(n_rows, width, _BLOCK_VALUES):
             members: IntArray | slice = block if order is None else order[block]
@@ -346,10 +374,9 @@ def _count_dense(
             frequency += _document_frequency(part, lowest, factor)
             if single:
                 sums = part.T @ _one_hot(labels, n_present, None, np.float32)
-                if not sums.max(initial=0.0) < _FLOAT32_EXACT:
-                    one_hot = _one_hot(labels, n_present, None, np.float64)
-                    sums = part.astype(np.float64).T @ one_hot
-            else:
+                whole = (sums == np.rint(sums)).all()
+                single = bool(whole and sums.max(initial=0.0) < _FLOAT32_EXACT)
+            if not single:
                 if scale is not None:
                     part_scale = scale[members]
                     factor = part_scale if factor is None else factor * part_scale
@@ -436,7 +463,8 @@ def raise_bad_value(X: Rows, first_row: int) -> None:
     raise ValueError(
         f"Negative values in data: {name} contains {value:g}. The explicit solution "
         "needs non-negative features, such as counts, frequencies, or pixels: "
-        "transform them with PositiveFeatures."
+        "transform them with PositiveFeatures, or set clip=True to count negative ones "
+        "as zero."
     )
 
 
@@ -453,20 +481,23 @@ def values_at(
     return np.asarray(cooccurrence[features, labels], dtype=np.float64).ravel()
 
 
-def _taken(
-    counted: NDArray[np.float64], taken: NDArray[np.float64]
+def remainder(
+    counted: NDArray[np.float64], taken: NDArray[np.float64], largest: float
 ) -> NDArray[np.float64]:
-    """What to subtract: the whole count where only a residue of rounding would stay.
+    """Sums less what is taken out of them, with zero for what is rounding.
 
-    Integers have no such residue and are never touched.
+    `largest` is the largest sum with which they were ever added up. Differences of
+    integers are what they are. Negative where more is taken than was counted.
     """
-    residue = np.abs(counted - taken) <= _ROUNDING * counted
-    residue &= (counted != np.rint(counted)) | (taken != np.rint(taken))
-    return np.where(residue, counted, taken)
+    rest = np.asarray(counted - taken)
+    near = np.abs(rest) <= _ROUNDING * largest
+    near &= rest <= _RESIDUE * counted
+    near &= rest != 0
+    if near.any():
+        whole = (counted == np.rint(counted)) & (taken == np.rint(taken))
+        rest[near & ~whole] = 0.0
+    return rest
 
 
-def _raise_never_counted(feature: int, label: int) -> None:
-    raise ValueError(
-        f"more of feature {feature} is taken out of class {label} than was counted: "
-        "these rows were never counted, or not with this class"
-    )
+def _power_of_two(value: float) -> float:
+    return 2.0 ** int(np.frexp(value)[1] - 1) if value else 0.0

@@ -140,6 +140,27 @@ class Decoder:
         scores[empty] = self.zero_row_scores
         return scores
 
+    def evidence(self, row: sp.csr_array) -> tuple[NDArray[np.intp], FloatArray]:
+        """What each feature of one sparse row adds to the scores.
+
+        Returns
+        -------
+        features : ndarray of int, shape (n_stored,)
+            Features of the row.
+        evidence : ndarray of shape (n_stored, n_classes)
+            With mean zero over the classes. Its sum over the features and the intercept
+            are the scores of the row, up to a constant.
+        """
+        features = row.indices
+        weights = self.weights[features]
+        weights = weights.toarray() if sp.issparse(weights) else weights
+        left = self.left[features]
+        left = left.toarray() if sp.issparse(left) else left
+        weights = weights + left @ self.right.T
+        values = row.data * row_scale(row_norms(row), self.norm_exponent)
+        weights = weights - weights.mean(axis=1, keepdims=True)
+        return features.astype(np.intp), values[:, None] * weights
+
     def _product(self, X: Rows) -> FloatArray:
         if not self.is_sparse:
             scores = X @ self.weights

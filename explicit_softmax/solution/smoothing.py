@@ -54,20 +54,26 @@ def feature_blocks(n_features: int, n_blocks: int | Sequence[int]) -> tuple[slic
     ValueError
         If the blocks do not make up the features.
     """
-    if isinstance(n_blocks, Sequence | np.ndarray):
-        sizes = [int(size) for size in n_blocks]
-        if min(sizes, default=0) < 1 or sum(sizes) != n_features:
+    given = np.asarray(n_blocks)
+    if given.dtype.kind not in "iu" or given.ndim > 1 or not (given > 0).all():
+        raise ValueError(
+            "n_blocks must be a positive integer, or the sizes of the blocks as such, "
+            f"not {n_blocks!r}"
+        )
+    if given.ndim:
+        sizes = given.tolist()
+        if sum(sizes) != n_features:
             raise ValueError(
-                f"n_blocks={sizes} must be positive sizes that sum to the number of "
-                f"features, {n_features}"
+                f"n_blocks={sizes} must be sizes that sum to the number of features, "
+                f"{n_features}"
             )
-    elif n_features % n_blocks:
+    elif n_features % int(given):
         raise ValueError(
             f"n_blocks={n_blocks} does not divide the {n_features} features into "
             "blocks of equal size; give the sizes of the blocks instead"
         )
     else:
-        sizes = [n_features // n_blocks] * n_blocks
+        sizes = [n_features // int(given)] * int(given)
     stops = np.cumsum(sizes)
     return tuple(
         slice(int(stop) - size, int(stop))

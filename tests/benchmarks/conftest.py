@@ -29,7 +29,7 @@ def run(tmp_path, no_data, capsys):
     """Run a problem; its records, as the JSON file has them, and what it prints."""
     from benchmarks.run import main
 
-    def run_problem(problem, *argv, optional=()):
+    def run_problem(problem, *argv):
         path = tmp_path / "records.json"
         returned = main([problem, "--fast", "--threads=1", f"--json={path}", *argv])
         records = json.loads(path.read_text())
@@ -41,6 +41,14 @@ def run(tmp_path, no_data, capsys):
         return records, capsys.readouterr().out
 
     return run_problem
+
+
+@pytest.fixture
+def figure(tmp_path):
+    """A path at which there is a figure after the test."""
+    pytest.importorskip("matplotlib")
+    yield tmp_path / "figure.png"
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.fixture

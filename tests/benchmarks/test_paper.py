@@ -20,14 +20,11 @@ PAPER = {
 
 
 def image_records(accuracies):
-    epochs = {name: 23 if "warm" in name else 93 for name in accuracies}
-    return [
-        Record(
-            name,
-            {"test_accuracy": accuracy, "iterations": epochs[name], "stopped": True},
-        )
-        for name, accuracy in accuracies.items()
-    ]
+    records = [Record(name, {"stopped": True}) for name in accuracies]
+    for record, accuracy in zip(records, accuracies.values(), strict=True):
+        epochs = 23 if "warm" in record.model else 93
+        record.values |= {"test_accuracy": accuracy, "iterations": epochs}
+    return records
 
 
 def verdicts(found):
@@ -74,12 +71,10 @@ def test_priming_numbers(best, verdict):
     assert found.verdict == verdict
 
 
-@pytest.mark.parametrize(
-    ("slope", "verdict"), [(0.9, "agree"), (0.5, "differ"), (1.1, "differ")]
-)
-def test_slopes(slope, verdict):
-    found = findings.scaling_finding(Record("some data", {"slope": slope}))
-    assert found.verdict == verdict
+def test_slopes():
+    records = [Record("some data", {"slope": slope}) for slope in (0.9, 0.5, 1.1)]
+    found = verdicts(map(findings.scaling_finding, records))
+    assert found == ["agree", "differ", "differ"]
 
 
 def test_scaling_by_hand():
@@ -108,17 +103,15 @@ def test_claims_of_optimisation():
 
 
 def language_records(of_sum, of_cat, train=85.0):
+    names = ("aggregation", "context_size", "dev_perplexity", "paper_train")
+
+    def record(model, *values):
+        paper_train = 85.4 if values[1] == 1 and model == "theorem" else None
+        values = dict(zip(names, (*values, paper_train), strict=True))
+        return Record(model, values | {"train_perplexity": train})
+
     return [
-        Record(
-            model,
-            {
-                "aggregation": aggregation,
-                "context_size": size,
-                "dev_perplexity": value,
-                "train_perplexity": train,
-                "paper_train": 85.4 if size == 1 and model == "theorem" else None,
-            },
-        )
+        record(model, aggregation, size, value)
         for model in ("theorem", "leave-one-out", "refined from theorem")
         for aggregation, values in (("cat", of_cat), ("sum", of_sum))
         for size, value in values.items()

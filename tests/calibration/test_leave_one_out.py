@@ -267,3 +267,19 @@ def test_what_is_held_fixed_while_a_row_is_out_does_not_matter(
         chosen, loss = calibrate(shortcut, K)
         assert_allclose(chosen.beta, expected.beta, rtol=2e-3)
         assert_allclose(loss, least, rtol=2e-3)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("small", [1.0, 0.5])
+def test_small_features_beside_large_ones_are_left(layout, small):
+    # Without the first row, its class has 8 of the first feature, not none.
+    X = np.array([[1e11, 1, 2], [3, 5, 1], [5, 4, 4], [1, 7, 2], [2, 2, 2]])
+    X[1:] *= small
+    y, blocks = np.array([0, 0, 0, 1, 1]), (slice(0, 3),)
+    calibration = Calibration(np.ones(1), 2.0)
+    expected = refits(X, y, 2, None, blocks, calibration)
+    found = held_out_of(layout(X), y, 2, None, blocks).scores(calibration)
+    own = np.arange(5), y
+    assert_allclose(
+        (found - found[:, ::-1])[own], (expected - expected[:, ::-1])[own], rtol=1e-4
+    )

@@ -34,25 +34,18 @@ def random_rows(n_rows=40, n_features=7, n_classes=4, seed=0):
     return X, rng.integers(0, n_classes, n_rows), n_classes
 
 
-@pytest.mark.parametrize("norm_exponent", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("weighted", "norm_exponent"), [(False, 0.0), (True, 0.5)])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_counts_equal_the_sums_of_the_definition(layout, weighted, norm_exponent):
     X, y, n_classes = random_rows()
     X[3] = 0
     weight = np.random.default_rng(1).uniform(0.1, 3, len(X)) if weighted else None
-    counts = from_rows(
-        LAYOUTS[layout](X),
-        y,
-        n_classes,
-        sample_weight=weight,
-        norm_exponent=norm_exponent,
-    )
+    how = {"sample_weight": weight, "norm_exponent": norm_exponent}
+    counts = from_rows(LAYOUTS[layout](X), y, n_classes, **how)
     expected = oracles.cooccurrence(X, y, n_classes, weight, norm_exponent)
     assert_allclose(counts.dense(), expected, rtol=1e-13)
-    assert_allclose(
-        counts.class_count, oracles.class_counts(y, n_classes, weight), rtol=1e-13
-    )
+    class_count = oracles.class_counts(y, n_classes, weight)
+    assert_allclose(counts.class_count, class_count, rtol=1e-13)
     n_nonzero = oracles.number_of_nonzeros(X, weight)
     assert_allclose(counts.n_nonzero, n_nonzero, rtol=1e-13)
     assert_allclose(counts.mean_nonzero, expected.sum() / n_nonzero, rtol=1e-13)
@@ -65,24 +58,23 @@ def test_counts_equal_the_sums_of_the_definition(layout, weighted, norm_exponent
         assert counts.cooccurrence.nnz == np.count_nonzero(expected)
 
 
-@pytest.mark.parametrize(
-    "dtype", [bool, np.uint8, np.int16, np.int64, np.float16, np.float32, np.float64]
-)
+@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "i8", "f2", "f4", "f8"])
 def test_every_real_type(dtype):
     X = np.array([[1, 0], [1, 1], [0, 1]], dtype=dtype)
     # SciPy has no float16.
-    for layout in (np.asarray, sp.csr_array)[: 1 if dtype == np.float16 else 2]:
+    for layout in (np.asarray, sp.csr_array)[: 1 if dtype == "f2" else 2]:
         counts = from_rows(layout(X), np.array([0, 1, 1]), 2)
         assert_array_equal(counts.dense(), [[1, 1], [0, 2]])
         assert counts.cooccurrence.dtype == np.float64
         # Sums do not wrap around.
         many = from_rows(layout(np.full((300, 2), 255, dtype)), np.zeros(300, int), 1)
-        assert_array_equal(many.dense(), 300 if dtype is bool else 76_500)
+        assert_array_equal(many.dense(), 300 if dtype == "?" else 76_500)
 
 
-@pytest.mark.parametrize("norm_exponent", [0.0, 0.5])
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("dtype", "weighted", "norm_exponent"),
+    [(np.float32, False, 0.5), (np.float32, True, 0.0), (np.float64, True, 0.5)],
+)
 @pytest.mark.parametrize("n_classes", [40, 900])
 def test_many_classes_are_gathered(n_classes, dtype, weighted, norm_exponent):
     # Rows of two columns stand in few blocks, of which each has all classes.
@@ -134,11 +126,10 @@ def test_any_chunks_and_tree_of_sums_give_the_same_bits(data, single):
 @pytest.mark.parametrize("norm_exponent", [0.0, 0.5])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_many_rows_across_internal_blocks_give_the_same_bits(dtype, norm_exponent):
-    rng = np.random.default_rng(0)
-    n_rows, n_features, n_classes = 5000, 300, 3
-    assert len(list(row_blocks(n_rows, n_features, module._BLOCK_VALUES))) > 3
-    X = rng.integers(0, 256, (n_rows, n_features)).astype(dtype)
-    y = rng.integers(0, n_classes, n_rows)
+    rng, n_rows = np.random.default_rng(0), 5000
+    assert len(list(row_blocks(n_rows, 300, module._BLOCK_VALUES))) > 3
+    X = rng.integers(0, 256, (n_rows, 300)).astype(dtype)
+    y = rng.integers(0, 3, n_rows)
 
     def count(part, layout=np.asarray):
         return from_rows(layout(X[part]), y[part], 3, norm_exponent=norm_exponent)
@@ -153,7 +144,7 @@ def test_many_rows_across_internal_blocks_give_the_same_bits(dtype, norm_exponen
     assert_same_bits(sum(parts[1:], parts[0]), whole)
 
 
-@pytest.mark.parametrize("norm_exponent", [0.0, 0.3, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("norm_exponent", [0.0, 0.3, 1.0, 2.0])
 def test_scales_have_16_bits_and_rows_of_zeros_stay(norm_exponent):
     X = np.random.default_rng(0).random((50, 4)) * np.logspace(-9, 9, 50)[:, None]
     X[7] = 0
@@ -251,24 +242,21 @@ def test_taking_out_more_than_was_counted_names_class_and_feature(first, second)
         counts - from_rows(twice, np.array([0, 0]), 2)
 
 
-@pytest.mark.parametrize("norm_exponent", [0.0, 0.5])
+@pytest.mark.parametrize(("dtype", "exponent"), [("float32", 0.5), ("float64", 0.0)])
 @pytest.mark.parametrize("layout", ["dense", "csr", "unsorted_with_zeros"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
     ("value", "message"),
     [(np.nan, "NaN: row 2997"), (np.inf, "infinity: row 2997"), (-1, "row 2997 con")],
 )
-def test_values_that_cannot_be_counted_name_their_row(
-    value, message, dtype, layout, norm_exponent
+def test_values_not_to_be_counted_name_their_row(
+    value, message, layout, dtype, exponent
 ):
     # Wide enough that row 2997 stands in a later block.
-    X = np.zeros((3000, 200), dtype=dtype)
+    X, y = np.zeros((3000, 200), dtype=dtype), np.zeros(3000, int)
     X[:, 0] = 1
     X[2997, 150] = value
     with pytest.raises(ValueError, match=message):
-        from_rows(
-            LAYOUTS[layout](X), np.zeros(3000, int), 2, norm_exponent=norm_exponent
-        )
+        from_rows(LAYOUTS[layout](X), y, 2, norm_exponent=exponent)
 
 
 @pytest.mark.parametrize("layout", ["dense", "csr"])

@@ -50,9 +50,8 @@ def test_decoders_are_centred_over_the_classes(dtype, layout):
     counts = CooccurrenceCounts.from_rows(sp.csr_array(X), y, n_classes)
     shift = 1e4 + np.arange(n_classes)
     calibration = Calibration(np.ones(1), 2.0, "intercept", 1.0, shift, shift)
-    decoder = explicit_decoder(
-        smooth_counts(counts), calibration, layout=layout, dtype=dtype
-    )
+    how = {"layout": layout, "dtype": dtype}
+    decoder = explicit_decoder(smooth_counts(counts), calibration, **how)
     tol = 1e-5 if dtype == np.float32 else 1e-11
     assert_allclose(decoder.intercept.mean(), 0, atol=tol)
     assert_allclose(decoder.right.sum(axis=0), 0, atol=tol)
@@ -86,9 +85,10 @@ def test_rows_of_equal_norm_give_multinomial_naive_bayes(
     oracles.assert_same_probabilities(decoder.scores(X), expected, 1e-12)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("norm_exponent", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("sizes", [[6], [2, 4], [1, 3, 2]])
+@pytest.mark.parametrize(
+    ("sizes", "norm_exponent", "weighted"),
+    [([6], 0.0, False), ([2, 4], 0.5, True), ([1, 3, 2], 1.0, True)],
+)
 @pytest.mark.parametrize("smoothing", SMOOTHINGS)
 def test_scores_equal_the_literal_model(smoothing, sizes, norm_exponent, weighted):
     X, y, n_classes = random_rows(positive=smoothing is None)
@@ -100,19 +100,14 @@ def test_scores_equal_the_literal_model(smoothing, sizes, norm_exponent, weighte
     plain = Calibration(beta, 3.0, "column", norm_weight=0.4)
     shifted = Calibration(beta, 3.0, "intercept", 0.4, shift, shift[::-1])
     how = {"sample_weight": weight, "norm_exponent": norm_exponent}
-    model = {"blocks": blocks, "smoothing": smoothing, "strength": 0.2}
+    model = {"blocks": blocks, "smoothing": smoothing, "strength": 0.2, **how}
     for calibration in (plain, shifted):
-        expected = oracles.score_rows(
-            X, y, n_classes, **model, **how, **vars(calibration)
-        )
+        expected = oracles.score_rows(X, y, n_classes, **model, **vars(calibration))
         for layout, make in zip(("dense", "sparse"), LAYOUTS, strict=True):
             counts = CooccurrenceCounts.from_rows(make(X), y, n_classes, **how)
-            decoder = explicit_decoder(
-                smooth_counts(counts, smoothing, 0.2, blocks),
-                calibration,
-                layout=layout,
-                norm_exponent=norm_exponent,
-            )
+            smoothed = smooth_counts(counts, smoothing, 0.2, blocks)
+            form = {"layout": layout, "norm_exponent": norm_exponent}
+            decoder = explicit_decoder(smoothed, calibration, **form)
             for queries in LAYOUTS:
                 scores = decoder.scores(queries(X))
                 oracles.assert_same_probabilities(scores, expected)
