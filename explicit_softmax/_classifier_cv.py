@@ -133,7 +133,8 @@ validation_scores_, n_features_in_, feature_names_in_
 
     Notes
     -----
-    Of a collection of Dask, at most 4,096 rows are searched, those that
+    A collection of Dask has "frequency" in place of "feature" as its temperatures. Of
+    a collection of Dask, at most 4,096 rows are searched, those that
     `ExplicitSoftmaxClassifier` samples, as if there were no others; then all rows are
     counted once with what was found.
 
