@@ -447,3 +447,29 @@ def test_clip_counts_negative_features_as_zero(counts, layout):
         expected.predict(layout(mixed))
     with pytest.raises(ValueError, match="NaN: row 0"):
         clf.predict(layout(np.full((1, X.shape[1]), np.nan)))
+
+
+@pytest.mark.parametrize("smoothing", ["prior", "uniform"])
+@pytest.mark.parametrize("unit", [2.0**-560, 2.0**-140, 2.0**500, 2.0**900])
+def test_the_unit_of_the_features_does_not_matter(digits, unit, smoothing):
+    X, y, _, _ = digits
+    clf = ExplicitSoftmaxClassifier(norm_exponent=0.0, smoothing=smoothing)
+    expected = clf.fit(X[:300], y[:300]).predict_proba(X)
+    beta = clf.inverse_temperature_
+    found = clf.fit(X[:300] * unit, y[:300]).predict_proba(X * unit)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert clf.inverse_temperature_ * unit == pytest.approx(beta, rel=1e-4)
+
+
+@pytest.mark.parametrize("solver", ["adagrad", "sgd", "lbfgs"])
+@pytest.mark.parametrize("unit", [1e-22, 1e-18, 1e18, 1e20])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_refinement_of_float32_features_in_any_unit(digits, unit, solver):
+    X, y, _, _ = digits
+    rows, labels = (X[:300] * unit).astype(np.float32), y[:300]
+    refinement = Refinement(solver=solver, max_iter=3, random_state=0)
+    how = {"norm_exponent": 0.0, "warm_start": True, "refinement": refinement}
+    clf = ExplicitSoftmaxClassifier(**how)
+    expected = clf.fit(X[:300], labels).score(X[:300], labels)
+    found = clf.fit(rows, labels).score(rows, labels)
+    assert found == pytest.approx(expected, abs=0.01)

@@ -54,12 +54,17 @@ MAKE = {
     "network": lambda: ExplicitSoftmaxNetworkClassifier(
         hidden_targets=2, random_state=0, **REFINED
     ).fit(X, Y),
-    "cat": lambda: LM(context_size=2, vocabulary_size=6).fit(DOCUMENTS),
+    "cat": lambda: LM(context_size=2, vocabulary_size=6, aggregation="cat").fit(
+        DOCUMENTS
+    ),
     "sum": lambda: LM(
         context_size=2, vocabulary_size=None, aggregation="sum", **REFINED
     ).fit(DOCUMENTS),
     "ngram": lambda: LM(
         context_size=2, vocabulary_size=6, aggregation="ngram", predict_end=True
+    ).fit(DOCUMENTS),
+    "mixture": lambda: LM(
+        context_size=2, vocabulary_size=6, aggregation="ngram", mixture=True
     ).fit(DOCUMENTS),
     "text": lambda: LM(context_size=1, vocabulary_size=20).fit(["a rose"]),
 }

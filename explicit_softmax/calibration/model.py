@@ -67,6 +67,9 @@ from explicit_softmax.training.problem import Refined
 # suffice for intercepts of single classes.
 _MOST_INTERCEPTS = 1000
 
+# Powers of ten between which a parameter is not blamed for weights that overflow.
+_EXTREME = 30
+
 
 @dataclass(frozen=True, eq=False)
 class Settings:
@@ -126,6 +129,21 @@ class Settings:
         if beta is not None or self.row_norm is not None:
             return beta, 1.0
         return beta, None
+
+    def extremes(self) -> str:
+        """The given numbers that are extreme, or else the features, to be blamed."""
+        names = ["priming_number", "inverse_temperature", "smoothing_strength"]
+        given = {name: getattr(self, name) for name in names}
+        extreme = [
+            f"{name}={value!r}"
+            for name, value in given.items()
+            if not isinstance(value, str)
+            and not np.all(np.abs(np.log10(np.maximum(value, 1e-300))) < _EXTREME)
+            and np.any(value)
+        ]
+        if extreme:
+            return f"choose {' and '.join(extreme)} less extreme"
+        return "bring the features to another unit"
 
     def sample_limit(self, n_features: int, n_classes: int) -> Limit:
         """How many rows the choices need."""
@@ -307,15 +325,22 @@ class ExplicitModel:
     def solution(self) -> Solution:
         """The explicit solution, made when it is first read."""
         settings = self.settings
-        choice = self._choose() if self.choice is None else self.choice
-        decoder = explicit_decoder(
-            self._smoothed(choice.smoothing_strength),
-            choice.calibration,
-            layout=self.layout,
-            norm_exponent=settings.norm_exponent,
-            row_norm=settings.row_norm,
-            dtype=self.dtype,
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # reported below
+            choice = self._choose() if self.choice is None else self.choice
+            decoder = explicit_decoder(
+                self._smoothed(choice.smoothing_strength),
+                choice.calibration,
+                layout=self.layout,
+                norm_exponent=settings.norm_exponent,
+                row_norm=settings.row_norm,
+                dtype=self.dtype,
+            )
+        values = decoder.weights.data if decoder.is_sparse else decoder.weights
+        if not all(np.isfinite(v).all() for v in (values, decoder.intercept)):
+            raise ValueError(
+                "the weights of the solution are beyond the range of "
+                f"{np.dtype(self.dtype)}: {settings.extremes()}"
+            )
         return Solution(decoder, choice)
 
     @property

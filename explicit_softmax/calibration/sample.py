@@ -232,8 +232,8 @@ class RowSample:
         if tied.any():
             second = np.zeros(len(order))
             numbers = key_numbers(self.X.shape[1], seed=1)
-            products = row_products(self.X[order[tied]], numbers)[:, 1]
-            second[tied] = products.astype(np.float32)
+            products, _ = _rounded(row_products(self.X[order[tied]], numbers))
+            second[tied] = products[:, 1]
             again = np.lexsort((second, keys))
             order, second = order[again], second[again]
             same[1:] &= second[1:] == second[:-1]
@@ -264,9 +264,21 @@ def row_keys(
     """Hash of class and features; `products` are those of `key_numbers`, if known."""
     if products is None:
         products = row_products(X, key_numbers(X.shape[1]))
+    rounded, power = _rounded(products)
+    bits = rounded.view(np.uint64)[:, 0]
+    classes = y.astype(np.uint64) + (power << 32).view(np.uint64)
+    return mixed_bits(bits ^ mixed_bits(classes))
+
+
+def _rounded(
+    products: NDArray[np.float64],
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Products in float32, and the power of two they were divided by to be in range."""
+    power = np.frexp(products[:, 0])[1].astype(np.int64)
+    power[np.abs(power) < 100] = 0
     with np.errstate(over="ignore"):
-        bits = products.astype(np.float32, order="C").view(np.uint64)[:, 0]
-    return mixed_bits(bits ^ mixed_bits(y.astype(np.uint64)))
+        scaled = np.ldexp(products, -power[:, None])
+        return scaled.astype(np.float32, order="C"), power
 
 
 @lru_cache(maxsize=8)

@@ -193,15 +193,25 @@ class CooccurrenceCounts:
             with np.errstate(invalid="ignore", over="ignore"):
                 norms = row_norms(X) if norms is None else norms
                 scale = row_scale(norms, norm_exponent)
-            if not scale.all():  # norms that overflow
-                raise_bad_value(X, 0)
+            if not (scale.all() and np.isfinite(scale).all()):
+                if np.isfinite(norms).all() and (norms >= 0).all():
+                    raise ValueError(
+                        f"norm_exponent={norm_exponent:g} takes the rows out of the "
+                        "range of floating-point numbers: choose one of 1 or less"
+                    )
+                raise_bad_value(X, 0)  # norms that overflow
         count = _count_sparse if sp.issparse(X) else _count_dense
         cooccurrence, frequency = count(X, y, n_classes, weight, scale)
         class_count = np.bincount(y, weights=weight, minlength=n_classes)
         n_nonzero = float(frequency.sum())
+        with np.errstate(over="ignore"):
+            total = cooccurrence.sum() + class_count.sum() + n_nonzero
+        if not np.isfinite(total):
+            cause = "features" if weight is None else "features or their sample_weight"
+            raise ValueError(f"the {cause} are so large that their sums overflow")
         return cls(
             cooccurrence,
-            class_count.astype(float),
+            class_count.astype(np.float64),
             n_nonzero,
             document_frequency=frequency,
         )
