@@ -81,6 +81,15 @@ PRIOR_CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
+# Those of the classifiers of one layer, whose features can have temperatures too.
+ONE_LAYER = CONSTRAINTS | {
+    "inverse_temperature": [
+        StrOptions({"auto", "frequency", "feature"}),
+        *CONSTRAINTS["inverse_temperature"][1:],
+    ]
+}
+
+
 class FromModel:
     """A fitted attribute, read from the model by a path of attributes or a function.
 
@@ -408,7 +417,7 @@ def _coef(model: ExplicitModel) -> NDArray[Any]:
 
 
 def _beta(model: ExplicitModel) -> float | NDArray[np.float64]:
-    """A number for one block of features, else one for each."""
+    """A number for one block of features, else one for each block or feature."""
     beta = model.chosen.calibration.beta
     return float(beta[0]) if len(beta) == 1 else beta
 
