@@ -20,6 +20,7 @@ if __name__ == "__main__":
 PROBLEMS = {
     "images": "MNIST: the theorem, defaults, cold and warm starts, beside peers",
     "text": "bags of words: log-loss, accuracy, and calibration, beside peers",
+    "raw_text": "strings in, vectorising included, beside the usual text classifiers",
     "many_classes": "time and memory with many classes and sparse features",
     "priming": "time to choose a priming number, and what is found",
     "positive": "features that may be negative, made positive in several ways",

@@ -12,7 +12,15 @@ from numpy.testing import assert_allclose
 from benchmarks.data.images import load_images
 from benchmarks.harness.options import parse
 from benchmarks.harness.timing import in_own_process
-from benchmarks.problems import images, language, layers, many_classes, positive, text
+from benchmarks.problems import (
+    images,
+    language,
+    layers,
+    many_classes,
+    positive,
+    raw_text,
+    text,
+)
 from benchmarks.problems.priming import Linear, left_out, smoothing_for
 from benchmarks.run import PROBLEMS, main
 from explicit_softmax import (
@@ -319,3 +327,19 @@ def test_scale_out(run):
     assert len(records) == 3
     assert len(loss) == 1
     assert "Dask, 2 processes" in printed
+
+
+def test_raw_text(run):
+    records, printed = run("raw_text", "--ours")
+    records = by_model(records)
+    assert set(records) == set(raw_text.OURS)
+    assert all(record["test_accuracy"] > 0.5 for record in records.values())
+    assert "data: topics" in printed
+
+
+@pytest.mark.parametrize("name", raw_text.TEXT_PEERS)
+def test_peers_on_raw_text(name):
+    found = raw_text.run(name, "topics", 3)
+    if found["note"].startswith("n/a"):
+        pytest.skip(found["note"])
+    assert found["values"]["test_accuracy"] > 0.5

@@ -1,0 +1,100 @@
+"""Raw strings in: ExplicitTextClassifier beside the classifiers users would pick.
+
+Each model is fitted in a process of its own, on one thread, and vectorising is part of
+its time. fit s and predict s are CPU seconds, peak MiB the largest memory of the
+process. Nothing is chosen on test rows.
+"""
+
+import time
+import warnings
+from argparse import Namespace
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import f1_score
+
+from benchmarks.data.texts import HELP, load_texts
+from benchmarks.harness.models import log_probabilities
+from benchmarks.harness.options import Name, Number, Switch
+from benchmarks.harness.records import Record, named, ratio, table
+from benchmarks.harness.timing import in_own_process, peak_memory
+from benchmarks.peers.text import TEXT_PEERS
+from explicit_softmax import ExplicitTextClassifier, expected_calibration_error
+
+OPTIONS = {
+    "dataset": Name(HELP, fast="topics"),
+    "classes": Number(None, "classes, at most; with it 30 + 10 rows of each", fast=3),
+    "ours": Switch("the package alone, without peers"),
+}
+OURS = {
+    "explicit": lambda: ExplicitTextClassifier(),
+    "explicit, hashed": lambda: ExplicitTextClassifier(
+        features="words+bigrams", hashing=True
+    ),
+}
+REFERENCE = "LinearSVC, calibrated, the same"
+
+
+def measure(options: Namespace) -> list[Record]:
+    names = [*OURS] if options.ours else [*OURS, *TEXT_PEERS]
+    records = []
+    for name in names:
+        options.announce(name)
+        found = in_own_process(
+            run, name=name, dataset=options.dataset, classes=options.classes
+        )
+        records.append(Record(name, found["values"], found["note"]))
+    for record in records:
+        record.values["x_reference"] = ratio(
+            record, named(records, REFERENCE), "fit_seconds"
+        )
+    return records
+
+
+def run(name: str, dataset: str | None, classes: int | None) -> dict[str, Any]:
+    """Fit and score one model; the job of its process."""
+    texts = load_texts(dataset)
+    if classes is not None:
+        texts = texts.first(classes, 30, 10)
+    try:
+        model = (OURS | TEXT_PEERS)[name]()
+    except ImportError as error:
+        return {"values": {}, "note": f"n/a: {error}"}
+    start = time.process_time()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a table says what came of it
+        model.fit(texts.train, texts.y_train)
+    values: dict[str, Any] = {"fit_seconds": time.process_time() - start}
+    start = time.process_time()
+    log_proba = log_probabilities(model, texts.test)
+    if log_proba is None:
+        predicted = model.predict(texts.test)
+    else:
+        predicted = model.classes_[log_proba.argmax(axis=1)]
+    values["predict_seconds"] = time.process_time() - start
+    y = texts.y_test
+    values["test_accuracy"] = float((predicted == y).mean())
+    values["test_f1"] = float(f1_score(y, predicted, average="macro"))
+    if log_proba is not None:
+        codes = np.searchsorted(model.classes_, y)
+        values["test_log_loss"] = float(-log_proba[np.arange(len(y)), codes].mean())
+        values["test_calibration_error"] = expected_calibration_error(
+            y, np.exp(log_proba).clip(0, 1), labels=model.classes_
+        )
+    values["peak_memory"] = peak_memory()
+    values["data"] = texts.note
+    return {"values": values, "note": getattr(model, "features_", "")}
+
+
+def report(records: list[Record], options: Namespace) -> str:
+    columns = [
+        ("fit CPU s", "fit_seconds", "sig"),
+        ("x calibrated", "x_reference", "sig"),
+        ("predict s", "predict_seconds", "sig"),
+        ("peak MiB", "peak_memory", "sig"),
+        ("test acc", "test_accuracy", ".2%"),
+        ("macro F1", "test_f1", ".2%"),
+        ("test loss", "test_log_loss", ".4f"),
+        ("ECE", "test_calibration_error", ".2%"),
+    ]
+    return "\n".join([f"data: {records[0]['data']}", table(records, columns)])
