@@ -230,7 +230,10 @@ def _fields(value: Any) -> list[str]:
 
 
 def _plain_params(
-    estimator: Any, prefix: str, arrays: dict[str, NDArray[Any]], lost: list[str]
+    estimator: BaseEstimator,
+    prefix: str,
+    arrays: dict[str, NDArray[Any]],
+    lost: list[str],
 ) -> dict[str, Any]:
     """Parameters that JSON and arrays can hold; the names of others go to `lost`."""
     params = {}
