@@ -228,7 +228,9 @@ class ExplicitSoftmaxBase(
         model = vars(self).get("_model")
         if model is None or getattr(model, "is_solved", True):
             return list(super().__dir__())
-        return [n for n in super().__dir__() if n not in _OF_SOLUTION]
+        # scikit-learn's own list is made by reading all of them.
+        names = set(object.__dir__(self)) - _OF_SOLUTION
+        return [name for name in names if hasattr(self, name)]
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_model" in vars(self)

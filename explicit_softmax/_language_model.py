@@ -44,7 +44,7 @@ from explicit_softmax.text.language import (
     WindowPredictor,
     count_documents,
 )
-from explicit_softmax.text.ngram_model import NgramModel
+from explicit_softmax.text.ngram_model import NgramModel, NgramSolution
 from explicit_softmax.text.tokens import TokenIds, document_list
 from explicit_softmax.text.windows import Aggregation
 
@@ -76,6 +76,12 @@ class ExplicitLanguageModel(
         Whether the end of a document is predicted as a token is, so that probabilities
         of documents sum to one, and `generate` can stop. Its id is that of the padding,
         V - 1. "auto" is to predict it for documents that are strings. Only of "ngram".
+    mixture : bool, default=False
+        Whether n-grams are mixed with what the document has said so far: its tokens,
+        those that followed the last one, and those that followed the last two, less for
+        what is far away. This lowers perplexities of long documents. Weights maximise
+        the likelihood of documents that are left out of the counts for this, at most
+        131,072 tokens and an eighth of all. Only of "ngram".
     tokenizer : tokenizers.Tokenizer, default=None
         Trained tokenizer for documents that are strings. By default, byte-pair encoding
         is learned from the documents of the first fit; this needs the extra ``lm``.
@@ -119,6 +125,10 @@ default="auto"
     discounts_ : ndarray of shape (K + 1, 3)
         What Kneser-Ney smoothing takes from counts of one, two, and more, for contexts
         of 0 to K tokens; only of "ngram".
+    mixture_weights_ : ndarray of shape (25, 4) or None
+        Weights of n-grams and of the three models of the document, a row for each class
+        of windows, by what the document has said before; only of "ngram", None without
+        `mixture`.
     inverse_temperature_ : ndarray of shape (n_blocks,)
         beta of each position; this and the next two only of "cat" and "sum".
     smoothing_strength_ : float
@@ -173,6 +183,7 @@ default="auto"
         "context_size": [Interval(Integral, 1, None, closed="left")],
         "aggregation": [StrOptions({"ngram", "sum", "cat"})],
         "predict_end": [StrOptions({"auto"}), "boolean"],
+        "mixture": ["boolean"],
         "tokenizer": "no_validation",  # type: ignore[dict-item]
         "vocabulary_size": [Interval(Integral, 3, None, closed="left"), None],
         "smoothing": CONSTRAINTS["smoothing"],
@@ -198,6 +209,7 @@ default="auto"
         context_size: int = 4,
         aggregation: Literal["ngram"] | Aggregation = "cat",
         predict_end: bool | str = "auto",
+        mixture: bool = False,
         tokenizer: Any = None,
         vocabulary_size: int | None = 4098,
         smoothing: str | None = "prior",
@@ -209,6 +221,7 @@ default="auto"
         self.context_size = context_size
         self.aggregation = aggregation
         self.predict_end = predict_end
+        self.mixture = mixture
         self.tokenizer = tokenizer
         self.vocabulary_size = vocabulary_size
         self.smoothing = smoothing
@@ -270,9 +283,8 @@ default="auto"
             with report.stage("count"):
                 model = self._counted(self._encoder, documents)
             with report.stage("solve"):
-                is_ngram = isinstance(model, NgramModel)
-                _ = model.kneser_ney if is_ngram else model.solution
-            if self.warm_start:
+                _ = model.solution
+            if self.warm_start and not isinstance(model, NgramModel):
                 model = self._refined(
                     model, refinement, documents, documents_val, report
                 )
@@ -654,6 +666,7 @@ default="auto"
     n_tokens_ = FromModel(lambda model: int(model.class_count.sum()))
     n_oov_ = FromModel(lambda model: int(model.class_count[-1]))
     discounts_ = FromModel("kneser_ney.discounts")
+    mixture_weights_ = FromModel("solution.weights")
     inverse_temperature_ = FromModel("solution.choice.calibration.beta")
     smoothing_strength_ = FromModel("solution.choice.smoothing_strength")
     leave_one_out_log_loss_ = FromModel("solution.choice.log_loss")
@@ -703,21 +716,29 @@ default="auto"
     def _counted(
         self, encoder: WindowEncoder, documents: list[Any], all_of: Any = None
     ) -> Any:
-        """Model of documents, by settings for all windows that it may have to give."""
-        if encoder.aggregation == "ngram":
-            stream = encoder.stream(documents)
-            return NgramModel.from_stream(stream, encoder.ids.size, encoder.has_ends)
+        """Model of documents; with all of them in its sample if settings are given."""
         settings = self._settings(encoder) if all_of is None else all_of
+        if encoder.aggregation == "ngram":
+            return NgramModel.from_stream(
+                encoder.stream(documents),
+                encoder.ids.size,
+                encoder.has_ends,
+                mixture=settings,
+                sample_all=all_of is not None,
+            )
         rows = encoder.windows(documents)
         return count_documents(rows, settings, sample_all=all_of is not None)
 
     @property
-    def _predictor(self) -> NgramModel | WindowPredictor:
+    def _predictor(self) -> NgramSolution | WindowPredictor:
         if isinstance(self._model, NgramModel):
-            return self._model
+            return self._model.solution
         return WindowPredictor(self._encoder, self._model.decoders[0])
 
-    def _settings(self, encoder: WindowEncoder) -> Settings:
+    def _settings(self, encoder: WindowEncoder) -> Any:
+        """Settings of the model; of n-grams, whether they are mixed."""
+        if encoder.aggregation == "ngram":
+            return bool(self.mixture)
         norm = float(encoder.context_size)
         return Settings(
             priming_number=norm,

@@ -31,6 +31,7 @@ from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.smoothing import Smoothing
 from explicit_softmax.solution.theorem import Calibration
 from explicit_softmax.text.language import WindowEncoder
+from explicit_softmax.text.mixture import N_WEIGHTS, DocumentSample
 from explicit_softmax.text.ngram_model import NgramModel
 from explicit_softmax.text.ngrams import NgramCounts
 from explicit_softmax.text.tokens import TokenIds, tokenizers_library
@@ -44,6 +45,7 @@ _TYPES: dict[str, type] = {
         Choice,
         CooccurrenceCounts,
         Decoder,
+        DocumentSample,
         ExplicitModel,
         ExplicitNetwork,
         Limit,
@@ -178,7 +180,7 @@ def _is_fitted_attribute(name: str) -> bool:
 
 def _stored(value: Any, keep_rows: bool) -> Any:
     """A fitted attribute as it is saved."""
-    if not isinstance(value, ExplicitModel):
+    if not isinstance(value, ExplicitModel | NgramModel):
         return value
     return value.stored() if keep_rows else value.without_sample()
 
@@ -234,7 +236,10 @@ def _fields(value: Any) -> list[str]:
 
 
 def _plain_params(
-    estimator: BaseEstimator, prefix: str, arrays: dict[str, NDArray[Any]], lost: list[str]
+    estimator: BaseEstimator,
+    prefix: str,
+    arrays: dict[str, NDArray[Any]],
+    lost: list[str],
 ) -> dict[str, Any]:
     """Parameters that JSON and arrays can hold; the names of others go to `lost`."""
     params = {}
@@ -562,14 +567,35 @@ def _ngrams_fit(ngrams: NgramCounts) -> bool:
     )
 
 
+def _documents_fit(sample: DocumentSample) -> bool:
+    tokens, stops, keys = sample.tokens, sample.stops, sample.keys
+    right = stops.shape == keys.shape == (stops.size,) and tokens.shape == (
+        int(stops[-1]) if stops.size else 0,
+    )
+    rises = bool((np.diff(stops, prepend=0) > 0).all())
+    return right and rises and bool((keys[1:] >= keys[:-1]).all())
+
+
+def _ngram_model_fits(model: NgramModel) -> bool:
+    right, highest = True, model.counts.n_ids - 2
+    if model.sample is not None:
+        right = _numbers(model.sample.tokens, above=-1, most=highest)
+    if model.weights is not None:
+        right = right and model.weights.shape == N_WEIGHTS
+        right = right and _numbers(model.weights, above=0, most=1)
+    return right
+
+
 # What has to hold of the fields of a type besides their own types.
 _CHECKS: dict[type, Callable[[Any], bool]] = {
     Calibration: _calibration_fits,
     CooccurrenceCounts: _counts_fit,
     Decoder: _decoder_fits,
+    DocumentSample: _documents_fit,
     ExplicitModel: _model_fits,
     ExplicitNetwork: _network_fits,
     NgramCounts: _ngrams_fit,
+    NgramModel: _ngram_model_fits,
     Refined: lambda refined: bool(refined.decoders) and refined.n_iter >= 1,
     RowSample: _sample_fits,
     Settings: _settings_fit,

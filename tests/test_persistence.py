@@ -61,6 +61,9 @@ MAKE = {
     "ngram": lambda: LM(
         context_size=2, vocabulary_size=6, aggregation="ngram", predict_end=True
     ).fit(DOCUMENTS),
+    "mixture": lambda: LM(
+        context_size=2, vocabulary_size=6, aggregation="ngram", mixture=True
+    ).fit(DOCUMENTS),
     "text": lambda: LM(context_size=1, vocabulary_size=20).fit(["a rose"]),
 }
 
