@@ -69,7 +69,7 @@ class ExplicitLanguageModel(
     ----------
     context_size : int, default=4
         K, the number of tokens before the one predicted; n-grams have K + 1.
-    aggregation : {"ngram", "cat", "sum"}, default="cat"
+    aggregation : {"ngram", "cat", "sum"}, default="ngram"
         What the features of a window are: all its tokens as one ("ngram"), each token
         at its position ("cat"), or each token wherever it stands ("sum").
     predict_end : "auto" or bool, default="auto"
@@ -207,7 +207,7 @@ default="auto"
         self,
         *,
         context_size: int = 4,
-        aggregation: Literal["ngram"] | Aggregation = "cat",
+        aggregation: Literal["ngram"] | Aggregation = "ngram",
         predict_end: bool | str = "auto",
         mixture: bool = False,
         tokenizer: Any = None,

@@ -54,7 +54,9 @@ MAKE = {
     "network": lambda: ExplicitSoftmaxNetworkClassifier(
         hidden_targets=2, random_state=0, **REFINED
     ).fit(X, Y),
-    "cat": lambda: LM(context_size=2, vocabulary_size=6).fit(DOCUMENTS),
+    "cat": lambda: LM(context_size=2, vocabulary_size=6, aggregation="cat").fit(
+        DOCUMENTS
+    ),
     "sum": lambda: LM(
         context_size=2, vocabulary_size=None, aggregation="sum", **REFINED
     ).fit(DOCUMENTS),
