@@ -110,7 +110,13 @@ class FitReport:
 
     @contextmanager
     def stage(self, name: str, n_steps: int = 0) -> Iterator[Callable[[], None]]:
-        """A part that does not iterate; gives what to call after each of its steps."""
+        """A part that does not iterate.
+
+        Yields
+        ------
+        step : callable
+            To be called after each step of it.
+        """
         if self.context is None:
             yield lambda: None
             return
