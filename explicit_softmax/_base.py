@@ -81,6 +81,14 @@ PRIOR_CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
+# Those of the classifiers of one layer, whose features can have temperatures too.
+ONE_LAYER = CONSTRAINTS | {
+    "inverse_temperature": [
+        StrOptions({"auto", "frequency", "feature"}),
+        *CONSTRAINTS["inverse_temperature"][1:],
+    ]
+}
+
 # Attributes for which a model is solved that was not, as after `partial_fit`.
 _OF_SOLUTION = {
     "coef_",
@@ -431,7 +439,7 @@ def _coef(model: ExplicitModel) -> NDArray[Any]:
 
 
 def _beta(model: ExplicitModel) -> float | NDArray[np.float64]:
-    """A number for one block of features, else one for each."""
+    """A number for one block of features, else one for each block or feature."""
     beta = model.chosen.calibration.beta
     return float(beta[0]) if len(beta) == 1 else beta
 

@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._base import (
-    CONSTRAINTS,
+    ONE_LAYER,
     PRIOR_CONSTRAINTS,
     ExplicitSoftmaxBase,
     OneLayerMixin,
@@ -68,14 +68,19 @@ class ExplicitSoftmaxClassifier(OneLayerMixin, ExplicitSoftmaxBase):
         K, the norm of a row (after `norm_exponent`); the mean over rows by default. It
         sets the weight of the class prior under ``translation="column"``, ``|h|/K`` for
         a row h, and has no effect otherwise.
-    inverse_temperature : "auto", float, or array-like of shape (n_blocks,), \
-default="auto"
+    inverse_temperature : "auto", "frequency", "feature", float, or array-like of \
+shape (n_blocks,), default="auto"
         beta, the factor of the evidence of the features: one for all blocks, or one for
         each. "auto" is the non-negative minimiser of the exact leave-one-out log-loss
         over at most 4,096 rows: fewer if these would store more than 2**21 features
         (2**20 without ``translation="exact"``) or 2**20 scores (classes times blocks),
         but at least 256. They are the rows with the smallest hash of their content,
-        whatever the order, and are stored in the model.
+        whatever the order, and are stored in the model. "frequency" goes on to one for
+        each group of features that occur in a like number of rows (1, 2, 3, 4 to 7, 8
+        to 15, ..., 4,096 or more) of each block, except where more than a tenth of all
+        features are non-zero. "feature" has one for every feature, and takes all rows,
+        up to 2**26 stored features and 2**30 scores, with a warning where there are
+        more: `fit` only, not `partial_fit`, `merge`, and `forget`.
     smoothing : {"prior", "uniform", "noise"} or None, default="prior"
         What is added to the co-occurrences. "prior" adds `smoothing_strength` times the
         number of classes times the marginal of the class, "uniform" adds
@@ -140,8 +145,8 @@ default="auto"
         F', the co-occurrences, as dense or sparse as the rows that were counted.
     priming_number_ : float
         The priming number K.
-    inverse_temperature_ : float or ndarray of shape (n_blocks,)
-        Inverse temperature; a float for one block.
+    inverse_temperature_ : float or ndarray of shape (n_blocks,) or (n_features,)
+        Inverse temperature of blocks, a float for one block; or of each feature.
     smoothing_strength_ : float
         Strength of the smoothing.
     norm_weight_ : float
@@ -210,7 +215,7 @@ default="auto"
             StrOptions({"mean_norm"}),
             Interval(Real, 0, None, closed="neither"),
         ],
-        **CONSTRAINTS,
+        **ONE_LAYER,
         **PRIOR_CONSTRAINTS,
     }
 
@@ -281,7 +286,7 @@ default="auto"
                 )
             with report.stage("leave-one-out"):
                 _ = model.solution
-            return model
+            return model.without_sample() if model.settings.is_by_feature else model
 
         prior = partial(checked_prior, self.class_prior, self.fit_prior)
         return self._fit(X, y, sample_weight, solve, prior)

@@ -18,7 +18,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 
 from explicit_softmax._base import (
-    CONSTRAINTS,
+    ONE_LAYER,
     PRIOR_CONSTRAINTS,
     ExplicitSoftmaxBase,
     FromModel,
@@ -74,9 +74,10 @@ class ExplicitSoftmaxClassifierCV(OneLayerMixin, ExplicitSoftmaxBase):
     translation : {"column", "intercept", "exact"}, default="exact"
         As in `ExplicitSoftmaxClassifier`. By leave-one-out, candidates are compared
         before "exact" fits intercepts and translations; these are fitted for the best.
-    inverse_temperature : "auto", float, or array-like of shape (n_blocks,), \
-default="auto"
-        As in `ExplicitSoftmaxClassifier`; "auto" is chosen for each candidate.
+    inverse_temperature : "feature", "frequency", "auto", float, or array-like of \
+shape (n_blocks,), default="feature"
+        As in `ExplicitSoftmaxClassifier`. Candidates are compared by leave-one-out with
+        one for each block; those of features or groups are chosen for the best.
     n_blocks : int or array-like of int, default=1
         As in `ExplicitSoftmaxClassifier`.
     class_weight, class_prior, fit_prior
@@ -117,9 +118,9 @@ default="auto"
         so on with ``std_test_score``.
     priming_number_, smoothing_strength_, norm_exponent_ : float
         The best candidate.
-    inverse_temperature_ : float or ndarray of shape (n_blocks,)
-        Chosen for it from at most 16,384 rows, or fewer if these would store more than
-        2**24 features or 2**19 scores.
+    inverse_temperature_ : float or ndarray of shape (n_features,) or (n_blocks,)
+        Chosen for it; unless "feature", from at most 16,384 rows, or fewer if these
+        would store more than 2**24 features or 2**19 scores.
     norm_weight_ : float
         Likewise.
     classes_, coef_, intercept_, class_count_, feature_count_, loss_curve_, n_iter_, \
@@ -134,7 +135,8 @@ validation_scores_, n_features_in_, feature_names_in_
 
     Notes
     -----
-    Of a collection of Dask, at most 4,096 rows are searched, those that
+    A collection of Dask has "frequency" in place of "feature" as its temperatures. Of
+    a collection of Dask, at most 4,096 rows are searched, those that
     `ExplicitSoftmaxClassifier` samples, as if there were no others; then all rows are
     counted once with what was found.
 
@@ -155,7 +157,7 @@ validation_scores_, n_features_in_, feature_names_in_
     _parameter_constraints: dict[str, list[Any]] = {
         **{
             name: constraint
-            for name, constraint in CONSTRAINTS.items()
+            for name, constraint in ONE_LAYER.items()
             if name not in ("smoothing_strength", "norm_exponent")
         },
         **PRIOR_CONSTRAINTS,
@@ -179,7 +181,7 @@ validation_scores_, n_features_in_, feature_names_in_
         norm_exponents: ArrayLike = (0.0, 0.25, 0.5, 0.75, 1.0),
         smoothing: str | None = "prior",
         translation: str = "exact",
-        inverse_temperature: float | ArrayLike | str = "auto",
+        inverse_temperature: float | ArrayLike | str = "feature",
         n_blocks: Any = 1,
         class_weight: Any = None,
         class_prior: ArrayLike | None = None,
@@ -249,8 +251,15 @@ validation_scores_, n_features_in_, feature_names_in_
             translation=self.translation,
             n_blocks=self.n_blocks,
         )
+        # Candidates are compared with one temperature for each block.
+        compared = shared
+        if shared.is_by_frequency:
+            compared = replace(shared, inverse_temperature="auto")
         grid = Grid.checked(
-            shared, self.priming_numbers, self.smoothing_strengths, self.norm_exponents
+            compared,
+            self.priming_numbers,
+            self.smoothing_strengths,
+            self.norm_exponents,
         )
         if self.translation != "column" and grid.priming_numbers != ["mean_norm"]:
             warn_caller(
@@ -275,6 +284,8 @@ validation_scores_, n_features_in_, feature_names_in_
                 best = self._search_by_folds(grid, train, routed, report)
             settings = replace(shared, **best)
             limit = BUDGETS["best_candidate"].limit(n_scores)
+            if settings.is_by_feature:
+                limit = settings.sample_limit(rows.shape[1], n_classes)
             with report.stage("solve"):
                 model = ExplicitModel.from_rows(
                     rows, codes, n_classes, settings, weights, limit
@@ -302,6 +313,8 @@ validation_scores_, n_features_in_, feature_names_in_
         names = ["smoothing", "translation", "inverse_temperature"]
         names += ["class_weight", "class_prior", "fit_prior"]
         shared |= {name: getattr(self, name) for name in names}
+        if search._model.settings.is_by_feature:
+            shared["inverse_temperature"] = "frequency"  # which counts suffice for
         found = fit_blocks(ExplicitSoftmaxClassifier(**shared), X, y, sample_weight)
         found._model = found._model.without_sample()
         take_over(self, found)

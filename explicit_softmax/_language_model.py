@@ -794,7 +794,10 @@ def _draw(
             proba = np.exp((np.log(proba) - math.log(proba.max())) / temperature)
     if top_k is not None or top_p < 1:
         # The first of equal ones is kept, as by argmax.
-        order = np.argsort(-proba, kind="stable")[:top_k]
+        best = np.arange(proba.size)
+        if top_k is not None and top_k < proba.size:
+            best = np.flatnonzero(proba >= np.partition(proba, -top_k)[-top_k])
+        order = best[np.argsort(-proba[best], kind="stable")][:top_k]
         sums = np.cumsum(proba[order])
         kept = order[: int(np.searchsorted(sums, top_p * sums[-1])) + 1]
         candidates, proba = proba[kept], np.zeros_like(proba)

@@ -435,6 +435,11 @@ def _counts_fit(counts: CooccurrenceCounts) -> bool:
     )
     if not _numbers(*numbers, least=0):
         return False
+    frequency = counts.document_frequency
+    if frequency is not None and not (
+        frequency.shape == shape[:1] and _numbers(frequency, least=0)
+    ):
+        return False
     # Each row has each feature at most once, and a class that was never counted none.
     most = shape[0] * counts.class_count.sum() * (1 + 1e-6)
     seen = counts.class_count[counts.class_mass > 0] > 0
@@ -527,7 +532,7 @@ def _model_fits(model: ExplicitModel) -> bool:
     if model.choice is not None:
         calibration = model.choice.calibration
         shifts = calibration.intercept_shift, calibration.column_shift
-        right = right and len(calibration.beta) == n_blocks
+        right = right and len(calibration.beta) in (n_blocks, n_features)
         right = right and _numbers(model.choice.smoothing_strength, above=0, most=_MOST)
         right = right and all(np.shape(s) in ((), (n_classes,)) for s in shifts)
     if model.prior is not None:

@@ -100,7 +100,7 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
     See Also
     --------
     read_labeled_text : Reads files in fastText's format.
-    EvidenceDisplay : Draws what `explain` returns.
+    ExplicitSoftmaxClassifierCV : Classifies the features.
 
     Notes
     -----
@@ -331,20 +331,21 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
         if classes is None:
             chosen = np.argsort(-log_proba, kind="stable")[:2]
         else:
-            labels = column_or_1d(classes)
-            unknown = np.setdiff1d(labels, self.classes_)
+            asked = column_or_1d(classes)
+            unknown = np.setdiff1d(asked, self.classes_)
             if unknown.size:
                 raise ValueError(f"classes has labels that are unknown: {unknown[:9]}")
-            chosen = np.searchsorted(self.classes_, labels)
+            chosen = np.searchsorted(self.classes_, asked)
         table: dict[str, list[Any]] = {
             name: [] for name in ("class", "probability", "kind", "feature", "evidence")
         }
+        labels = self.classes_.tolist()  # plain strings and numbers
         for code in chosen.tolist():
             of_class = evidence[:, code]
             largest = np.argsort(-np.abs(of_class), kind="stable")[:top]
             for i in largest[np.argsort(-of_class[largest], kind="stable")].tolist():
                 values = (
-                    self.classes_[code],
+                    labels[code],
                     float(np.exp(log_proba[code])),
                     *names[i],
                 )

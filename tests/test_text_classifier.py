@@ -214,6 +214,7 @@ def test_vectorizers_of_the_user():
         features=[("stop", stop), ("tf", TfidfVectorizer())], log_counts=False
     ).fit(TEXTS, LABELS)
     assert clf.features_ == "stop+tf"
+    assert clf.set_params(log_counts=True).fit(TEXTS, LABELS).score(TEST, TEST_LABELS)
     assert "stop__the" not in clf.get_feature_names_out()
     assert not hasattr(stop, "vocabulary_")
     assert clf.score(TEST, TEST_LABELS) > 0.85

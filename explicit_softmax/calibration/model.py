@@ -7,6 +7,7 @@ to the model from which it was made.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -22,6 +23,14 @@ from explicit_softmax.calibration.calibrate import (
     Intercepts,
     best_strength,
     calibrate,
+)
+from explicit_softmax.calibration.feature_temperature import (
+    N_GROUPS,
+    FeatureEvidence,
+    feature_factors,
+    frequency_parts,
+    group_temperatures,
+    has_groups,
 )
 from explicit_softmax.calibration.leave_one_out import LeaveOneOut, leave_one_out
 from explicit_softmax.calibration.sample import (
@@ -86,6 +95,17 @@ class Settings:
         return "column" if self.translation == "column" else "intercept"
 
     @property
+    def is_by_frequency(self) -> bool:
+        """Whether features of like document frequency have a temperature of theirs."""
+        given = self.inverse_temperature
+        return isinstance(given, str) and given in ("frequency", "feature")
+
+    @property
+    def is_by_feature(self) -> bool:
+        """Whether every feature has a temperature of its own."""
+        return self.is_by_frequency and self.inverse_temperature == "feature"
+
+    @property
     def given_strength(self) -> float | None:
         """Smoothing strength, None if it is to be chosen."""
         if self.smoothing not in ("prior", "uniform"):
@@ -132,14 +152,23 @@ class Settings:
         beta, _ = self.given_numbers(n_blocks)
         if not (fits_intercepts or beta is None or self.given_strength is None):
             return NO_ROWS
-        name = "intercepts" if fits_intercepts else "temperature"
+        if self.is_by_feature:
+            return BUDGETS["features"].limit(n_classes)
+        return self.common_limit(n_classes * n_blocks)
+
+    def common_limit(self, scores_per_row: int) -> Limit:
+        """How many rows choose one temperature for a block, and intercepts."""
+        name = "intercepts" if self.translation == "exact" else "temperature"
         budget = BUDGETS[name if self.row_norm is None else "windows"]
-        return budget.limit(n_classes * n_blocks)
+        return budget.limit(scores_per_row)
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What leave-one-out chose, or what was given: then `log_loss` is NaN (in nats)."""
+    """What leave-one-out chose, or what was given: then `log_loss` is NaN (in nats).
+
+    The inverse temperatures of `calibration` are those of blocks or of all features.
+    """
 
     calibration: Calibration
     smoothing_strength: float
@@ -267,6 +296,11 @@ class ExplicitModel:
             raise ValueError(
                 f"{method} changes counts, and this model was refined: it no longer "
                 "follows from its counts. Fit again with warm_start=False."
+            )
+        if self.settings.is_by_feature:
+            raise ValueError(
+                f'{method} cannot choose inverse_temperature="feature", which takes '
+                'all rows at once: use fit, or inverse_temperature="frequency"'
             )
         if isinstance(self.settings.class_weight, str):
             raise ValueError(
@@ -408,8 +442,11 @@ class ExplicitModel:
             budget = BUDGETS["window_strength" if windows else "strength"]
             few = self.sample.head(budget.limit(n_classes * n_blocks))
             strength = best_strength(lambda s: self._held_out(s, few), calibrated)
+        rows = self.sample
+        if settings.is_by_feature:
+            rows = rows.head(settings.common_limit(n_classes * n_blocks))
         intercepts: Intercepts = "none"
-        size = self.sample.effective_size
+        size = rows.effective_size
         if settings.translation == "exact":
             enough = n_classes <= min(size / 2, _MOST_INTERCEPTS)
             intercepts = "columns" if enough else "exponent"
@@ -417,11 +454,57 @@ class ExplicitModel:
             given = Calibration(beta, float(priming_number), translation, norm_weight)
             return Choice(given, strength, float("nan"))
         calibration, log_loss = calibrated(
-            self._held_out(strength),
+            self._held_out(strength, rows),
             intercepts=intercepts,
-            prior_weight=float(self.sample.weights.sum()) / size if size else 1.0,
+            prior_weight=_row_weight(rows),
         )
-        return Choice(calibration, strength, log_loss)
+        choice = Choice(calibration, strength, log_loss)
+        if settings.is_by_frequency:
+            return self._by_frequency(choice, rows, intercepts == "columns")
+        return choice
+
+    def _by_frequency(
+        self, choice: Choice, rows: RowSample, fits_shifts: bool
+    ) -> Choice:
+        """Go on from one temperature for each block to groups and single features."""
+        smoothed = self._smoothed(choice.smoothing_strength)
+        grouped = has_groups(smoothed)
+        if not (rows.X.sum() and (grouped or self.settings.is_by_feature)):
+            return choice
+        calibration, log_loss = choice.calibration, choice.log_loss
+        groups = np.repeat(calibration.beta, N_GROUPS)
+
+        def chosen(method: Any, sample: RowSample, *arguments: Any) -> Any:
+            evidence = FeatureEvidence.of(
+                smoothed,
+                sample.X,
+                sample.y,
+                sample.weights,
+                self.settings.norm_exponent,
+            )
+            how = fits_shifts, _row_weight(sample)
+            return method(evidence, calibration, *arguments, *how)
+
+        n_features, n_classes = self.counts.n_features, self.counts.n_classes
+        if grouped:
+            budget = BUDGETS["groups"]
+            values = budget.n_values // n_classes
+            few = rows.head(Limit(budget.n_rows, values, budget.least_rows))
+            groups, calibration, log_loss = chosen(group_temperatures, few)
+        factors = np.ones(n_features)
+        if self.settings.is_by_feature:
+            if not self.sample.is_complete:
+                warnings.warn(
+                    f"the rows are too many for a temperature of every feature: "
+                    f"{len(self.sample.y)} of them choose it",
+                    stacklevel=2,
+                )
+            factors, calibration, log_loss = chosen(
+                feature_factors, self.sample, groups, n_features
+            )
+        parts = frequency_parts(smoothed, np.arange(n_features))
+        calibration = replace(calibration, beta=groups[parts] * factors)
+        return replace(choice, calibration=calibration, log_loss=log_loss)
 
     def _held_out(
         self, strength: float, sample: RowSample | None = None
@@ -434,6 +517,12 @@ class ExplicitModel:
             sample_weight=sample.weights,
             norm_exponent=self.settings.norm_exponent,
         )
+
+
+def _row_weight(sample: RowSample) -> float:
+    """Weight of a row of a sample, where those that occur often count as fewer."""
+    size = sample.effective_size
+    return float(sample.weights.sum()) / size if size else 1.0
 
 
 def given_temperatures(

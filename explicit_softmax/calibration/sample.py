@@ -90,6 +90,10 @@ BUDGETS = {
     "candidates": Budget(2**11, 2**20, 2**18, least_rows=2**10),
     # Temperatures and intercepts of the best of these candidates.
     "best_candidate": Budget(2**14, 2**24, 2**19),
+    # Inverse temperatures of groups of features: so many features times classes.
+    "groups": Budget(2**12, 2**23, 2**62),
+    # Inverse temperatures of single features: all rows where they fit.
+    "features": Budget(2**24, 2**26, 2**30),
     # Layers of a network, whose hidden targets are many.
     "layers": Budget(2**12, 2**20, 2**21),
     # Windows of a language model, and those on which strengths are compared.
@@ -164,6 +168,11 @@ class RowSample:
             n_wanted *= 2  # these rows are narrow, or many of them are equal
 
     @property
+    def is_complete(self) -> bool:
+        """Whether all counted rows are in it."""
+        return bool(self.threshold == _LARGEST_KEY)
+
+    @property
     def effective_size(self) -> float:
         """Summed weight of all rows, or how many rows a sample is worth.
 
@@ -171,7 +180,7 @@ class RowSample:
         much smaller than the number of sampled rows.
         """
         total = float(self.weights.sum())
-        if self.threshold == _LARGEST_KEY or not total:
+        if self.is_complete or not total:
             return total
         return total**2 / float(self.weights @ self.weights)
 

@@ -102,6 +102,8 @@ class SmoothedCounts:
         Mean non-zero feature: the mass of a class that has none.
     is_noise : bool
         Whether rows pass through E: then `scale` is q and `offset` is p.
+    marginal_share : float
+        v of "prior" per unit of the mass of a class; 0 for other smoothings.
     """
 
     counts: CooccurrenceCounts
@@ -112,6 +114,7 @@ class SmoothedCounts:
     block_mass: NDArray[np.float64]
     unit: float
     is_noise: bool = False
+    marginal_share: float = 0.0
 
     @property
     def class_mass(self) -> NDArray[np.float64]:
@@ -224,10 +227,12 @@ def smooth_counts(
             f"the smoothing strength must be positive, not {strength}; take "
             "smoothing=None to add nothing"
         )
+    share = 0.0
     if smoothing == "uniform":
         per_class = np.full(n_classes, strength * unit)
     elif smoothing == "prior":
         marginal = np.maximum(mass.sum(axis=1), unit)
+        share = float(strength * unit * (n_classes / marginal.sum()))
         per_class = strength * unit * n_classes * (marginal / marginal.sum())
     else:
         raise ValueError(
@@ -240,7 +245,14 @@ def smooth_counts(
             f"{unit:g}, is too large for floating-point numbers"
         )
     return SmoothedCounts(
-        counts, blocks, ones, ones, class_offset, mass + class_offset * sizes, unit
+        counts,
+        blocks,
+        ones,
+        ones,
+        class_offset,
+        mass + class_offset * sizes,
+        unit,
+        marginal_share=share,
     )
 
 

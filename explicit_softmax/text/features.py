@@ -72,6 +72,8 @@ class TextFeatures:
 
     def _weighted(self, counts: Any) -> sp.csr_array:
         rows = sp.csr_array(counts)
+        if rows.dtype.kind != "f":  # CountVectorizer counts in integers by default
+            rows = rows.astype(np.float64)
         if self.log_counts:
             np.log1p(rows.data, out=rows.data)
         return rows
