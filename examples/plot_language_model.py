@@ -4,7 +4,7 @@ A language model from counts
 ============================
 
 From texts to probabilities of the next token: byte-pair encoding, one pass of counting,
-and the explicit solution.
+and Kneser-Ney smoothed n-grams or the explicit solution for windows.
 """
 
 # %%
@@ -35,32 +35,36 @@ print(f"test bits per byte {model.bits_per_byte(test):.2f}")
 # How far back?
 # -------------
 #
-# The theorem with the paper's noise model (inverse temperature one) against inverse
-# temperatures and smoothing fitted by exact leave-one-out.
+# n-grams, for which the explicit solution is exact, beside features of single tokens at
+# their positions (Cat): the theorem with the paper's noise model (inverse temperature
+# one), and inverse temperatures and smoothing fitted by exact leave-one-out.
 sizes = [1, 2, 4]
 settings = {
-    "theorem": {"smoothing": "noise", "inverse_temperature": 1.0},
-    "leave-one-out": {},
+    "theorem": {
+        "aggregation": "cat",
+        "smoothing": "noise",
+        "inverse_temperature": 1.0,
+    },
+    "leave-one-out": {"aggregation": "cat"},
 }
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-for name, parameters in settings.items():
-    bits = [
+for name, parameters in {"n-grams": {"aggregation": "ngram"}, **settings}.items():
+    models = [
         ExplicitLanguageModel(
             context_size=size,
             vocabulary_size=600,
             tokenizer=model.tokenizer_,
             **parameters,
-        )
-        .fit(train)
-        .bits_per_byte(test)
+        ).fit(train)
         for size in sizes
     ]
+    bits = [model.bits_per_byte(test) for model in models]
     axes[0].plot(sizes, bits, "o-", label=name)
     print(f"{name:14}", *[f"{value:.2f}" for value in bits])
 axes[0].set(xlabel="Window (tokens)", ylabel="Test bits per byte", ylim=(0, None))
 axes[0].set_xticks(sizes)
 axes[0].legend()
-axes[1].bar(range(1, 5), model.inverse_temperature_)
+axes[1].bar(range(1, 5), models[-1].inverse_temperature_)
 axes[1].set_xticks(range(1, 5))
 axes[1].set(xlabel="Tokens back", ylabel="Inverse temperature")
 
@@ -84,7 +88,7 @@ for text in ("It is an error if", "It error an is if"):
 # number of tokens, and the weights that score best on the validation documents are
 # kept.
 warnings.filterwarnings("ignore", category=ConvergenceWarning)
-starts = {"cold": {"inverse_temperature": 0.0}, **settings}
+starts = {"cold": {"aggregation": "cat", "inverse_temperature": 0.0}, **settings}
 runs = {}
 for name, parameters in starts.items():
     runs[name] = ExplicitLanguageModel(

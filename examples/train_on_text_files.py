@@ -66,6 +66,8 @@ def main(argv: list[str] | None = None) -> None:
 
     model = ExplicitLanguageModel(
         context_size=arguments.context_size,
+        # Only models of windows can be refined.
+        aggregation="cat" if arguments.refine else "ngram",
         vocabulary_size=arguments.vocabulary,
         warm_start=arguments.refine,
         refinement=Refinement(random_state=0),
@@ -77,8 +79,9 @@ def main(argv: list[str] | None = None) -> None:
         f"{len(train)} files, {model.n_tokens_:,} tokens, "
         f"{model.vocabulary_size_:,} ids: {seconds:.1f} s"
     )
-    betas = ", ".join(f"{beta:.2f}" for beta in model.inverse_temperature_)
-    print(f"inverse temperatures, nearest token first: {betas}")
+    if arguments.refine:
+        betas = ", ".join(f"{beta:.2f}" for beta in model.inverse_temperature_)
+        print(f"inverse temperatures, nearest token first: {betas}")
     found = model.evaluate(dev)
     print(
         f"{len(dev)} held-out files, {found['n_tokens']:,} tokens: "

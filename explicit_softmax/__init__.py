@@ -13,6 +13,8 @@ from explicit_softmax._metrics import expected_calibration_error
 from explicit_softmax._network import ExplicitSoftmaxNetworkClassifier
 from explicit_softmax._positive_features import PositiveFeatures
 from explicit_softmax._refinement import Refinement
+from explicit_softmax._text_classifier import ExplicitTextClassifier
+from explicit_softmax.text.features import read_labeled_text
 from explicit_softmax.text.windows import context_windows
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "ExplicitSoftmaxClassifier",
     "ExplicitSoftmaxClassifierCV",
     "ExplicitSoftmaxNetworkClassifier",
+    "ExplicitTextClassifier",
     "LossCurveDisplay",
     "PositiveFeatures",
     "PrimingNumberDisplay",
@@ -29,6 +32,7 @@ __all__ = [
     "__version__",
     "context_windows",
     "expected_calibration_error",
+    "read_labeled_text",
 ]
 
 __version__ = "0.2.0"

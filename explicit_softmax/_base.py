@@ -36,6 +36,7 @@ from explicit_softmax._sklearn import (
     StrOptions,
     _check_sample_weight,
     restored_on_error,
+    warn_caller,
 )
 from explicit_softmax.calibration.model import ExplicitModel
 from explicit_softmax.solution.counts import raise_bad_value, row_blocks
@@ -68,6 +69,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "translation": [StrOptions({"column", "intercept", "exact"})],
     "n_blocks": [Interval(Integral, 1, None, closed="left"), "array-like"],
     "class_weight": [dict, StrOptions({"balanced"}), None],
+    "clip": ["boolean"],
     "warm_start": ["boolean"],
     "refinement": "no_validation",  # type: ignore[dict-item]
 }
@@ -76,6 +78,25 @@ CONSTRAINTS: dict[str, list[Any]] = {
 PRIOR_CONSTRAINTS: dict[str, list[Any]] = {
     "class_prior": ["array-like", None],
     "fit_prior": ["boolean"],
+}
+
+
+# Those of the classifiers of one layer, whose features can have temperatures too.
+ONE_LAYER = CONSTRAINTS | {
+    "inverse_temperature": [
+        StrOptions({"auto", "frequency", "feature"}),
+        *CONSTRAINTS["inverse_temperature"][1:],
+    ]
+}
+
+# Attributes for which a model is solved that was not, as after `partial_fit`.
+_OF_SOLUTION = {
+    "coef_",
+    "intercept_",
+    "inverse_temperature_",
+    "norm_weight_",
+    "priming_number_",
+    "smoothing_strength_",
 }
 
 
@@ -120,6 +141,7 @@ class ExplicitSoftmaxBase(
 
     classes_: NDArray[Any]
     class_weight: Any
+    clip: bool
     warm_start: bool
     refinement: Any
     _model: Any
@@ -206,13 +228,25 @@ class ExplicitSoftmaxBase(
             return score_blocks(self, X, y, sample_weight)
         return float(super().score(X, y, sample_weight))
 
+    def __dir__(self) -> list[str]:
+        """Names of attributes, of which those that would solve a stream are left out.
+
+        Notebooks show an estimator with all attributes of this list.
+        """
+        model = vars(self).get("_model")
+        if model is None or getattr(model, "is_solved", True):
+            return list(super().__dir__())
+        # scikit-learn's own list is made by reading all of them.
+        names = set(object.__dir__(self)) - _OF_SOLUTION
+        return [name for name in names if hasattr(self, name)]
+
     def __sklearn_is_fitted__(self) -> bool:
         return "_model" in vars(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.input_tags.positive_only = True
+        tags.input_tags.positive_only = not self.clip
         # Non-negative features of one sign and scale are the domain of the model;
         # shifted Gaussian blobs are not.
         tags.classifier_tags.poor_score = True
@@ -246,7 +280,7 @@ class ExplicitSoftmaxBase(
         X: Any,
         y: Any,
         sample_weight: Any,
-        solve: Callable[[Any, NDArray[np.intp], Any], Any],
+        solve: Callable[[Any, NDArray[np.intp], Any, FitReport], Any],
         prior: Callable[[int], NDArray[np.float64] | None] = lambda n_classes: None,
     ) -> Self:
         """Keep what `solve` makes of rows, classes, and weights, refined if asked.
@@ -255,8 +289,13 @@ class ExplicitSoftmaxBase(
         of the rows.
         """
         refinement = checked_refinement(self.refinement)
+        if refinement.alpha and not self.warm_start:
+            warn_caller(
+                f"alpha={refinement.alpha} of the refinement has no effect without "
+                "warm_start=True; the alpha of naive Bayes is smoothing_strength"
+            )
         report = FitReport(
-            self, X, y, sample_weight, refinement.max_iter if self.warm_start else 0
+            self, X, y, sample_weight, 2 + refinement.max_iter * self.warm_start
         )
         with restored_on_error(self):
             rows, labels, weights = self._check_training_data(
@@ -268,22 +307,40 @@ class ExplicitSoftmaxBase(
             train, validation = (rows, codes, weights), None
             if self.warm_start:
                 train, validation = split_validation(refinement, *train)
-            model = solve(*train)
+            model = solve(*train, report)
             if self.warm_start:
                 model = refine_model(refinement, model, *train, validation, report)
             if class_prior is not None:
                 model = model.with_prior(class_prior)
             self._model = model
-        report.end()
+            chosen = isinstance(self.inverse_temperature, str)
+            if chosen and len(self.classes_) > 1 and not np.any(_beta(model)):
+                warn_caller(
+                    f"leave-one-out finds no evidence in the features of {len(codes)} "
+                    "rows: inverse_temperature_ is 0, and all rows get the class "
+                    "frequencies"
+                )
+            report.end()
         return self
 
     def _check_features(self, X: Any) -> Any:
         """Features to predict from; ValueError names the first bad row."""
         check_is_fitted(self)
-        rows = validate_data(self, X, reset=False, **_ACCEPTED)
+        rows = self._clipped(validate_data(self, X, reset=False, **_ACCEPTED))
         values = rows.data if sp.issparse(rows) else rows
         if not values.min(initial=0.0) >= 0:  # NaN is not >= 0
             raise_bad_value(rows, 0)
+        return rows
+
+    def _clipped(self, rows: Any) -> Any:
+        """The rows, with zeros for negative features if `clip`."""
+        values = rows.data if sp.issparse(rows) else rows
+        if not self.clip or not (values < 0).any():
+            return rows
+        if not sp.issparse(rows):
+            return np.maximum(rows, 0)
+        rows = rows.copy()
+        np.maximum(rows.data, 0, out=rows.data)
         return rows
 
     def _check_training_data(
@@ -292,6 +349,7 @@ class ExplicitSoftmaxBase(
         """Features, labels, weights; features are checked where they are counted."""
         refuse_collection(X)
         rows, labels = validate_data(self, X, y, reset=reset, **_ACCEPTED)
+        rows = self._clipped(rows)
         check_classification_targets(labels)
         if sp.issparse(rows) and not (rows.has_canonical_format and rows.data.all()):
             rows = rows.copy()
@@ -381,8 +439,8 @@ def _coef(model: ExplicitModel) -> NDArray[Any]:
 
 
 def _beta(model: ExplicitModel) -> float | NDArray[np.float64]:
-    """A number for one block of features, else one for each."""
-    beta = model.solution.choice.calibration.beta
+    """A number for one block of features, else one for each block or feature."""
+    beta = model.chosen.calibration.beta
     return float(beta[0]) if len(beta) == 1 else beta
 
 
@@ -414,10 +472,10 @@ class OneLayerMixin:
     intercept_ = FromModel(lambda model: _centred(model.decoders[0].intercept))
     class_count_ = FromModel(lambda model: _read_only(model.counts.class_count))
     feature_count_ = FromModel(_feature_count)
-    priming_number_ = FromModel("solution.choice.calibration.priming_number")
+    priming_number_ = FromModel("chosen.calibration.priming_number")
     inverse_temperature_ = FromModel(_beta)
-    smoothing_strength_ = FromModel("solution.choice.smoothing_strength")
-    norm_weight_ = FromModel("solution.choice.calibration.norm_weight")
+    smoothing_strength_ = FromModel("chosen.smoothing_strength")
+    norm_weight_ = FromModel("chosen.calibration.norm_weight")
     n_iter_ = FromModel("n_iter")
     loss_curve_ = FromModel("refined.loss_curve")
     validation_scores_ = FromModel("refined.validation_scores")

@@ -77,7 +77,7 @@ def fit_blocks(
     if keywords:
         counted.classes_ = keywords["classes"]  # in the type that they have in `y`
     _ = counted._model.solution
-    _take_over(estimator, counted)
+    take_over(estimator, counted)
     report.end()
     return estimator
 
@@ -94,7 +94,7 @@ def partial_fit_blocks(
     if estimator.__sklearn_is_fitted__():
         estimator.merge(counted)
     else:
-        _take_over(estimator, counted)
+        take_over(estimator, counted)
     return estimator
 
 
@@ -111,11 +111,16 @@ def evaluate_blocks(estimator: BaseEstimator, documents: Any) -> dict[str, float
     """What `evaluate` of a language model says of a collection of documents."""
     parts = _on_each("evaluate", _likelihood, _blocks(documents), estimator)
     sums = _computed(_added_up("sum", _added_values, parts))
-    total = sums.pop("log_likelihood")
-    score = total / sums["n_tokens"]
-    report = {**sums, "score": score, "perplexity": float(np.exp(-score))}
+    n_targets = {"": sums["n_tokens"], "_with_ends": sums.pop("n_with_ends")}
+    report = dict(sums)
+    for suffix, number in n_targets.items():
+        if f"score{suffix}" in sums:
+            score = sums[f"score{suffix}"] / number
+            report[f"score{suffix}"] = score
+            with np.errstate(over="ignore"):  # a likelihood may be too small
+                report[f"perplexity{suffix}"] = float(np.exp(-score))
     if "n_bytes" in sums:
-        report["bits_per_byte"] = -total / math.log(2) / sums["n_bytes"]
+        report["bits_per_byte"] = -sums["score"] / math.log(2) / sums["n_bytes"]
     return report
 
 
@@ -297,9 +302,9 @@ def _watched(total: Delayed, parts: list[Delayed], report: FitReport) -> Any:
     return future.result()
 
 
-def _take_over(estimator: BaseEstimator, counted: BaseEstimator) -> None:
+def take_over(estimator: BaseEstimator, counted: BaseEstimator) -> None:
     """Give an estimator the fitted attributes of another."""
-    parameters = estimator.get_params(deep=False)
+    parameters = counted.get_params(deep=False)
     fitted = {n: v for n, v in vars(counted).items() if n not in parameters}
     if "feature_names_in_" not in fitted:
         vars(estimator).pop("feature_names_in_", None)
@@ -443,7 +448,11 @@ def _likelihood(
         return None
     report = dict(model.evaluate(documents))
     sums = {name: report[name] for name in report if name.startswith("n_")}
-    return sums | {"log_likelihood": report["score"] * report["n_tokens"]}
+    sums["n_with_ends"] = report["n_tokens"] + len(documents)
+    sums["score"] = report["score"] * report["n_tokens"]
+    if "score_with_ends" in report:
+        sums["score_with_ends"] = report["score_with_ends"] * sums["n_with_ends"]
+    return sums
 
 
 def _added_values(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:

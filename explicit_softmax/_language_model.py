@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import UNUSED
@@ -42,9 +41,10 @@ from explicit_softmax._sklearn import (
 from explicit_softmax.calibration.model import ExplicitModel, Settings
 from explicit_softmax.text.language import (
     WindowEncoder,
+    WindowPredictor,
     count_documents,
-    token_log_likelihood,
 )
+from explicit_softmax.text.ngram_model import NgramModel, NgramSolution
 from explicit_softmax.text.tokens import TokenIds, document_list
 from explicit_softmax.text.windows import Aggregation
 
@@ -52,24 +52,36 @@ from explicit_softmax.text.windows import Aggregation
 class ExplicitLanguageModel(
     Persistent, CallbackSupportMixin, DocumentationLinkMixin, BaseEstimator
 ):
-    """Feed-forward language model whose weights are computed from counts.
+    """Language model whose probabilities are computed from counts, in one pass.
 
-    Each token is predicted from the `context_size` tokens before it by softmax
-    regression on their one-hot vectors, which are concatenated (Cat) or added (Sum).
-    The weights are the explicit solution of [1]_: logarithms of the counts of each pair
-    of a context token and a target, which take one pass over the tokens. The inverse
+    With ``aggregation="ngram"`` the whole context is one feature of a softmax, for
+    which the explicit solution of [1]_ is exact: relative frequencies of n-grams,
+    smoothed by modified Kneser-Ney [2]_. With "cat" and "sum" it is the feed-forward
+    model of [1]_: softmax regression on the one-hot vectors of the `context_size`
+    tokens before each token, concatenated (Cat) or added (Sum). Its inverse
     temperatures, one for each position, act as a fixed attention over positions; they
     and the smoothing strength minimise the exact leave-one-out log-loss of a sample of
-    windows. The model of the paper is ``smoothing="noise", inverse_temperature=1.0``.
-    Counts are additive: `partial_fit` streams documents, and `merge` joins models.
+    windows. The model of the paper is ``aggregation="cat", smoothing="noise",
+    inverse_temperature=1.0``. Counts are additive: `partial_fit` streams documents,
+    `merge` joins models, and `forget` takes documents out again.
 
     Parameters
     ----------
     context_size : int, default=4
-        K, the number of tokens in a window.
-    aggregation : {"cat", "sum"}, default="cat"
-        Whether weights depend on the position of a token in the window ("cat") or not
-        ("sum").
+        K, the number of tokens before the one predicted; n-grams have K + 1.
+    aggregation : {"ngram", "cat", "sum"}, default="ngram"
+        What the features of a window are: all its tokens as one ("ngram"), each token
+        at its position ("cat"), or each token wherever it stands ("sum").
+    predict_end : "auto" or bool, default="auto"
+        Whether the end of a document is predicted as a token is, so that probabilities
+        of documents sum to one, and `generate` can stop. Its id is that of the padding,
+        V - 1. "auto" is to predict it for documents that are strings. Only of "ngram".
+    mixture : bool, default=False
+        Whether n-grams are mixed with what the document has said so far: its tokens,
+        those that followed the last one, and those that followed the last two, less for
+        what is far away. This lowers perplexities of long documents. Weights maximise
+        the likelihood of documents that are left out of the counts for this, at most
+        131,072 tokens and an eighth of all. Only of "ngram".
     tokenizer : tokenizers.Tokenizer, default=None
         Trained tokenizer for documents that are strings. By default, byte-pair encoding
         is learned from the documents of the first fit; this needs the extra ``lm``.
@@ -80,7 +92,8 @@ class ExplicitLanguageModel(
         learns at most V - 2 tokens; a `tokenizer` has its own number. None, for
         documents of ids only, is the largest id of the first fit plus three.
     smoothing : {"prior", "uniform", "noise"} or None, default="prior"
-        As in `ExplicitSoftmaxClassifier`.
+        As in `ExplicitSoftmaxClassifier`. This and the next four are of "cat" and
+        "sum" only.
     smoothing_strength : "auto" or float, default="auto"
         Strength of "prior" and "uniform" smoothing; "auto" minimises the leave-one-out
         log-loss.
@@ -101,15 +114,23 @@ default="auto"
     Attributes
     ----------
     vocabulary_size_ : int
-        V. Classes, and columns of probabilities, are the ids 0 to V - 2.
+        V. Classes, and columns of probabilities, are the ids 0 to V - 2, and V - 1 if
+        ends of documents are predicted.
     tokenizer_ : tokenizers.Tokenizer or None
         Turns strings into ids; None for a model of ids.
     n_tokens_ : int
         Number of tokens counted.
     n_oov_ : int
         Number of these tokens that are out of vocabulary.
+    discounts_ : ndarray of shape (K + 1, 3)
+        What Kneser-Ney smoothing takes from counts of one, two, and more, for contexts
+        of 0 to K tokens; only of "ngram".
+    mixture_weights_ : ndarray of shape (25, 4) or None
+        Weights of n-grams and of the three models of the document, a row for each class
+        of windows, by what the document has said before; only of "ngram", None without
+        `mixture`.
     inverse_temperature_ : ndarray of shape (n_blocks,)
-        beta of each position.
+        beta of each position; this and the next two only of "cat" and "sum".
     smoothing_strength_ : float
         Smoothing strength.
     leave_one_out_log_loss_ : float
@@ -144,6 +165,8 @@ default="auto"
     .. [1] J. R. Williams and H. Zhao, "Reducing the Need for Backpropagation and
        Discovering Better Optima With Explicit Optimizations of Neural Networks",
        arXiv:2311.07498, 2023.
+    .. [2] S. F. Chen and J. Goodman, "An Empirical Study of Smoothing Techniques for
+       Language Modeling", TR-10-98, Harvard University, 1998.
 
     Examples
     --------
@@ -158,7 +181,9 @@ default="auto"
 
     _parameter_constraints: dict[str, list[Any]] = {
         "context_size": [Interval(Integral, 1, None, closed="left")],
-        "aggregation": [StrOptions({"sum", "cat"})],
+        "aggregation": [StrOptions({"ngram", "sum", "cat"})],
+        "predict_end": [StrOptions({"auto"}), "boolean"],
+        "mixture": ["boolean"],
         "tokenizer": "no_validation",  # type: ignore[dict-item]
         "vocabulary_size": [Interval(Integral, 3, None, closed="left"), None],
         "smoothing": CONSTRAINTS["smoothing"],
@@ -171,17 +196,20 @@ default="auto"
     # Documents are the data of these methods, not metadata to be routed to them.
     __metadata_request__fit = {"documents": UNUSED}
     __metadata_request__partial_fit = {"documents": UNUSED}
+    __metadata_request__forget = {"documents": UNUSED}
     __metadata_request__predict_proba = {"prefixes": UNUSED}
     __metadata_request__score = {"documents": UNUSED}
 
     _encoder: WindowEncoder
-    _model: ExplicitModel
+    _model: Any  # ExplicitModel or NgramModel
 
     def __init__(
         self,
         *,
         context_size: int = 4,
-        aggregation: Aggregation = "cat",
+        aggregation: Literal["ngram"] | Aggregation = "ngram",
+        predict_end: bool | str = "auto",
+        mixture: bool = False,
         tokenizer: Any = None,
         vocabulary_size: int | None = 4098,
         smoothing: str | None = "prior",
@@ -192,6 +220,8 @@ default="auto"
     ) -> None:
         self.context_size = context_size
         self.aggregation = aggregation
+        self.predict_end = predict_end
+        self.mixture = mixture
         self.tokenizer = tokenizer
         self.vocabulary_size = vocabulary_size
         self.smoothing = smoothing
@@ -208,7 +238,7 @@ default="auto"
         *,
         documents_val: Iterable[Any] | None = None,
     ) -> Self:
-        """Count the windows of documents and solve the model.
+        """Count the windows of documents, and solve the model.
 
         Parameters
         ----------
@@ -239,26 +269,44 @@ default="auto"
         refinement = checked_refinement(self.refinement)
         # Callbacks get the documents as targets too: they score only if there are some.
         max_iter = refinement.max_iter if self.warm_start else 0
-        report = FitReport(self, documents, documents, None, max_iter)
+        report = FitReport(self, documents, documents, None, 3 + max_iter)
         with restored_on_error(self):
-            self._encoder = self._new_encoder(documents)
+            with report.stage("learn-tokens"):
+                self._encoder = self._new_encoder(documents)
+            if self.warm_start and self.aggregation == "ngram":
+                raise ValueError(
+                    "warm_start=True refines models of windows: it needs "
+                    "aggregation='cat' or 'sum'"
+                )
             if self.warm_start and refinement.early_stopping and documents_val is None:
                 documents, documents_val = _set_aside(documents, refinement)
-            rows = self._encoder.windows(documents)
-            model = count_documents(rows, self._settings(self._encoder))
-            _ = model.solution
-            if self.warm_start:
-                validation = None
-                if documents_val is not None:
-                    held_out = self._encoder.windows(document_list(documents_val))
-                    validation = held_out, held_out.stream.targets, None
-                targets = rows.stream.targets
-                model = refine_model(
-                    refinement, model, rows, targets, None, validation, report
+            with report.stage("count"):
+                model = self._counted(self._encoder, documents)
+            with report.stage("solve"):
+                _ = model.solution
+            if self.warm_start and not isinstance(model, NgramModel):
+                model = self._refined(
+                    model, refinement, documents, documents_val, report
                 )
             self._model = model
-        report.end()
+            report.end()
         return self
+
+    def _refined(
+        self,
+        model: ExplicitModel,
+        refinement: Refinement,
+        documents: list[Any],
+        documents_val: Iterable[Any] | None,
+        report: FitReport,
+    ) -> ExplicitModel:
+        rows = self._encoder.windows(documents)
+        validation = None
+        if documents_val is not None:
+            held_out = self._encoder.windows(document_list(documents_val))
+            validation = held_out, held_out.stream.targets, None
+        targets = rows.stream.targets
+        return refine_model(refinement, model, rows, targets, None, validation, report)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, documents: Iterable[Any], y: Any = None) -> Self:
@@ -287,22 +335,49 @@ default="auto"
         if is_collection(documents):
             return partial_fit_blocks(self, documents)
         documents = document_list(documents)
-        earlier: ExplicitModel | None = vars(self).get("_model")
+        earlier = vars(self).get("_model")
         if earlier is not None:
             earlier.check_additive("partial_fit")
         ids = None if earlier is None else self._encoder.ids
         encoder = self._new_encoder(documents, ids)
-        settings = self._settings(encoder)
         if earlier is not None:
             changed = (
                 "{name}={1} differs from {0}, with which this model was counted: call "
                 "fit to start again"
             )
             self._encoder.check_equal(encoder, changed)
-            earlier.check_settings(settings, changed)
-        batch = count_documents(encoder.windows(documents), settings)
+            earlier.check_settings(self._settings(encoder), changed)
+        batch = self._counted(encoder, documents)
         self._model = batch if earlier is None else earlier + batch
         self._encoder = encoder
+        return self
+
+    def forget(self, documents: Iterable[Any]) -> Self:
+        """Take documents out of the counts again, in place.
+
+        Parameters
+        ----------
+        documents : iterable of str, or of sequences of int
+            Documents that were counted.
+
+        Returns
+        -------
+        self : ExplicitLanguageModel
+            The model of the other documents. With "cat" and "sum", the sample of
+            windows that chooses inverse temperatures is not filled up again.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in `fit`, and if the model was refined, if these documents were not
+            counted, or if no others are left.
+        """
+        check_is_fitted(self)
+        self._model.check_additive("forget")
+        documents = document_list(documents)
+        self._model = self._model - self._counted(
+            self._encoder, documents, self._model.settings
+        )
         return self
 
     def merge(self, *others: Self) -> Self:
@@ -362,7 +437,9 @@ default="auto"
             ``perplexity``, ``exp(-score)``; and, for strings, ``n_bytes`` (UTF-8) and
             ``bits_per_byte``. Every token except padding is scored. A token out of
             vocabulary is scored as the one id that stands for all of them, so a
-            likelihood with many such tokens is too high.
+            likelihood with many such tokens is too high. Ends of documents are not
+            among these tokens. Where they are predicted, ``score_with_ends`` and
+            ``perplexity_with_ends`` are those of tokens and ends.
 
         Raises
         ------
@@ -373,22 +450,25 @@ default="auto"
         if is_collection(documents):
             return evaluate_blocks(self, documents)
         documents = document_list(documents)
-        rows = self._encoder.windows(documents)
-        targets = rows.stream.targets
-        parts = token_log_likelihood(self._model.decoders[0], rows, targets)
-        total = sum(float(part.sum()) for part in parts)
-        score = total / targets.size
-        is_oov = targets == self._encoder.ids.oov
-        never_counted = self.class_count_[targets] == 0
-        with np.errstate(over="ignore"):  # a likelihood may be too small
-            perplexity = float(np.exp(-score))
-        report = {
-            "n_tokens": targets.size,
+        stream = self._encoder.stream(documents)
+        targets, ids = self._encoder.targets(stream), self._encoder.ids
+        logs = np.concatenate(list(self._predictor.log_likelihood(stream)))
+        is_end = targets == ids.pad
+        of_ends, total = float(logs[is_end].sum()), float(logs[~is_end].sum())
+        never_counted = np.append(self.class_count_ == 0, False)[targets]
+        is_oov = targets == ids.oov
+        report: dict[str, float] = {
+            "n_tokens": stream.n_targets,
             "n_oov": int(is_oov.sum()),
             "n_new": int((never_counted & ~is_oov).sum()),
-            "score": score,
-            "perplexity": perplexity,
         }
+        scores = {"": total / stream.n_targets}
+        if self._encoder.has_ends:
+            scores["_with_ends"] = (total + of_ends) / targets.size
+        for suffix, score in scores.items():
+            report[f"score{suffix}"] = score
+            with np.errstate(over="ignore"):  # a likelihood may be too small
+                report[f"perplexity{suffix}"] = float(np.exp(-score))
         if self.tokenizer_ is not None:
             report["n_bytes"] = sum(len(text.encode()) for text in documents)
             report["bits_per_byte"] = -total / math.log(2) / report["n_bytes"]
@@ -450,27 +530,49 @@ default="auto"
             )
         return self.evaluate(documents)["bits_per_byte"]
 
-    def log_proba(self, document: str | Sequence[int]) -> NDArray[np.float64]:
-        """Log-probability of each token of one document, given those before it.
+    def log_proba(self, documents: Any) -> Any:
+        """Log-probability of each token of documents, given those before it.
 
         Parameters
         ----------
-        document : str or sequence of int
-            One document; may be empty.
+        documents : str, sequence of int, or iterable of such documents
+            One document, or many in one call, which is faster. They may be empty.
 
         Returns
         -------
-        log_proba : ndarray of shape (n_tokens,)
-            In nats. The sum is the log-likelihood of the document; of a minimal pair of
-            sentences, the one with the higher sum is preferred.
+        log_proba : ndarray of shape (n_tokens,), or list of them
+            In nats; where ends are predicted, the last number is that of the end of the
+            document, except for empty documents, which have no numbers. The sum is the
+            log-likelihood of the document; of a minimal pair of sentences, the one with
+            the higher sum is preferred.
         """
         check_is_fitted(self)
-        if not self._encoder.ids.encode([document])[0].size:
-            return np.zeros(0)
-        rows = self._encoder.windows([document])
-        decoder, targets = self._model.decoders[0], rows.stream.targets
-        parts = token_log_likelihood(decoder, rows, targets)
-        return np.concatenate(list(parts))
+        is_one = _is_document(documents)
+        documents = [documents] if is_one else document_list(documents)
+        sizes = np.array([ids.size for ids in self._encoder.ids.encode(documents)])
+        parts = np.split(np.zeros(0), np.zeros(len(sizes) - 1, dtype=int))
+        if sizes.any():
+            stream = self._encoder.stream(documents)
+            logs = np.concatenate(list(self._predictor.log_likelihood(stream)))
+            sizes += self._encoder.has_ends & (sizes > 0)
+            parts = np.split(logs, np.cumsum(sizes)[:-1])
+        return parts[0] if is_one else parts
+
+    def score_samples(self, documents: Iterable[Any]) -> NDArray[np.float64]:
+        """Log-likelihood of each document, as to rank candidates.
+
+        Parameters
+        ----------
+        documents : iterable of str, or of sequences of int
+            As in `fit`; empty ones have a log-likelihood of zero.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_documents,)
+            Sums of `log_proba`, in nats.
+        """
+        logs = self.log_proba(document_list(documents))
+        return np.array([log.sum() for log in logs])
 
     @lazy_on_blocks
     def predict_proba(self, prefixes: Iterable[Any]) -> NDArray[np.float32]:
@@ -483,13 +585,13 @@ default="auto"
 
         Returns
         -------
-        probabilities : ndarray of shape (n_prefixes, vocabulary_size_ - 1)
-            Column i is the probability of id i; padding has no column.
+        probabilities : ndarray of shape (n_prefixes, n_classes)
+            Column i is the probability of id i. Padding has no column, but if ends of
+            documents are predicted, the last column is theirs.
         """
         check_is_fitted(self)
         encoded = self._encoder.ids.encode(document_list(prefixes))
-        scores = self._model.decoders[0].scores(self._encoder.next_rows(encoded))
-        return np.asarray(softmax(scores, axis=1))
+        return self._predictor.next_proba(encoded).astype(np.float32, copy=False)
 
     def generate(
         self,
@@ -498,6 +600,7 @@ default="auto"
         *,
         temperature: float = 1.0,
         top_k: int | None = None,
+        top_p: float = 1.0,
         random_state: Any = None,
     ) -> str | NDArray[np.int32]:
         """Draw a continuation, token by token.
@@ -507,11 +610,14 @@ default="auto"
         prompt : str or sequence of int, default=""
             Beginning of the document, which is continued; may be empty.
         n_tokens : int, default=50
-            Number of tokens to draw.
+            Number of tokens to draw, at most: less if the end of the document is drawn.
         temperature : float, default=1.0
             Divides the scores; 0 takes the most probable token.
         top_k : int, default=None
             Draw from this many most probable tokens only; from all by default.
+        top_p : float, default=1.0
+            Draw from the fewest most probable tokens that have this probability
+            together (nucleus sampling), after `temperature` and `top_k`.
         random_state : int, RandomState instance, or None, default=None
             Source of randomness.
 
@@ -530,19 +636,24 @@ default="auto"
         _check_number("n_tokens", n_tokens, Integral, 0)
         _check_number("top_k", 1 if top_k is None else top_k, Integral, 1)
         _check_number("temperature", temperature, Real, 0)
+        if not 0 < top_p <= 1:
+            raise ValueError(f"top_p must be above 0 and at most 1, not {top_p!r}")
         rng = check_random_state(random_state)
-        ids, size = self._encoder.ids, self._encoder.context_size
-        decoder = self._model.decoders[0]
+        ids, predictor = self._encoder.ids, self._predictor
         history = np.zeros(0, dtype=np.int32)
         if not isinstance(prompt, str) or prompt:
-            history = ids.encode([prompt])[0][-size:]
-        drawn = np.empty(n_tokens, dtype=np.int32)
-        for place in range(n_tokens):
-            rows = self._encoder.next_rows([history])
-            scores = decoder.scores(rows)[0].astype(np.float64)
-            scores[ids.oov] = -np.inf
-            drawn[place] = _draw(scores, float(temperature), top_k, rng)
-            history = np.append(history, drawn[place])[-size:]
+            history = ids.encode([prompt])[0]
+        n_known = history.size
+        history = np.append(history, np.zeros(n_tokens, dtype=np.int32))
+        for place in range(n_known, history.size):
+            proba = predictor.next_proba([history[:place]])[0].astype(np.float64)
+            proba[ids.oov] = 0.0
+            token = _draw(proba, float(temperature), top_k, float(top_p), rng)
+            if token == ids.pad:
+                history = history[:place]
+                break
+            history[place] = token
+        drawn = history[n_known:]
         return drawn if ids.tokenizer is None else ids.decode(drawn)
 
     @property
@@ -550,10 +661,12 @@ default="auto"
         check_is_fitted(self)
         return self._encoder.ids.tokenizer
 
-    vocabulary_size_ = FromModel(lambda model: model.counts.n_classes + 1)
-    class_count_ = FromModel("counts.class_count")
-    n_tokens_ = FromModel(lambda model: int(model.counts.class_count.sum()))
-    n_oov_ = FromModel(lambda model: int(model.counts.class_count[-1]))
+    vocabulary_size_ = FromModel(lambda model: model.class_count.size + 1)
+    class_count_ = FromModel("class_count")
+    n_tokens_ = FromModel(lambda model: int(model.class_count.sum()))
+    n_oov_ = FromModel(lambda model: int(model.class_count[-1]))
+    discounts_ = FromModel("kneser_ney.discounts")
+    mixture_weights_ = FromModel("solution.weights")
     inverse_temperature_ = FromModel("solution.choice.calibration.beta")
     smoothing_strength_ = FromModel("solution.choice.smoothing_strength")
     leave_one_out_log_loss_ = FromModel("solution.choice.log_loss")
@@ -573,6 +686,13 @@ default="auto"
 
     def _check_consistent(self) -> None:
         encoder, counts = self._encoder, self._model.counts
+        if isinstance(self._model, NgramModel) != (encoder.aggregation == "ngram"):
+            raise ValueError("its counts are not those of its aggregation")
+        if encoder.aggregation == "ngram":
+            shape = (encoder.ids.size, encoder.context_size, encoder.has_ends)
+            if shape != (counts.n_ids, counts.context_size, counts.has_ends):
+                raise ValueError("its n-grams are not those of its parameters")
+            return
         size, mass = encoder.ids.size, encoder.context_size * counts.class_count
         fits = self._model.shape == (encoder.n_blocks * size, size - 1)
         # Every token was counted with each token of its window.
@@ -585,9 +705,40 @@ default="auto"
         if ids is None:
             size = None if self.vocabulary_size is None else int(self.vocabulary_size)
             ids = TokenIds.for_documents(documents, self.tokenizer, size)
-        return WindowEncoder(ids, int(self.context_size), self.aggregation)
+        has_ends = self.predict_end
+        if isinstance(has_ends, str):
+            has_ends = self.aggregation == "ngram" and ids.tokenizer is not None
+        elif has_ends and self.aggregation != "ngram":
+            raise ValueError("predict_end=True needs aggregation='ngram'")
+        size = int(self.context_size)
+        return WindowEncoder(ids, size, self.aggregation, bool(has_ends))
 
-    def _settings(self, encoder: WindowEncoder) -> Settings:
+    def _counted(
+        self, encoder: WindowEncoder, documents: list[Any], all_of: Any = None
+    ) -> Any:
+        """Model of documents; with all of them in its sample if settings are given."""
+        settings = self._settings(encoder) if all_of is None else all_of
+        if encoder.aggregation == "ngram":
+            return NgramModel.from_stream(
+                encoder.stream(documents),
+                encoder.ids.size,
+                encoder.has_ends,
+                mixture=settings,
+                sample_all=all_of is not None,
+            )
+        rows = encoder.windows(documents)
+        return count_documents(rows, settings, sample_all=all_of is not None)
+
+    @property
+    def _predictor(self) -> NgramSolution | WindowPredictor:
+        if isinstance(self._model, NgramModel):
+            return self._model.solution
+        return WindowPredictor(self._encoder, self._model.decoders[0])
+
+    def _settings(self, encoder: WindowEncoder) -> Any:
+        """Settings of the model; of n-grams, whether they are mixed."""
+        if encoder.aggregation == "ngram":
+            return bool(self.mixture)
         norm = float(encoder.context_size)
         return Settings(
             priming_number=norm,
@@ -611,23 +762,48 @@ def _set_aside(
             "documents_val, or split the document"
         )
     numbers = np.arange(len(documents))
-    parts = split_validation(refinement, numbers, numbers, None)
-    train, held_out = (part[1] for part in parts if part is not None)
+    parts = split_validation(refinement, numbers, np.zeros_like(numbers), None)
+    train, held_out = (part[0] for part in parts if part is not None)
     return [documents[i] for i in np.sort(train)], [documents[i] for i in held_out]
 
 
+def _is_document(documents: Any) -> bool:
+    """Whether it is one document: a string, or a sequence of numbers or of nothing."""
+    if isinstance(documents, str):
+        return True
+    if not isinstance(documents, Sequence | np.ndarray):
+        return False
+    if not len(documents):
+        return True
+    return np.ndim(documents[0]) == 0 and not isinstance(documents[0], str)
+
+
 def _draw(
-    scores: NDArray[np.float64], temperature: float, top_k: int | None, rng: Any
+    proba: NDArray[np.float64],
+    temperature: float,
+    top_k: int | None,
+    top_p: float,
+    rng: Any,
 ) -> int:
+    """A number, drawn in proportion to `proba`."""
     if temperature == 0:
-        return int(scores.argmax())
-    if top_k is not None:
+        return int(proba.argmax())
+    if temperature != 1:
+        # Differences first: the highest stays zero whatever the temperature.
+        with np.errstate(over="ignore", divide="ignore"):
+            proba = np.exp((np.log(proba) - math.log(proba.max())) / temperature)
+    if top_k is not None or top_p < 1:
         # The first of equal ones is kept, as by argmax.
-        scores[np.argsort(-scores, kind="stable")[top_k:]] = -np.inf
-    # Differences first: the highest stays zero whatever the temperature.
-    with np.errstate(over="ignore"):
-        scores = (scores - scores.max()) / temperature
-    return int(rng.choice(scores.size, p=softmax(scores)))
+        best = np.arange(proba.size)
+        if top_k is not None and top_k < proba.size:
+            best = np.flatnonzero(proba >= np.partition(proba, -top_k)[-top_k])
+        order = best[np.argsort(-proba[best], kind="stable")][:top_k]
+        sums = np.cumsum(proba[order])
+        kept = order[: int(np.searchsorted(sums, top_p * sums[-1])) + 1]
+        candidates, proba = proba[kept], np.zeros_like(proba)
+        proba[kept] = candidates
+    sums = np.cumsum(proba)
+    return int(np.searchsorted(sums, rng.random_sample() * sums[-1], side="right"))
 
 
 def _check_number(name: str, value: Any, kind: Any, least: int) -> None:

@@ -31,6 +31,9 @@ from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.smoothing import Smoothing
 from explicit_softmax.solution.theorem import Calibration
 from explicit_softmax.text.language import WindowEncoder
+from explicit_softmax.text.mixture import N_WEIGHTS, DocumentSample
+from explicit_softmax.text.ngram_model import NgramModel
+from explicit_softmax.text.ngrams import NgramCounts
 from explicit_softmax.text.tokens import TokenIds, tokenizers_library
 from explicit_softmax.training.problem import Refined
 
@@ -42,9 +45,12 @@ _TYPES: dict[str, type] = {
         Choice,
         CooccurrenceCounts,
         Decoder,
+        DocumentSample,
         ExplicitModel,
         ExplicitNetwork,
         Limit,
+        NgramCounts,
+        NgramModel,
         Refined,
         Refinement,
         RowSample,
@@ -94,19 +100,13 @@ class Persistent:
         check_is_fitted(self)
         arrays: dict[str, NDArray[Any]] = {}
         lost: list[str] = []
-        params = _plain_params(self, "", arrays, lost)
-        fitted = {
-            name: _plain(_stored(value, keep_rows), name.strip("_"), arrays)
-            for name, value in vars(self).items()
-            if _is_fitted_attribute(name)
-        }
+        record = self._as_record(arrays, lost, keep_rows)
         if lost:
             warnings.warn(
                 f"files of models cannot hold the parameters {lost}: they will have "
                 "their defaults when the model is loaded",
                 stacklevel=2,
             )
-        record = {"class": type(self).__name__, "params": params, "fitted": fitted}
         write_file(path, record, arrays, compress=compress)
 
     @classmethod
@@ -134,20 +134,38 @@ class Persistent:
         """
         record, arrays = read_file(path, mmap=mmap)
         with complaint_about(path):
-            if record["class"] != cls.__name__:
-                raise ValueError(f"it holds another class: {record['class']!s:.50}")
-            params, fitted = (
-                {name: _made(node, arrays) for name, node in record[part].items()}
-                for part in ("params", "fitted")
-            )
-            model = cls(**params)
-            model._validate_params()  # type: ignore[attr-defined]
-            for name, value in fitted.items():
-                if not _is_fitted_attribute(name) or hasattr(cls, name):
-                    raise ValueError(f"{name!r:.50} is no attribute of a fitted model")
-                setattr(model, name, value)
-            model._check_consistent()
-            return model
+            return cls._from_record(record, arrays)
+
+    def _as_record(
+        self, arrays: dict[str, NDArray[Any]], lost: list[str], keep_rows: bool
+    ) -> dict[str, Any]:
+        """The fitted estimator as JSON has it; arrays and lost parameters are added."""
+        params = _plain_params(self, "", arrays, lost)
+        fitted = {
+            name: _plain(_stored(value, keep_rows), name.strip("_"), arrays)
+            for name, value in vars(self).items()
+            if _is_fitted_attribute(name)
+        }
+        return {"class": type(self).__name__, "params": params, "fitted": fitted}
+
+    @classmethod
+    def _from_record(
+        cls, record: dict[str, Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> Self:
+        if record["class"] != cls.__name__:
+            raise ValueError(f"it holds another class: {record['class']!s:.50}")
+        params, fitted = (
+            {name: _made(node, arrays) for name, node in record[part].items()}
+            for part in ("params", "fitted")
+        )
+        model = cls(**params)
+        model._validate_params()  # type: ignore[attr-defined]
+        for name, value in fitted.items():
+            if not _is_fitted_attribute(name) or hasattr(cls, name):
+                raise ValueError(f"{name!r:.50} is no attribute of a fitted model")
+            setattr(model, name, value)
+        model._check_consistent()
+        return model
 
     def __getstate__(self) -> dict[str, Any]:
         state: Any = super().__getstate__()
@@ -174,7 +192,7 @@ def _is_fitted_attribute(name: str) -> bool:
 
 def _stored(value: Any, keep_rows: bool) -> Any:
     """A fitted attribute as it is saved."""
-    if not isinstance(value, ExplicitModel):
+    if not isinstance(value, ExplicitModel | NgramModel):
         return value
     return value.stored() if keep_rows else value.without_sample()
 
@@ -397,13 +415,21 @@ def _is_of(value: Any, hint: Any) -> bool:
     return isinstance(value, hint)
 
 
-def _numbers(*values: Any, least: float = -np.inf, above: float = -np.inf) -> bool:
+# Numbers that a model chooses are smaller, and float32 holds products of larger ones
+# no more.
+_MOST = 1e30
+
+
+def _numbers(
+    *values: Any, least: float = -np.inf, above: float = -np.inf, most: float = np.inf
+) -> bool:
     """Whether all are real numbers, or arrays of them, finite and in a range."""
     for value in values:
         array = np.asarray(value.data if sp.issparse(value) else value)
         if array.dtype.kind not in "iuf":
             return False
         inside = np.isfinite(array) & (array >= least) & (array > above)
+        inside &= array <= most
         if not inside.all():
             return False
     return True
@@ -419,10 +445,17 @@ def _counts_fit(counts: CooccurrenceCounts) -> bool:
         *(counts.cooccurrence, counts.class_count, counts.n_nonzero),
         *(counts.past_mass, counts.past_count),
     )
-    # A class that was never counted has no co-occurrences.
-    return _numbers(*numbers, least=0) and bool(
-        (counts.class_count[counts.class_mass > 0] > 0).all()
-    )
+    if not _numbers(*numbers, least=0):
+        return False
+    frequency = counts.document_frequency
+    if frequency is not None and not (
+        frequency.shape == shape[:1] and _numbers(frequency, least=0)
+    ):
+        return False
+    # Each row has each feature at most once, and a class that was never counted none.
+    most = shape[0] * counts.class_count.sum() * (1 + 1e-6)
+    seen = counts.class_count[counts.class_mass > 0] > 0
+    return bool(counts.n_nonzero <= most and seen.all())
 
 
 def _sample_fits(sample: RowSample) -> bool:
@@ -451,6 +484,7 @@ def _settings_fit(settings: Settings) -> bool:
     return (
         _is_of(settings.smoothing, Smoothing)
         and settings.translation in ("column", "intercept", "exact")
+        and not any(np.ndim(value) for value in (*given, settings.norm_exponent))
         and _numbers(*given, above=0)
         and _numbers(settings.norm_exponent, least=0)
     )
@@ -460,9 +494,10 @@ def _calibration_fits(calibration: Calibration) -> bool:
     shifts = calibration.intercept_shift, calibration.column_shift
     return (
         calibration.beta.ndim == 1
-        and _numbers(calibration.beta, least=0)
+        and _numbers(calibration.beta, least=0, most=_MOST)
         and _numbers(calibration.priming_number, above=0)
-        and _numbers(calibration.norm_weight, *shifts)
+        and _numbers(calibration.norm_weight, least=0, most=1)
+        and _numbers(*shifts, least=-_MOST, most=_MOST)
     )
 
 
@@ -509,8 +544,8 @@ def _model_fits(model: ExplicitModel) -> bool:
     if model.choice is not None:
         calibration = model.choice.calibration
         shifts = calibration.intercept_shift, calibration.column_shift
-        right = right and len(calibration.beta) == n_blocks
-        right = right and _numbers(model.choice.smoothing_strength, above=0)
+        right = right and len(calibration.beta) in (n_blocks, n_features)
+        right = right and _numbers(model.choice.smoothing_strength, above=0, most=_MOST)
         right = right and all(np.shape(s) in ((), (n_classes,)) for s in shifts)
     if model.prior is not None:
         right = right and model.prior.shape == (n_classes,)
@@ -531,13 +566,53 @@ def _network_fits(network: ExplicitNetwork) -> bool:
     return right
 
 
+def _ngrams_fit(ngrams: NgramCounts) -> bool:
+    """Whether keys rise, and lead from each context to the one without its farthest."""
+    n_ids, n_shorter = ngrams.n_ids, 1
+    if not 2 <= n_ids < 2**31 or not ngrams.contexts:
+        return False
+    for keys in (*ngrams.contexts, ngrams.keys):
+        rises = keys.ndim == 1 and bool((keys[1:] > keys[:-1]).all())
+        if not rises or (keys.size and (keys[0] < 0 or keys[-1] >= n_shorter * n_ids)):
+            return False
+        n_shorter = keys.size
+    counts = ngrams.counts
+    return (
+        counts.shape == ngrams.keys.shape
+        and counts.dtype.kind == "u"
+        and bool((counts > 0).all())
+    )
+
+
+def _documents_fit(sample: DocumentSample) -> bool:
+    tokens, stops, keys = sample.tokens, sample.stops, sample.keys
+    right = stops.shape == keys.shape == (stops.size,) and tokens.shape == (
+        int(stops[-1]) if stops.size else 0,
+    )
+    rises = bool((np.diff(stops, prepend=0) > 0).all())
+    return right and rises and bool((keys[1:] >= keys[:-1]).all())
+
+
+def _ngram_model_fits(model: NgramModel) -> bool:
+    right, highest = True, model.counts.n_ids - 2
+    if model.sample is not None:
+        right = _numbers(model.sample.tokens, above=-1, most=highest)
+    if model.weights is not None:
+        right = right and model.weights.shape == N_WEIGHTS
+        right = right and _numbers(model.weights, above=0, most=1)
+    return right
+
+
 # What has to hold of the fields of a type besides their own types.
 _CHECKS: dict[type, Callable[[Any], bool]] = {
     Calibration: _calibration_fits,
     CooccurrenceCounts: _counts_fit,
     Decoder: _decoder_fits,
+    DocumentSample: _documents_fit,
     ExplicitModel: _model_fits,
     ExplicitNetwork: _network_fits,
+    NgramCounts: _ngrams_fit,
+    NgramModel: _ngram_model_fits,
     Refined: lambda refined: bool(refined.decoders) and refined.n_iter >= 1,
     RowSample: _sample_fits,
     Settings: _settings_fit,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
@@ -25,6 +25,7 @@ from explicit_softmax import (
     Refinement,
     context_windows,
 )
+from explicit_softmax._refinement import split_validation
 from explicit_softmax.calibration import model as calibration_model
 from explicit_softmax.calibration.sample import BUDGETS, Budget
 from tests.strategies import properties
@@ -54,6 +55,7 @@ HELD_OUT = corpus(8, seed=5)
 def make(**parameters):
     options = {
         "context_size": 2,
+        "aggregation": "cat",
         "vocabulary_size": SIZE,
         "smoothing_strength": 0.3,  # the search takes most of the time of a fit
     }
@@ -444,8 +446,10 @@ class TestRefinement:
             train, held_out = DOCUMENTS, HELD_OUT
             model.fit(train, documents_val=iter(held_out))
         else:
-            shuffled = [DOCUMENTS[i] for i in np.random.RandomState(0).permutation(20)]
-            held_out, train = shuffled[:5], shuffled[5:]
+            split = split_validation(
+                model.refinement, np.arange(20), np.zeros(20, int), None
+            )
+            train, held_out = ([DOCUMENTS[i] for i in part[0]] for part in split)
             model.fit(iter(DOCUMENTS))
         scores = model.validation_scores_
         assert model.score(held_out) == pytest.approx(max(scores), rel=1e-6)
@@ -459,19 +463,25 @@ class TestRefinement:
         model = refined(learning_rate_init=1e308)
         if earlier:  # a stream, whatever warm_start says
             assert not hasattr(model.partial_fit(DOCUMENTS), "loss_curve_")
-        with unchanged(model), pytest.raises(FloatingPointError, match="learning_rate"):
+        with pytest.warns(ConvergenceWarning, match="explicit solution is kept"):
             model.fit(DOCUMENTS)
+        assert not hasattr(model, "loss_curve_")
+        assert model.score(DOCUMENTS) == make().fit(DOCUMENTS).score(DOCUMENTS)
         model.refinement.learning_rate_init = 0.1
         for bad, message in ([[9]], "token id 9"), (iter(()), "read to its end"):
             with unchanged(model), pytest.raises(ValueError, match=message):
                 model.fit(DOCUMENTS, documents_val=bad)
 
 
+STAGES = ["learn-tokens", "count", "solve"]
+
+
 @pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn < 1.9 has no callbacks")
 def test_callbacks_score_the_documents_after_each_iteration():
     recorder = Recorder()
     model = refined(max_iter=4).set_callbacks(recorder).fit(iter(DOCUMENTS))
-    assert len(recorder.begun) == len(recorder.ended) == 5
+    assert recorder.begun == ["fit", *STAGES, *["epoch"] * 4]
+    assert recorder.ended == [*STAGES, *["epoch"] * 4, "fit"]
     assert recorder.scores[-1] == model.score(DOCUMENTS)
 
 
@@ -490,13 +500,19 @@ def test_checks_of_scikit_learn_that_need_no_matrix(check):
 
 def test_docstring_names_parameters_and_attributes():
     model = refined(max_iter=1).fit(DOCUMENTS)
-    public = {name for name in dir(model) if name.endswith("_") and name[0] != "_"}
+    of_ngrams = make(aggregation="ngram").fit(DOCUMENTS)
+    public = {
+        name
+        for fitted in (model, of_ngrams)
+        for name in dir(fitted)
+        if name.endswith("_") and name[0] != "_"
+    }
     docstring = inspect.getdoc(ExplicitLanguageModel)
     documented = re.findall(r"^(\w+) :", docstring, re.MULTILINE)
     parameters = list(inspect.signature(ExplicitLanguageModel).parameters)
     assert documented[: len(parameters)] == parameters
     assert {name for name in documented if name.endswith("_")} == public
-    assert all(hasattr(model, name) for name in public)
+    assert all(hasattr(model, name) or hasattr(of_ngrams, name) for name in public)
     assert not any(hasattr(make(), name) for name in public)
 
 
@@ -517,3 +533,8 @@ def test_documents_are_no_metadata():
         search = GridSearchCV(model, {"refinement__alpha": [0.0, 1.0]}, cv=2)
         search.fit(DOCUMENTS, documents_val=HELD_OUT)
     assert len(search.best_estimator_.validation_scores_) == 1
+
+
+def test_an_extreme_temperature_is_blamed():
+    with pytest.raises(ValueError, match=r"inverse_temperature=1e\+300"):
+        make(inverse_temperature=1e300).fit(DOCUMENTS)

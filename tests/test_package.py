@@ -17,6 +17,7 @@ PUBLIC = {
     "ExplicitSoftmaxClassifier",
     "ExplicitSoftmaxClassifierCV",
     "ExplicitSoftmaxNetworkClassifier",
+    "ExplicitTextClassifier",
     "LossCurveDisplay",
     "PositiveFeatures",
     "PrimingNumberDisplay",
@@ -25,6 +26,7 @@ PUBLIC = {
     "__version__",
     "context_windows",
     "expected_calibration_error",
+    "read_labeled_text",
 }
 # Lowest first; the estimators stand above all of them.
 ROOMS = ["solution", "training", "calibration", "text", "estimators"]

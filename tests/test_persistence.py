@@ -26,6 +26,7 @@ from tests.strategies import properties
 
 X = np.random.RandomState(0).poisson(0.8, (40, 6)).astype(float)
 CODES = np.arange(40) % 3
+X[np.arange(40), CODES] += 2  # so that features say something about classes
 Y = np.array(["a", "b", "c"])[CODES]
 SPARSE = sp.csr_array(X)
 DOCUMENTS = [[0, 1, 2, 0, 1, 2], [2, 1, 0, 3]] * 3
@@ -53,9 +54,17 @@ MAKE = {
     "network": lambda: ExplicitSoftmaxNetworkClassifier(
         hidden_targets=2, random_state=0, **REFINED
     ).fit(X, Y),
-    "cat": lambda: LM(context_size=2, vocabulary_size=6).fit(DOCUMENTS),
+    "cat": lambda: LM(context_size=2, vocabulary_size=6, aggregation="cat").fit(
+        DOCUMENTS
+    ),
     "sum": lambda: LM(
         context_size=2, vocabulary_size=None, aggregation="sum", **REFINED
+    ).fit(DOCUMENTS),
+    "ngram": lambda: LM(
+        context_size=2, vocabulary_size=6, aggregation="ngram", predict_end=True
+    ).fit(DOCUMENTS),
+    "mixture": lambda: LM(
+        context_size=2, vocabulary_size=6, aggregation="ngram", mixture=True
     ).fit(DOCUMENTS),
     "text": lambda: LM(context_size=1, vocabulary_size=20).fit(["a rose"]),
 }

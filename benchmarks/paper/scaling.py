@@ -28,7 +28,7 @@ from explicit_softmax import ExplicitLanguageModel
 def text_scaling(corpus: TokenCorpus) -> Record:
     """Points of all tokens that follow another, and the line through them."""
     model = ExplicitLanguageModel(
-        context_size=1, vocabulary_size=corpus.vocabulary_size
+        context_size=1, aggregation="cat", vocabulary_size=corpus.vocabulary_size
     ).fit(corpus.train)
     return scaling(f"{corpus.name}, K = 1", model._model.counts.dense())
 

@@ -38,8 +38,13 @@ OPTIONS = {
     "repeats": Number(3, "runs of each fit, in turn", fast=1),
 }
 MODELS: dict[str, dict[str, Any]] = {
-    "explicit, all given": {"inverse_temperature": 0.5, "smoothing_strength": 0.1},
-    "explicit, default": {},
+    "Cat, all given": {
+        "aggregation": "cat",
+        "inverse_temperature": 0.5,
+        "smoothing_strength": 0.1,
+    },
+    "Cat": {"aggregation": "cat"},
+    "n-grams": {"aggregation": "ngram"},
 }
 _DOCUMENT_TOKENS = 3000
 
@@ -61,7 +66,7 @@ def measure(options: Namespace) -> list[Record]:
     for size in options.stream:
         options.announce(f"stream, {size:,} tokens")
         values = in_own_process(stream, size=size, batch=options.batch, **shape)
-        records.append(Record("explicit, default", values, kind="stream"))
+        records.append(Record("Cat", values, kind="stream"))
     return records
 
 
@@ -75,7 +80,8 @@ def fit(name: str, size: int, **shape: int) -> dict[str, Any]:
 
 def stream(size: int, batch: int, **shape: int) -> dict[str, Any]:
     """Seconds and memory of counting a stream, and of solving it in the end."""
-    rng, model = np.random.default_rng(0), ExplicitLanguageModel(**shape)
+    rng = np.random.default_rng(0)
+    model = ExplicitLanguageModel(**shape, **MODELS["Cat"])
     seconds = 0.0
     for first in range(0, size, batch):
         n_tokens = min(batch, size - first)

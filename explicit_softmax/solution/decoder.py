@@ -109,6 +109,13 @@ class Decoder:
                 weights[block] += self.left[block] @ self.right.T
         return weights
 
+    def weights_of(self, features: Any) -> FloatArray:
+        """Weights (n, n_classes) of some features, an index or a slice of them."""
+        weights = self.weights[features]
+        if not self.is_sparse:
+            return np.asarray(weights)
+        return np.asarray(weights.toarray() + self.left[features] @ self.right.T)
+
     def densify(self) -> Decoder:
         """The same scores from dense weights."""
         weights = self.dense_weights()
@@ -132,6 +139,27 @@ class Decoder:
         scores += self.intercept
         scores[empty] = self.zero_row_scores
         return scores
+
+    def evidence(self, row: sp.csr_array) -> tuple[NDArray[np.intp], FloatArray]:
+        """What each feature of one sparse row adds to the scores.
+
+        Returns
+        -------
+        features : ndarray of int, shape (n_stored,)
+            Features of the row.
+        evidence : ndarray of shape (n_stored, n_classes)
+            With mean zero over the classes. Its sum over the features and the intercept
+            are the scores of the row, up to a constant.
+        """
+        features = row.indices
+        weights = self.weights[features]
+        weights = weights.toarray() if sp.issparse(weights) else weights
+        left = self.left[features]
+        left = left.toarray() if sp.issparse(left) else left
+        weights = weights + left @ self.right.T
+        values = row.data * row_scale(row_norms(row), self.norm_exponent)
+        weights = weights - weights.mean(axis=1, keepdims=True)
+        return features.astype(np.intp), values[:, None] * weights
 
     def _product(self, X: Rows) -> FloatArray:
         if not self.is_sparse:

@@ -231,7 +231,7 @@ def _adjusted_counts(counts: NgramCounts) -> Iterator[tuple[Keys, IntArray]]:
 def _discounts(adjusted: IntArray) -> NDArray[np.float64]:
     """0, D(1), D(2), D(3)."""
     n = np.bincount(np.minimum(adjusted, 5), minlength=6).astype(float)
-    if (n[1:] > 0).all():
+    if n[1:5].all():
         first = n[1] / (n[1] + 2 * n[2])
         k = np.arange(1, 4)
         found = k - (k + 1) * first * n[2:5] / n[1:4]

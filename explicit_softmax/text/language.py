@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from explicit_softmax.calibration.model import ExplicitModel, Settings
-from explicit_softmax.calibration.sample import RowSample
+from explicit_softmax.calibration.sample import Limit, RowSample
 from explicit_softmax.solution.counts import IntArray, row_blocks
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.text.tokens import NO_TOKEN, TokenIds
@@ -24,6 +25,7 @@ from explicit_softmax.text.windows import (
     OneHotWindows,
     TokenStream,
     count_windows,
+    next_windows,
     one_hot_windows,
     window_keys,
 )
@@ -47,40 +49,55 @@ class WindowEncoder:
         Vocabulary.
     context_size : int
         K, the number of tokens in a window.
-    aggregation : {"cat", "sum"}
-        As in `OneHotWindows`.
+    aggregation : {"ngram", "cat", "sum"}
+        One feature for each distinct window, or those of `OneHotWindows`.
+    has_ends : bool, default=False
+        Whether the end of each document is a target, with the id of the padding.
     """
 
     ids: TokenIds
     context_size: int
-    aggregation: Aggregation
+    aggregation: Literal["ngram"] | Aggregation
+    has_ends: bool = False
 
     @property
     def n_blocks(self) -> int:
         """Number of blocks of features."""
         return self.context_size if self.aggregation == "cat" else 1
 
-    def windows(self, documents: Iterable[Any]) -> OneHotWindows:
-        """Windows of all tokens of documents; ValueError if there is none."""
+    def stream(self, documents: Iterable[Any]) -> TokenStream:
+        """Ids of documents; ValueError if there is none."""
         arrays = [array for array in self.ids.encode(documents) if array.size]
         if not arrays:
             raise ValueError(NO_TOKEN)
-        stream = TokenStream.from_arrays(arrays, self.context_size, self.ids.pad)
+        return TokenStream.from_arrays(arrays, self.context_size, self.ids.pad)
+
+    def targets(self, stream: TokenStream) -> IntArray:
+        """What is predicted: all tokens, and where asked the end of each document."""
+        if not self.has_ends:
+            return stream.targets
+        return np.insert(stream.targets, stream.stops, stream.pad)
+
+    def windows(self, documents: Iterable[Any]) -> OneHotWindows:
+        """One-hot windows of all tokens of documents; ValueError if there is none."""
+        assert self.aggregation != "ngram"
+        stream = self.stream(documents)
         return OneHotWindows(stream, self.ids.size, self.aggregation)
 
     def next_rows(self, prefixes: Sequence[NDArray[np.int32]]) -> sp.csr_array:
         """Features of the windows at the ends of prefixes of ids."""
-        size = self.context_size
-        windows = np.full((len(prefixes), size), self.ids.pad, dtype=np.int32)
-        for window, prefix in zip(windows, prefixes, strict=True):
-            nearest = prefix[::-1][:size]
-            window[: nearest.size] = nearest
+        assert self.aggregation != "ngram"
+        windows = next_windows(prefixes, self.context_size, self.ids.pad)
         return one_hot_windows(windows, self.ids.size, self.aggregation, np.float32)
 
     def check_equal(self, other: WindowEncoder, message: str) -> None:
         """ValueError if others differ; `message` has {name} and two values."""
-        for name in ("context_size", "aggregation"):
-            mine, theirs = getattr(self, name), getattr(other, name)
+        for name, of in (
+            ("context_size", "context_size"),
+            ("aggregation", "aggregation"),
+            ("predict_end", "has_ends"),
+        ):
+            mine, theirs = getattr(self, of), getattr(other, of)
             if mine != theirs:
                 raise ValueError(message.format(repr(mine), repr(theirs), name=name))
         if not self.ids.equals(other.ids):
@@ -91,11 +108,36 @@ class WindowEncoder:
             )
 
 
+@dataclass(frozen=True, eq=False)
+class WindowPredictor:
+    """Probabilities of the tokens of documents by a decoder of one-hot windows."""
+
+    encoder: WindowEncoder
+    decoder: Decoder
+
+    def log_likelihood(self, stream: TokenStream) -> Iterator[NDArray[np.float64]]:
+        """Log-probabilities in nats of the targets of documents, by chunks."""
+        assert self.encoder.aggregation != "ngram"
+        rows = OneHotWindows(stream, self.encoder.ids.size, self.encoder.aggregation)
+        return token_log_likelihood(self.decoder, rows, stream.targets)
+
+    def next_proba(self, prefixes: Sequence[NDArray[np.int32]]) -> NDArray[Any]:
+        """Probabilities (n_prefixes, n_classes) of the targets after prefixes."""
+        scores = self.decoder.scores(self.encoder.next_rows(prefixes))
+        return np.asarray(softmax(scores.astype(np.float64), axis=1))
+
+
 def count_documents(
-    rows: OneHotWindows, settings: Settings, dtype: Any = np.float32
+    rows: OneHotWindows,
+    settings: Settings,
+    dtype: Any = np.float32,
+    *,
+    sample_all: bool = False,
 ) -> ExplicitModel:
     """Count windows, and sample some of them; `dtype` is that of the decoder."""
     limit = settings.sample_limit(rows.shape[1], rows.n_tokens - 1)
+    if sample_all and limit.n_rows:
+        limit = Limit(rows.shape[0])
     counts = count_windows(rows.stream, rows.n_tokens, rows.aggregation)
     # One key more than the sample holds tells it that it does not hold all windows.
     members, keys = window_keys(rows.stream, limit.n_rows + 1)

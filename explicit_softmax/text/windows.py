@@ -10,7 +10,7 @@ such views, without windows or one-hot features.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Literal, TypeAlias
@@ -172,6 +172,17 @@ def context_windows(
     """
     stream = TokenStream.from_documents(documents, context_size)
     return stream.windows(), stream.targets
+
+
+def next_windows(
+    prefixes: Sequence[NDArray[np.int32]], context_size: int, pad: int
+) -> NDArray[np.int32]:
+    """Windows at the ends of prefixes, as in `context_windows`."""
+    windows = np.full((len(prefixes), context_size), pad, dtype=np.int32)
+    for window, prefix in zip(windows, prefixes, strict=True):
+        nearest = prefix[::-1][:context_size]
+        window[: nearest.size] = nearest
+    return windows
 
 
 @dataclass(frozen=True, eq=False)

@@ -151,8 +151,8 @@ def test_jobs_have_processes_of_their_own(tmp_path):
 
 def test_counting(run, in_this_process):
     records, printed = run("counting", "--tokens", "500", "1000")
-    assert [record["kind"] for record in records] == ["fit"] * 4 + ["stream"]
-    assert [record["n_tokens"] for record in records] == [500, 500, 1000, 1000, 3000]
+    assert [record["kind"] for record in records] == ["fit"] * 6 + ["stream"]
+    assert [r["n_tokens"] for r in records] == [500] * 3 + [1000] * 3 + [3000]
     assert records[-1]["n_pairs"] > 0
     assert "tokens/s" in printed
 
@@ -245,6 +245,7 @@ def toy_corpus():
 def test_refinement_of_windows_is_that_of_the_language_model():
     corpus = toy_corpus()
     parameters = {"context_size": 2, "vocabulary_size": corpus.vocabulary_size}
+    parameters["aggregation"] = "cat"
     model = ExplicitLanguageModel(**parameters)
     start = language.Start.fitted("", model, corpus.train)
     train, dev = (
@@ -266,10 +267,9 @@ def test_peers_of_language_models():
     bigram, unigram = "bigram, maximum likelihood", "unigram, maximum likelihood"
     assert perplexities["explicit, Cat by leave-one-out"] < perplexities[unigram]
     assert perplexities[bigram] < perplexities[unigram] < 12
-    for name, record in records.items():
-        if perplexities[name] is None:  # it does not come with the package
-            assert "knlm" in name
-            assert record.note.startswith("not available")
+    assert perplexities["explicit, n-grams"] < perplexities[unigram]
+    assert perplexities["explicit, n-grams and document"] < perplexities[unigram]
+    assert records["explicit, n-grams"]["with_ends"] > 1
 
 
 @pytest.mark.parametrize("name", ["unigram", "bigram"])
@@ -309,3 +309,13 @@ def test_help_and_numbers_of_options(problem, capsys):
     with pytest.raises(SystemExit, match="2"):
         main([problem, "--threads=0"])
     assert "--threads: must be at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.slow  # starts processes of Dask
+def test_scale_out(run):
+    pytest.importorskip("distributed")
+    records, printed = run("scale_out")
+    loss = {record["test_log_loss"] for record in records}
+    assert len(records) == 3
+    assert len(loss) == 1
+    assert "Dask, 2 processes" in printed

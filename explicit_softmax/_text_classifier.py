@@ -1,0 +1,552 @@
+"""ExplicitTextClassifier: raw strings in, calibrated probabilities out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, Self
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.pipeline import FeatureUnion
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from explicit_softmax._classifier import ExplicitSoftmaxClassifier
+from explicit_softmax._classifier_cv import ExplicitSoftmaxClassifierCV
+from explicit_softmax._dask import refuse_collection
+from explicit_softmax._model_file import complaint_about, read_file, write_file
+from explicit_softmax._sklearn import (
+    DocumentationLinkMixin,
+    Interval,
+    _check_sample_weight,
+    _fit_context,
+    restored_on_error,
+)
+from explicit_softmax.text.features import (
+    TextFeatures,
+    checked_texts,
+    fit_features,
+    joined_vocabulary,
+    make_vectorizers,
+    set_vocabulary,
+)
+
+# What features="auto" compares, each the beginning of the next, and for a stream takes.
+_CANDIDATES = ("words", "words+bigrams", "words+bigrams+chars")
+# It compares them on so many texts and characters at most.
+_MOST_TEXTS = 2**11
+_MOST_CHARACTERS = 2**20
+# A larger set of features must lower the leave-one-out log-loss by this share.
+_LEAST_GAIN = 0.02
+
+_HASHED = 2**20
+
+
+def _streams(estimator: ExplicitTextClassifier) -> bool:
+    """Whether counts of other texts can be added; AttributeError says how."""
+    if not estimator.hashing:
+        raise AttributeError(
+            "a vocabulary cannot grow: make ExplicitTextClassifier(hashing=True) for "
+            "partial_fit, merge, and forget"
+        )
+    return True
+
+
+class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
+    """Text classifier: strings in, calibrated probabilities out, nothing to tune.
+
+    Words, word bigrams, and character n-grams are counted by vectorisers of
+    scikit-learn, each kind as a block with an inverse temperature of its own, and
+    classified by the explicit solution. What kinds help, and everything that is to be
+    chosen besides, is chosen by exact leave-one-out: there is no validation set.
+
+    Parameters
+    ----------
+    features : "auto", str, or list of (name, vectorizer), default="auto"
+        What is counted: "words", "bigrams", and "chars" (character n-grams within
+        words, of 2 to 5 characters) joined by "+", such as "words+chars"; or
+        vectorizers, such as :class:`~sklearn.feature_extraction.text.CountVectorizer`,
+        that clones are made of, with a name for each. "auto" is the first of "words",
+        "words+bigrams", and "words+bigrams+chars" that no later one betters by 2 % of
+        the leave-one-out log-loss on at most 2,048 of the texts with 2**20 characters.
+        `partial_fit`, which cannot look ahead, takes "words+bigrams+chars".
+    min_df : int or float, default=1
+        N-grams in fewer texts, or in a smaller share of the texts, are left out; as in
+        CountVectorizer. Without effect on hashed features and given vectorizers.
+    log_counts : bool, default=True
+        Whether an n-gram that a text has n times counts log(1 + n) in place of n.
+    hashing : bool or int, default=False
+        Whether each kind is hashed into so many columns (True: 2**20) in place of a
+        vocabulary. Then `partial_fit`, `merge`, and `forget` are there.
+    classifier : ExplicitSoftmaxClassifierCV or ExplicitSoftmaxClassifier, default=None
+        What a clone classifies the features with, its `n_blocks` aside. By default
+        ``ExplicitSoftmaxClassifierCV()``, and with `hashing`
+        ``ExplicitSoftmaxClassifier(inverse_temperature="frequency")``, which can read
+        streams.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    features_ : str
+        What is counted, such as "words+chars". A kind of which no text had anything is
+        left out.
+    vectorizer_ : FeatureUnion
+        Fitted vectorisers.
+    classifier_ : ExplicitSoftmaxClassifierCV or ExplicitSoftmaxClassifier
+        Fitted classifier of the features.
+
+    See Also
+    --------
+    read_labeled_text : Reads files in fastText's format.
+    ExplicitSoftmaxClassifierCV : Classifies the features.
+
+    Notes
+    -----
+    A text without any known feature has the class frequencies as probabilities.
+
+    Examples
+    --------
+    >>> from explicit_softmax import ExplicitTextClassifier
+    >>> texts = ["wet and cold", "rain again", "dry and warm", "sun again"] * 3
+    >>> labels = ["bad", "bad", "good", "good"] * 3
+    >>> clf = ExplicitTextClassifier().fit(texts, labels)
+    >>> clf.predict(["cold rain", "warm sun"]).tolist()
+    ['bad', 'good']
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "features": [str, list],
+        "min_df": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Real, 0, 1, closed="neither"),
+        ],
+        "log_counts": ["boolean"],
+        "hashing": ["boolean", Interval(Integral, 2, None, closed="left")],
+        "classifier": [ExplicitSoftmaxClassifierCV, ExplicitSoftmaxClassifier, None],
+    }
+
+    classes_: NDArray[Any]
+    classifier_: ExplicitSoftmaxClassifierCV | ExplicitSoftmaxClassifier
+    _features: TextFeatures
+
+    def __init__(
+        self,
+        *,
+        features: Any = "auto",
+        min_df: float = 1,
+        log_counts: bool = True,
+        hashing: bool | int = False,
+        classifier: Any = None,
+    ) -> None:
+        self.features = features
+        self.min_df = min_df
+        self.log_counts = log_counts
+        self.hashing = hashing
+        self.classifier = classifier
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Choose and count features, and classify by them.
+
+        Parameters
+        ----------
+        X : iterable of str
+            Texts: a list, array, Series, or iterator.
+        y : iterable of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights.
+
+        Returns
+        -------
+        self : ExplicitTextClassifier
+
+        Raises
+        ------
+        ValueError
+            If `X` is one string, if a text is none (its row is named), or if no text
+            has any feature. An estimator that was fitted before stays as it was.
+        """
+        texts, labels, weights = _checked_rows(X, y, sample_weight)
+        classifier = self._new_classifier()
+        features = self.features
+        if isinstance(features, str) and features == "auto":
+            features = self._chosen_features(texts, labels, weights)
+        vectorizers = self._vectorizers(features)
+        found, rows = fit_features(texts, vectorizers, self.log_counts)
+        classifier.set_params(n_blocks=list(found.sizes)).fit(rows, labels, weights)
+        with restored_on_error(self):
+            self._keep(found, classifier)
+        return self
+
+    @available_if(_streams)
+    @_fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Add texts to the counts, in place; needs `hashing`.
+
+        Parameters
+        ----------
+        X, y, sample_weight : array-like
+            Texts to add, as in `fit`.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever occur. Required in the first call.
+
+        Returns
+        -------
+        self : ExplicitTextClassifier
+        """
+        texts, labels, weights = _checked_rows(X, y, sample_weight)
+        if hasattr(self, "classifier_"):
+            rows = self._features.transform(texts)
+            self.classifier_.partial_fit(rows, labels, classes, weights)
+            return self
+        classifier = self._new_classifier()
+        if not hasattr(classifier, "partial_fit"):
+            raise ValueError(
+                f"{type(classifier).__name__} cannot read streams: give classifier="
+                "ExplicitSoftmaxClassifier()"
+            )
+        features = _CANDIDATES[-1] if self.features == "auto" else self.features
+        vectorizers = self._vectorizers(features)
+        found, rows = fit_features(texts, vectorizers, self.log_counts)
+        classifier.set_params(n_blocks=list(found.sizes))
+        classifier.partial_fit(rows, labels, classes, weights)
+        with restored_on_error(self):
+            self._keep(found, classifier)
+        return self
+
+    @available_if(_streams)
+    def merge(self, *others: Self) -> Self:
+        """Add the counts of other fitted models, in place; needs `hashing`.
+
+        Parameters
+        ----------
+        *others : ExplicitTextClassifier
+            Models of the same features, classes, and parameters. They are not changed.
+
+        Returns
+        -------
+        self : ExplicitTextClassifier
+
+        Raises
+        ------
+        ValueError
+            If features, classes, or parameters differ.
+        """
+        check_is_fitted(self)
+        for other in others:
+            check_is_fitted(other)
+            if other._description() != self._description():
+                raise ValueError(
+                    "models with different features cannot be merged: "
+                    f"{self.features_} and {other.features_}, or their vectorizers "
+                    "differ in parameters. Give features explicitly."
+                )
+        self.classifier_.merge(*(other.classifier_ for other in others))
+        return self
+
+    @available_if(_streams)
+    def forget(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Take texts out of the counts again, in place; needs `hashing`.
+
+        Parameters
+        ----------
+        X, y, sample_weight : array-like
+            Texts that were counted, as in `fit`.
+
+        Returns
+        -------
+        self : ExplicitTextClassifier
+        """
+        check_is_fitted(self)
+        texts, labels, weights = _checked_rows(X, y, sample_weight)
+        self.classifier_.forget(self._features.transform(texts), labels, weights)
+        return self
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Most probable class labels of texts, shape (n_samples,)."""
+        return self.classifier_.predict(self._rows(X))
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Probabilities of the classes of texts, shape (n_samples, n_classes)."""
+        return self.classifier_.predict_proba(self._rows(X))
+
+    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+        """Log-probabilities of texts in nats, shape (n_samples, n_classes)."""
+        return self.classifier_.predict_log_proba(self._rows(X))
+
+    def decision_function(self, X: Any) -> NDArray[Any]:
+        """Log-probabilities, or log-odds of two classes, as of the classifier."""
+        return self.classifier_.decision_function(self._rows(X))
+
+    def get_feature_names_out(self) -> NDArray[Any]:
+        """Names of the features, such as "words__rain"; hashed ones have none."""
+        check_is_fitted(self)
+        return np.asarray(self.vectorizer_.get_feature_names_out())
+
+    def explain(
+        self, text: str, *, top: int = 10, classes: ArrayLike | None = None
+    ) -> dict[str, list[Any]]:
+        """Which n-grams of a text speak for which class.
+
+        Parameters
+        ----------
+        text : str
+            One text.
+        top : int, default=10
+            Number of n-grams of each class, those of the largest absolute evidence.
+        classes : array-like, default=None
+            Labels of classes; by default the two most probable.
+
+        Returns
+        -------
+        table : dict of list
+            Columns of a table, as ``pandas.DataFrame(clf.explain(text))`` takes them:
+            "class", "probability" of the class, "kind" and "feature" (the n-gram), and
+            "evidence" in nats: what the n-gram adds to the score of the class, less its
+            mean over all classes. Negative evidence speaks against the class.
+
+        Raises
+        ------
+        ValueError
+            If a class is unknown.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"explain takes one string, not {type(text).__name__}")
+        rows = self._rows([text])
+        (decoder,) = self.classifier_._decoders(rows.dtype)
+        columns, evidence = decoder.evidence(rows)
+        names = self._features.names_of(text, columns)
+        log_proba = self.classifier_.predict_log_proba(rows)[0]
+        if classes is None:
+            chosen = np.argsort(-log_proba, kind="stable")[:2]
+        else:
+            asked = column_or_1d(classes)
+            unknown = np.setdiff1d(asked, self.classes_)
+            if unknown.size:
+                raise ValueError(f"classes has labels that are unknown: {unknown[:9]}")
+            chosen = np.searchsorted(self.classes_, asked)
+        table: dict[str, list[Any]] = {
+            name: [] for name in ("class", "probability", "kind", "feature", "evidence")
+        }
+        labels = self.classes_.tolist()  # plain strings and numbers
+        for code in chosen.tolist():
+            of_class = evidence[:, code]
+            largest = np.argsort(-np.abs(of_class), kind="stable")[:top]
+            for i in largest[np.argsort(-of_class[largest], kind="stable")].tolist():
+                values = (
+                    labels[code],
+                    float(np.exp(log_proba[code])),
+                    *names[i],
+                )
+                for column, value in zip(
+                    table.values(), (*values, float(of_class[i])), strict=True
+                ):
+                    column.append(value)
+        return table
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        compress: bool = False,
+        keep_rows: bool = True,
+    ) -> None:
+        """Write the fitted model to a file, without pickle.
+
+        Parameters
+        ----------
+        path, compress, keep_rows
+            As in `ExplicitSoftmaxClassifier.save`. The file holds the n-grams.
+
+        Raises
+        ------
+        ValueError
+            If vectorizers were given as `features`: files hold the named kinds only.
+        """
+        check_is_fitted(self)
+        if not isinstance(self.features, str):
+            raise ValueError(
+                "vectorizers given as features cannot be saved without pickle: choose "
+                "features among the named kinds, or save classifier_ alone"
+            )
+        arrays: dict[str, NDArray[Any]] = {}
+        lost: list[str] = []
+        classifier = self.classifier_._as_record(arrays, lost, keep_rows)
+        for name, vectorizer in self.vectorizer_.transformer_list:
+            if not self.hashing:
+                arrays[f"{name}_vocabulary"] = joined_vocabulary(vectorizer)
+        params = self.get_params(deep=False) | {"classifier": None}
+        if lost or self.classifier is not None:
+            warnings.warn(
+                "files of text classifiers hold the fitted classifier, but not the "
+                f"parameters {['classifier', *lost]}",
+                stacklevel=2,
+            )
+        record = {
+            "class": type(self).__name__,
+            "params": params,
+            "features": self.features_,
+            "sizes": list(self._features.sizes),
+            "classifier_class": type(self.classifier_).__name__,
+            "classifier": classifier,
+        }
+        write_file(path, record, arrays, compress=compress)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> Self:
+        """Read a model that `save` wrote.
+
+        Parameters
+        ----------
+        path, mmap
+            As in `ExplicitSoftmaxClassifier.load`.
+
+        Returns
+        -------
+        model : ExplicitTextClassifier
+            With the same n-grams and probabilities.
+
+        Raises
+        ------
+        ValueError
+            If the file is truncated or damaged, or holds no such model.
+        """
+        record, arrays = read_file(path, mmap=mmap)
+        with complaint_about(path):
+            if record["class"] != cls.__name__:
+                raise ValueError(f"it holds another class: {record['class']!s:.50}")
+            model = cls(**record["params"])
+            model._validate_params()
+            kinds = {
+                kind.__name__: kind
+                for kind in (ExplicitSoftmaxClassifierCV, ExplicitSoftmaxClassifier)
+            }
+            kind = kinds[record["classifier_class"]]
+            classifier = kind._from_record(record["classifier"], arrays)
+            vectorizers = list(model._vectorizers(record["features"]))
+            for name, vectorizer in vectorizers:
+                if not model.hashing:
+                    set_vocabulary(vectorizer, arrays[f"{name}_vocabulary"])
+            features = TextFeatures(
+                FeatureUnion(vectorizers), tuple(record["sizes"]), model.log_counts
+            )
+            if not (
+                features.sizes == features.found_sizes
+                and sum(features.sizes) == classifier.n_features_in_
+                and list(features.sizes) == list(classifier.n_blocks)
+            ):
+                raise ValueError("its n-grams are not those of its counts")
+            model._keep(features, classifier)
+            return model
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "classifier_")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+    def _rows(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return self._features.transform(checked_texts(X))
+
+    def _new_classifier(self) -> Any:
+        if self.classifier is not None:
+            return clone(self.classifier)
+        if self.hashing:
+            return ExplicitSoftmaxClassifier(inverse_temperature="frequency")
+        return ExplicitSoftmaxClassifierCV()
+
+    def _vectorizers(self, features: Any) -> Sequence[tuple[str, Any]]:
+        if not isinstance(features, str):
+            return [(name, clone(vectorizer)) for name, vectorizer in features]
+        hashing = self.hashing
+        n_hashed = None if not hashing else _HASHED if hashing is True else int(hashing)
+        return make_vectorizers(features, self.min_df, n_hashed)
+
+    def _chosen_features(
+        self, texts: list[str], labels: NDArray[Any], weights: Any
+    ) -> str:
+        """The candidate of the least leave-one-out log-loss on some of the texts."""
+        sample = _sample(texts)
+        few = [texts[i] for i in sample]
+        vectorizers = self._vectorizers(_CANDIDATES[-1])
+        found, rows = fit_features(few, vectorizers, self.log_counts)
+        kinds = [name for name, _ in found.union.transformer_list]
+        best, least = _CANDIDATES[0], np.inf
+        for candidate in _CANDIDATES:
+            sizes = [
+                size
+                for kind, size in zip(kinds, found.sizes, strict=True)
+                if kind in candidate.split("+")
+            ]
+            if not sizes:
+                continue
+            clf = ExplicitSoftmaxClassifier(n_blocks=sizes)
+            some = None if weights is None else weights[sample]
+            with warnings.catch_warnings():
+                # A kind that says nothing is not chosen, which is no cause to warn.
+                warnings.simplefilter("ignore", UserWarning)
+                clf.fit(rows[:, : sum(sizes)], labels[sample], some)
+            loss = clf._model.solution.choice.log_loss
+            if loss < (1 - _LEAST_GAIN) * least:
+                best, least = candidate, loss
+        return best
+
+    def _keep(self, features: TextFeatures, classifier: Any) -> None:
+        self._features, self.vectorizer_ = features, features.union
+        self.features_ = "+".join(name for name, _ in features.union.transformer_list)
+        self.classifier_, self.classes_ = classifier, classifier.classes_
+
+    def _description(self) -> list[Any]:
+        """What makes columns of features the same."""
+        made = [
+            (name, type(vectorizer), vectorizer.get_params())
+            for name, vectorizer in self.vectorizer_.transformer_list
+        ]
+        return [made, self._features.log_counts]
+
+
+def _checked_rows(
+    X: Any, y: Any, sample_weight: Any
+) -> tuple[list[str], NDArray[Any], NDArray[np.float64] | None]:
+    refuse_collection(X)
+    texts = checked_texts(X)
+    if y is None:
+        raise ValueError("ExplicitTextClassifier needs y, the labels of the texts")
+    labels = column_or_1d(y if hasattr(y, "__len__") else list(y), warn=True)
+    check_consistent_length(texts, labels)
+    check_classification_targets(labels)
+    weights = None
+    if sample_weight is not None:
+        weights = _check_sample_weight(sample_weight, labels, dtype=np.float64)
+    return texts, labels, weights
+
+
+def _sample(texts: list[str]) -> NDArray[np.intp]:
+    """Texts with the smallest hashes, whatever their order, as far as is needed."""
+    order = np.argsort(
+        [crc32(text.encode(errors="surrogatepass")) for text in texts], kind="stable"
+    )
+    order = order[:_MOST_TEXTS]
+    characters = np.cumsum([len(texts[i]) for i in order])
+    return np.sort(order[: max(1, np.searchsorted(characters, _MOST_CHARACTERS))])

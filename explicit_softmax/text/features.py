@@ -1,0 +1,260 @@
+"""Documents as strings -> counts of words, word bigrams, and character n-grams.
+
+Each kind of feature is a block of columns, made by a vectoriser of scikit-learn of its
+own, so that a model can give it an inverse temperature of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.feature_extraction import FeatureHasher
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
+from sklearn.pipeline import FeatureUnion
+
+# Single letters and digits are words too: "I", "a", "7".
+KINDS: dict[str, dict[str, Any]] = {
+    "words": {"token_pattern": r"(?u)\b\w+\b"},
+    "bigrams": {"token_pattern": r"(?u)\b\w+\b", "ngram_range": (2, 2)},
+    "chars": {"analyzer": "char_wb", "ngram_range": (2, 5)},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class TextFeatures:
+    """Fitted vectorisers, and the counts that they make of documents.
+
+    Parameters
+    ----------
+    union : FeatureUnion
+        Fitted vectorisers by name.
+    sizes : tuple of int
+        Number of columns of each.
+    log_counts : bool
+        Whether a count n is log(1 + n).
+    """
+
+    union: FeatureUnion
+    sizes: tuple[int, ...]
+    log_counts: bool
+
+    @property
+    def found_sizes(self) -> tuple[int, ...]:
+        """Number of columns that each vectoriser makes."""
+        return tuple(
+            vectorizer.n_features
+            if isinstance(vectorizer, HashingVectorizer)
+            else len(vectorizer.vocabulary_)
+            for _, vectorizer in self.union.transformer_list
+        )
+
+    def transform(self, texts: Sequence[str]) -> sp.csr_array:
+        """Features of documents, CSR of shape (n_texts, n_features)."""
+        return self._weighted(self.union.transform(texts))
+
+    def names_of(self, text: str, columns: NDArray[np.intp]) -> list[tuple[str, str]]:
+        """Kind and n-gram of columns that are not zero for a document.
+
+        N-grams of the same hashed column are joined by a bar.
+        """
+        names: dict[int, tuple[str, str]] = {}
+        start = 0
+        for (kind, vectorizer), size in zip(
+            self.union.transformer_list, self.sizes, strict=True
+        ):
+            terms = sorted(set(vectorizer.build_analyzer()(text)))
+            if isinstance(vectorizer, HashingVectorizer):
+                hasher = FeatureHasher(size, input_type="string", alternate_sign=False)
+                places = hasher.transform([term] for term in terms).indices
+            else:
+                places = [vectorizer.vocabulary_.get(term, -1) for term in terms]
+            for term, place in zip(terms, places, strict=True):
+                if place >= 0:
+                    _, before = names.get(start + place, (kind, ""))
+                    names[start + place] = kind, f"{before}|{term}" if before else term
+            start += size
+        return [names[column] for column in columns.tolist()]
+
+    def _weighted(self, counts: Any) -> sp.csr_array:
+        rows = sp.csr_array(counts)
+        if rows.dtype.kind != "f":  # CountVectorizer counts in integers by default
+            rows = rows.astype(np.float64)
+        if self.log_counts:
+            np.log1p(rows.data, out=rows.data)
+        return rows
+
+
+def fit_features(
+    texts: Sequence[str],
+    vectorizers: Sequence[tuple[str, Any]],
+    log_counts: bool,
+) -> tuple[TextFeatures, sp.csr_array]:
+    """Fit vectorisers; the features of the documents too.
+
+    A vectoriser that finds nothing, such as bigrams in texts of one word, is left out.
+
+    Raises
+    ------
+    ValueError
+        If none of them finds anything.
+    """
+    found = []
+    for name, vectorizer in vectorizers:
+        try:
+            found.append((name, vectorizer, vectorizer.fit_transform(texts)))
+        except ValueError as error:
+            # CountVectorizer has no type of its own for an empty vocabulary.
+            if not str(error).startswith(("empty vocabulary", "After pruning")):
+                raise
+    if not found:
+        kinds = ", ".join(name for name, _ in vectorizers)
+        raise ValueError(
+            f"the texts have no features ({kinds}): all are empty, or min_df is larger "
+            "than the number of texts that share an n-gram"
+        )
+    union = FeatureUnion([(name, vectorizer) for name, vectorizer, _ in found])
+    sizes = tuple(int(counts.shape[1]) for _, _, counts in found)
+    features = TextFeatures(union, sizes, log_counts)
+    return features, features._weighted(sp.hstack([c for _, _, c in found], "csr"))
+
+
+def make_vectorizers(
+    features: str, min_df: Any, n_hashed: int | None, dtype: Any = np.float64
+) -> list[tuple[str, Any]]:
+    """Vectorisers of the kinds in a string such as "words+chars".
+
+    Raises
+    ------
+    ValueError
+        If a kind is unknown or occurs twice.
+    """
+    kinds = features.split("+")
+    if not set(kinds) <= set(KINDS) or len(set(kinds)) < len(kinds):
+        raise ValueError(
+            f"features must be 'auto' or some of {', '.join(KINDS)} joined by '+', or "
+            f"a list of vectorizers, not {features!r}"
+        )
+    if n_hashed is None:
+        return [
+            (kind, CountVectorizer(min_df=min_df, dtype=dtype, **KINDS[kind]))
+            for kind in kinds
+        ]
+    common: dict[str, Any] = {"alternate_sign": False, "norm": None, "dtype": dtype}
+    return [
+        (kind, HashingVectorizer(n_features=n_hashed, **common, **KINDS[kind]))
+        for kind in kinds
+    ]
+
+
+def joined_vocabulary(vectorizer: CountVectorizer) -> NDArray[np.uint8]:
+    """N-grams in the order of their columns as one text in UTF-8, a line for each."""
+    terms = vectorizer.get_feature_names_out().tolist()
+    text = "\n".join(terms).encode(errors="surrogatepass")
+    return np.frombuffer(text, dtype=np.uint8)
+
+
+def set_vocabulary(vectorizer: CountVectorizer, joined: NDArray[np.uint8]) -> None:
+    """Fit a vectoriser to what `joined_vocabulary` made."""
+    terms = joined.tobytes().decode(errors="surrogatepass").split("\n")
+    vectorizer.vocabulary_ = {term: column for column, term in enumerate(terms)}
+    vectorizer.fixed_vocabulary_ = False
+
+
+def checked_texts(X: Any) -> list[str]:
+    """Documents as a list; ValueError or TypeError names what is none.
+
+    Parameters
+    ----------
+    X : iterable of str
+        List, array, Series, or iterator.
+    """
+    if isinstance(X, str | bytes):
+        raise ValueError("X is one string: pass a list of strings, even of one text")
+    if sp.issparse(X) or getattr(X, "ndim", 1) != 1:
+        raise ValueError(
+            "X must be one-dimensional, a list, array, or Series of strings, not an "
+            f"array of shape {X.shape}: pass the column that holds the texts"
+        )
+    if not isinstance(X, Iterable):
+        raise TypeError(f"X must be a list of strings, not {type(X).__name__}")
+    texts = list(X)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            missing = text is None or text != text
+            advice = " (missing: drop it, or pass '')" if missing else ""
+            raise ValueError(
+                f"X must hold strings, and row {i} is {text!r} of type "
+                f"{type(text).__name__}{advice}"
+            )
+    return texts
+
+
+def read_labeled_text(
+    path: Any, *, prefix: str = "__label__", encoding: str = "utf-8"
+) -> tuple[list[str], NDArray[np.str_]]:
+    r"""Read texts and labels in fastText's format.
+
+    Each line is ``__label__name text``. Blank lines are skipped.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File to read.
+    prefix : str, default="__label__"
+        What labels begin with.
+    encoding : str, default="utf-8"
+        Encoding of the file.
+
+    Returns
+    -------
+    texts : list of str
+        Lines without label.
+    labels : ndarray of str
+        Labels without prefix.
+
+    Raises
+    ------
+    ValueError
+        If a line has no label or more than one, or if there is none at all; the line is
+        named.
+
+    See Also
+    --------
+    ExplicitTextClassifier : Takes what is returned here.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from explicit_softmax import read_labeled_text
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "train.txt"
+    ...     _ = path.write_text("__label__rain wet again\n__label__sun dry at last\n")
+    ...     texts, labels = read_labeled_text(path)
+    >>> texts
+    ['wet again', 'dry at last']
+    >>> labels.tolist()
+    ['rain', 'sun']
+    """
+    texts, labels = [], []
+    with open(path, encoding=encoding) as file:
+        for number, line in enumerate(file, start=1):
+            words = line.split()
+            if not words:
+                continue
+            found = [word for word in words if word.startswith(prefix)]
+            if len(found) != 1 or found[0] == prefix:
+                raise ValueError(
+                    f"{path}, line {number}: there must be one label that begins with "
+                    f"{prefix!r}, not {len(found)}: {line.strip()[:60]!r}"
+                )
+            labels.append(found[0].removeprefix(prefix))
+            texts.append(" ".join(word for word in words if word != found[0]))
+    if not texts:
+        raise ValueError(f"{path} has no labelled line")
+    return texts, np.array(labels)

@@ -1,0 +1,176 @@
+"""ExplicitLanguageModel of n-grams: additivity, ends of documents, and likelihoods."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from explicit_softmax import ExplicitLanguageModel
+from tests import oracles
+from tests.strategies import partitions, properties
+from tests.test_language_model import DOCUMENTS, HELD_OUT, SIZE, unchanged
+from tests.text.test_ngrams import assert_equal
+from tests.text.test_tokens import TEXTS
+
+documents_of_ids = st.lists(
+    st.lists(st.integers(0, SIZE - 2), min_size=1, max_size=6), min_size=2, max_size=6
+)
+
+
+def make(**parameters):
+    options = {"context_size": 2, "aggregation": "ngram", "vocabulary_size": SIZE}
+    return ExplicitLanguageModel(**{**options, **parameters})
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make(predict_end=True).fit(DOCUMENTS)
+
+
+@pytest.fixture(scope="module")
+def text_model():
+    return make(vocabulary_size=60).fit(TEXTS)
+
+
+def assert_same_model(first, second):
+    assert_equal(first._model.counts, second._model.counts)
+    prefixes = [[], [0, 1], [5] * 9]
+    assert_array_equal(first.predict_proba(prefixes), second.predict_proba(prefixes))
+
+
+@pytest.mark.parametrize("predict_end", [True, False])
+def test_probabilities_are_kneser_neys(predict_end):
+    model = make(context_size=3, predict_end=predict_end).fit(DOCUMENTS)
+    expected = oracles.kneser_ney(DOCUMENTS, 3, SIZE, ends=predict_end)
+    prefixes = [[], [1], [3, 4], *HELD_OUT]
+    proba = model.predict_proba(prefixes)
+    assert proba.dtype == np.float32
+    assert_allclose(proba, [expected(prefix) for prefix in prefixes], rtol=1e-5)
+    document = HELD_OUT[0]
+    logs = model.log_proba(document)
+    found = [expected(document[:n])[token] for n, token in enumerate(document)]
+    if predict_end:
+        found.append(expected(document)[-1])
+    assert_allclose(logs, np.log(found), rtol=1e-5)
+
+
+@settings(properties, max_examples=15)
+@given(st.data(), documents_of_ids, documents_of_ids)
+def test_streams_merges_and_forgetting_are_one_fit(data, documents, others):
+    whole = make(predict_end=True).fit(documents)
+    parts = [part for part in data.draw(partitions(len(documents))) if part.size]
+    shards = [[documents[i] for i in part] for part in parts]
+    chained = make(predict_end=True)
+    for shard in shards:
+        assert chained.partial_fit(shard) is chained
+    assert_same_model(chained, whole)
+    models = [make(predict_end=True).fit(shard) for shard in shards]
+    assert_same_model(models[0].merge(*models[1:]), whole)
+    assert chained.partial_fit(others).forget(others) is chained
+    assert_same_model(chained, whole)
+
+
+@pytest.mark.parametrize("aggregation", ["ngram", "cat", "sum"])
+def test_forgetting_leaves_the_others(aggregation):
+    model = make(aggregation=aggregation).fit([*DOCUMENTS, *HELD_OUT])
+    model.set_params(smoothing_strength=7.0)  # for the next fit
+    assert model.forget(HELD_OUT) is model
+    rest = make(aggregation=aggregation).fit(DOCUMENTS)
+    assert_array_equal(model.class_count_, rest.class_count_)
+    assert_allclose(model.predict_proba(DOCUMENTS), rest.predict_proba(DOCUMENTS))
+    with unchanged(model), pytest.raises(ValueError):
+        model.forget([[5] * 99])
+
+
+def test_likelihoods_with_and_without_ends(model):
+    documents = [*HELD_OUT, [], [0]]
+    report = model.evaluate(documents)
+    logs = model.log_proba(documents)
+    assert [len(log) for log in logs] == [len(d) + (len(d) > 0) for d in documents]
+    assert_array_equal(model.score_samples(documents), [log.sum() for log in logs])
+    assert_array_equal(logs[0], model.log_proba(documents[0]))
+    assert_array_equal(model.log_proba(np.array(documents[0])), logs[0])
+    tokens = np.concatenate([log[:-1] for log in logs])
+    assert report["n_tokens"] == tokens.size
+    assert report["score"] == pytest.approx(tokens.mean())
+    assert report["perplexity"] == pytest.approx(np.exp(-tokens.mean()))
+    mean = np.concatenate(logs).mean()
+    assert report["score_with_ends"] == pytest.approx(mean)
+    assert report["perplexity_with_ends"] == pytest.approx(np.exp(-mean))
+    assert "score_with_ends" not in make().fit(DOCUMENTS).evaluate(documents)
+    assert model.log_proba([]).shape == (0,)
+    assert [log.size for log in model.log_proba([[], []])] == [0, 0]
+
+
+def test_probabilities_of_documents_sum_to_one():
+    """Those of at most n tokens, and of all beginnings of more."""
+    model = make(vocabulary_size=4, predict_end=True).fit([[0, 1], [1, 1, 0], [2]])
+    level = [[]]
+    total = float(model.predict_proba([[]])[0, -1])  # of the empty document
+    for _ in range(3):
+        level = [[*document, token] for document in level for token in range(3)]
+        total += np.exp(model.score_samples(level)).sum()
+    total += sum(
+        np.exp(log[:-1].sum()) * -np.expm1(log[-1]) for log in model.log_proba(level)
+    )
+    assert total == pytest.approx(1.0, abs=1e-6)
+
+
+def test_strings_have_ends_and_ids_where_asked(text_model):
+    assert text_model.predict_proba(["the"]).shape == (1, text_model.vocabulary_size_)
+    assert "perplexity_with_ends" in text_model.evaluate(TEXTS)
+    without = make(vocabulary_size=60, predict_end=False).fit(TEXTS)
+    assert without.predict_proba(["the"]).shape == (1, without.vocabulary_size_ - 1)
+    logs = text_model.log_proba(TEXTS)
+    assert isinstance(logs, list)
+    assert_array_equal(logs[3], text_model.log_proba(TEXTS[3]))
+    assert text_model.generate("", 10_000, random_state=0) != ""  # and it ends
+
+
+@pytest.mark.parametrize("aggregation", ["cat", "sum"])
+def test_ends_are_of_ngrams_only(aggregation):
+    model = make(aggregation=aggregation, predict_end=True)
+    with unchanged(model), pytest.raises(ValueError, match="predict_end=True needs"):
+        model.fit(DOCUMENTS)
+
+
+def test_models_that_do_not_go_together(model):
+    other = make(predict_end=False).fit(DOCUMENTS)
+    with unchanged(model), pytest.raises(ValueError, match="different predict_end"):
+        model.merge(other)
+    with pytest.raises(ValueError, match="warm_start=True refines models of windows"):
+        make(warm_start=True).fit(DOCUMENTS)
+
+
+class TestGenerate:
+    def test_documents_end(self):
+        model = make(predict_end=True).fit([[0, 1, 2]] * 50)
+        assert_array_equal(model.generate([0], 9, temperature=0), [1, 2])
+        lengths = [len(model.generate([], 99, random_state=s)) for s in range(20)]
+        assert 1 < np.median(lengths) < 9
+
+    def test_nucleus(self, model):
+        proba = model.predict_proba([[0, 1]])[0].astype(float)
+        proba[SIZE - 2] = 0.0
+        order = np.argsort(-proba)
+        sums = np.cumsum(proba[order]) / proba.sum()
+        n_kept = 3
+        top_p = float(sums[n_kept - 1] - 1e-6)
+        drawn = [
+            (*model.generate([0, 1], 1, top_p=top_p, random_state=s).tolist(), SIZE - 1)
+            for s in range(200)
+        ]
+        # An end that is drawn leaves nothing but what stands for it.
+        assert {tokens[0] for tokens in drawn} == set(order[:n_kept].tolist())
+        greedy = model.generate([0], 9, temperature=0)
+        for how in ({"top_p": 1e-9}, {"top_p": 0.9, "top_k": 1}):
+            assert_array_equal(model.generate([0], 9, random_state=0, **how), greedy)
+        for bad in (0, 1.5, np.nan):
+            with pytest.raises(ValueError, match=r"^top_p must be"):
+                model.generate([0], top_p=bad)
+
+    def test_candidates_first_then_nucleus(self, model):
+        """Of two tokens, the nucleus of half their mass is the better one."""
+        drawn = model.generate([0, 1], 30, top_k=2, top_p=0.5, random_state=0)
+        assert_array_equal(drawn, model.generate([0, 1], 30, temperature=0))

@@ -1,0 +1,110 @@
+"""Texts into counts, and files of labelled texts."""
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import CountVectorizer
+
+from explicit_softmax.text.features import (
+    checked_texts,
+    fit_features,
+    make_vectorizers,
+    read_labeled_text,
+)
+
+TEXTS = ["a cat sat", "the cat sat sat", "a dog", ""]
+
+
+def test_blocks_are_those_of_one_vectorizer_each():
+    found, rows = fit_features(TEXTS, make_vectorizers("words+bigrams", 1, None), True)
+    pattern = r"\b\w+\b"
+    words = CountVectorizer(token_pattern=pattern).fit(TEXTS)
+    pairs = CountVectorizer(token_pattern=pattern, ngram_range=(2, 2)).fit(TEXTS)
+    expected = np.hstack([v.transform(TEXTS).toarray() for v in (words, pairs)])
+    np.testing.assert_allclose(rows.toarray(), np.log(1 + expected))
+    assert found.sizes == (len(words.vocabulary_), len(pairs.vocabulary_))
+    np.testing.assert_array_equal(found.transform(TEXTS).toarray(), rows.toarray())
+
+
+def test_kinds_without_any_feature_are_left_out():
+    found, rows = fit_features(
+        ["x", "y"], make_vectorizers("bigrams+words", 1, None), 0
+    )
+    assert [name for name, _ in found.union.transformer_list] == ["words"]
+    np.testing.assert_array_equal(rows.toarray(), np.eye(2))
+    with pytest.raises(ValueError, match=r"have no features \(bigrams\)"):
+        fit_features(["x", "y"], make_vectorizers("bigrams", 1, None), True)
+
+
+@pytest.mark.parametrize("n_hashed", [None, 64, 2])
+def test_names_of_the_features_of_a_text(n_hashed):
+    vectorizers = make_vectorizers("words+chars", 1, n_hashed)
+    found, rows = fit_features(TEXTS, vectorizers, True)
+    named = found.names_of(TEXTS[1], rows[[1]].indices)
+    terms = {
+        (kind, term)
+        for kind, vectorizer in vectorizers
+        for term in vectorizer.build_analyzer()(TEXTS[1])
+    }
+    assert {(kind, t) for kind, joined in named for t in joined.split("|")} == terms
+    assert len(named) == len(set(named))
+
+
+def test_hashed_features_stay_in_their_block():
+    _, rows = fit_features(TEXTS, make_vectorizers("words+bigrams", 1, 16), False)
+    n_words = [3, 4, 2, 0]
+    assert rows.shape == (4, 32)
+    np.testing.assert_array_equal(rows[:, :16].sum(axis=1), n_words)
+    np.testing.assert_array_equal(rows[:, 16:].sum(axis=1), [2, 3, 1, 0])
+
+
+@pytest.mark.parametrize("features", ["", "word", "words+words", "words,chars"])
+def test_unknown_kinds(features):
+    with pytest.raises(ValueError, match="features must be 'auto' or some of words"):
+        make_vectorizers(features, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ("one text", "X is one string: pass a list"),
+        (["a", None], "row 1 is None of type NoneType .missing"),
+        (["a", "b", float("nan")], "row 2 is nan of type float .missing"),
+        (np.array(["a", 3], dtype=object), "row 1 is 3 of type int$"),
+        (np.array([["a"], ["b"]]), "one-dimensional.*of shape .2, 1."),
+        ([b"bytes"], "row 0 is b'bytes' of type bytes"),
+    ],
+)
+def test_what_is_no_list_of_texts(texts, message):
+    with pytest.raises(ValueError, match=message):
+        checked_texts(texts)
+
+
+def test_texts_of_a_number():
+    with pytest.raises(TypeError, match="must be a list of strings, not int"):
+        checked_texts(3)
+
+
+def test_files_of_fasttext(tmp_path):
+    path = tmp_path / "train.txt"
+    path.write_text("__label__a  one two\n\nthree __label__b\n__label__a\n", "utf-8")
+    texts, labels = read_labeled_text(path)
+    assert texts == ["one two", "three", ""]
+    assert labels.tolist() == ["a", "b", "a"]
+    path.write_text("#x one\n", "utf-8")
+    assert read_labeled_text(path, prefix="#")[1].tolist() == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("__label__a one\ntwo\n", "line 2: there must be one label .* not 0: 'two'"),
+        ("__label__a __label__b one\n", "line 1: .* not 2"),
+        ("__label__ one\n", "line 1: there must be one label"),
+        ("\n", "has no labelled line"),
+    ],
+)
+def test_bad_files_of_fasttext(tmp_path, text, message):
+    path = tmp_path / "train.txt"
+    path.write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=message):
+        read_labeled_text(path)
