@@ -66,8 +66,8 @@ def main(argv: list[str] | None = None) -> None:
 
     model = ExplicitLanguageModel(
         context_size=arguments.context_size,
-        # The features that can be refined.
-        aggregation="cat",
+        # Only models of windows can be refined.
+        aggregation="cat" if arguments.refine else "ngram",
         vocabulary_size=arguments.vocabulary,
         warm_start=arguments.refine,
         refinement=Refinement(random_state=0),

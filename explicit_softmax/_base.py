@@ -22,6 +22,7 @@ from explicit_softmax._dask import (
     refuse_collection,
     score_blocks,
 )
+from explicit_softmax._persistence import Persistent
 from explicit_softmax._refinement import (
     checked_refinement,
     refine_model,
@@ -35,6 +36,7 @@ from explicit_softmax._sklearn import (
     StrOptions,
     _check_sample_weight,
     restored_on_error,
+    warn_caller,
 )
 from explicit_softmax.calibration.model import ExplicitModel
 from explicit_softmax.solution.counts import raise_bad_value, row_blocks
@@ -67,6 +69,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "translation": [StrOptions({"column", "intercept", "exact"})],
     "n_blocks": [Interval(Integral, 1, None, closed="left"), "array-like"],
     "class_weight": [dict, StrOptions({"balanced"}), None],
+    "clip": ["boolean"],
     "warm_start": ["boolean"],
     "refinement": "no_validation",  # type: ignore[dict-item]
 }
@@ -75,6 +78,15 @@ CONSTRAINTS: dict[str, list[Any]] = {
 PRIOR_CONSTRAINTS: dict[str, list[Any]] = {
     "class_prior": ["array-like", None],
     "fit_prior": ["boolean"],
+}
+
+
+# Those of the classifiers of one layer, whose features can have temperatures too.
+ONE_LAYER = CONSTRAINTS | {
+    "inverse_temperature": [
+        StrOptions({"auto", "frequency", "feature"}),
+        *CONSTRAINTS["inverse_temperature"][1:],
+    ]
 }
 
 
@@ -109,12 +121,17 @@ class FromModel:
 
 
 class ExplicitSoftmaxBase(
-    DocumentationLinkMixin, CallbackSupportMixin, ClassifierMixin, BaseEstimator
+    Persistent,
+    DocumentationLinkMixin,
+    CallbackSupportMixin,
+    ClassifierMixin,
+    BaseEstimator,
 ):
     """Predictions of a classifier that has `classes_` and a `_model` with decoders."""
 
     classes_: NDArray[Any]
     class_weight: Any
+    clip: bool
     warm_start: bool
     refinement: Any
     _model: Any
@@ -207,11 +224,22 @@ class ExplicitSoftmaxBase(
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.input_tags.positive_only = True
+        tags.input_tags.positive_only = not self.clip
         # Non-negative features of one sign and scale are the domain of the model;
         # shifted Gaussian blobs are not.
         tags.classifier_tags.poor_score = True
         return tags
+
+    def _check_consistent(self) -> None:
+        shape = (self.n_features_in_, len(self.classes_))
+        names = getattr(self, "feature_names_in_", np.empty(shape[0]))
+        if not (
+            np.ndim(self.classes_) == 1
+            and (self.classes_[1:] > self.classes_[:-1]).all()
+            and self._model.shape == shape
+            and np.shape(names) == shape[:1]
+        ):
+            raise ValueError("its classes and features are not those of its counts")
 
     def _decoders(self, dtype: Any) -> tuple[Decoder, ...]:
         """Decoders of all layers in the type of the rows."""
@@ -239,6 +267,11 @@ class ExplicitSoftmaxBase(
         of the rows.
         """
         refinement = checked_refinement(self.refinement)
+        if refinement.alpha and not self.warm_start:
+            warn_caller(
+                f"alpha={refinement.alpha} of the refinement has no effect without "
+                "warm_start=True; the alpha of naive Bayes is smoothing_strength"
+            )
         report = FitReport(
             self, X, y, sample_weight, refinement.max_iter if self.warm_start else 0
         )
@@ -258,16 +291,34 @@ class ExplicitSoftmaxBase(
             if class_prior is not None:
                 model = model.with_prior(class_prior)
             self._model = model
-        report.end()
+            chosen = isinstance(self.inverse_temperature, str)
+            if chosen and len(self.classes_) > 1 and not np.any(_beta(model)):
+                warn_caller(
+                    f"leave-one-out finds no evidence in the features of {len(codes)} "
+                    "rows: inverse_temperature_ is 0, and all rows get the class "
+                    "frequencies"
+                )
+            report.end()
         return self
 
     def _check_features(self, X: Any) -> Any:
         """Features to predict from; ValueError names the first bad row."""
         check_is_fitted(self)
-        rows = validate_data(self, X, reset=False, **_ACCEPTED)
+        rows = self._clipped(validate_data(self, X, reset=False, **_ACCEPTED))
         values = rows.data if sp.issparse(rows) else rows
         if not values.min(initial=0.0) >= 0:  # NaN is not >= 0
             raise_bad_value(rows, 0)
+        return rows
+
+    def _clipped(self, rows: Any) -> Any:
+        """The rows, with zeros for negative features if `clip`."""
+        values = rows.data if sp.issparse(rows) else rows
+        if not self.clip or not (values < 0).any():
+            return rows
+        if not sp.issparse(rows):
+            return np.maximum(rows, 0)
+        rows = rows.copy()
+        np.maximum(rows.data, 0, out=rows.data)
         return rows
 
     def _check_training_data(
@@ -276,6 +327,7 @@ class ExplicitSoftmaxBase(
         """Features, labels, weights; features are checked where they are counted."""
         refuse_collection(X)
         rows, labels = validate_data(self, X, y, reset=reset, **_ACCEPTED)
+        rows = self._clipped(rows)
         check_classification_targets(labels)
         if sp.issparse(rows) and not (rows.has_canonical_format and rows.data.all()):
             rows = rows.copy()
@@ -365,8 +417,8 @@ def _coef(model: ExplicitModel) -> NDArray[Any]:
 
 
 def _beta(model: ExplicitModel) -> float | NDArray[np.float64]:
-    """A number for one block of features, else one for each."""
-    beta = model.solution.choice.calibration.beta
+    """A number for one block of features, else one for each block or feature."""
+    beta = model.chosen.calibration.beta
     return float(beta[0]) if len(beta) == 1 else beta
 
 
@@ -398,10 +450,10 @@ class OneLayerMixin:
     intercept_ = FromModel(lambda model: _centred(model.decoders[0].intercept))
     class_count_ = FromModel(lambda model: _read_only(model.counts.class_count))
     feature_count_ = FromModel(_feature_count)
-    priming_number_ = FromModel("solution.choice.calibration.priming_number")
+    priming_number_ = FromModel("chosen.calibration.priming_number")
     inverse_temperature_ = FromModel(_beta)
-    smoothing_strength_ = FromModel("solution.choice.smoothing_strength")
-    norm_weight_ = FromModel("solution.choice.calibration.norm_weight")
+    smoothing_strength_ = FromModel("chosen.smoothing_strength")
+    norm_weight_ = FromModel("chosen.calibration.norm_weight")
     n_iter_ = FromModel("n_iter")
     loss_curve_ = FromModel("refined.loss_curve")
     validation_scores_ = FromModel("refined.validation_scores")

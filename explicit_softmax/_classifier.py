@@ -9,11 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._base import (
-    CONSTRAINTS,
+    ONE_LAYER,
     PRIOR_CONSTRAINTS,
     ExplicitSoftmaxBase,
     OneLayerMixin,
@@ -30,6 +31,17 @@ from explicit_softmax._sklearn import (
 )
 from explicit_softmax.calibration.model import ExplicitModel, Settings
 from explicit_softmax.calibration.sample import Limit
+
+
+def _is_countable(clf: Any) -> bool:
+    """Whether there is `partial_fit`: AttributeError for a refined model."""
+    model: ExplicitModel | None = vars(clf).get("_model")
+    if model is not None and model.refined is not None:
+        raise AttributeError(
+            "partial_fit changes counts, and this model was refined: it no longer "
+            "follows from its counts. Fit again with warm_start=False."
+        )
+    return True
 
 
 class ExplicitSoftmaxClassifier(OneLayerMixin, ExplicitSoftmaxBase):
@@ -55,14 +67,19 @@ class ExplicitSoftmaxClassifier(OneLayerMixin, ExplicitSoftmaxBase):
         K, the norm of a row (after `norm_exponent`); the mean over rows by default. It
         sets the weight of the class prior under ``translation="column"``, ``|h|/K`` for
         a row h, and has no effect otherwise.
-    inverse_temperature : "auto", float, or array-like of shape (n_blocks,), \
-default="auto"
+    inverse_temperature : "auto", "frequency", "feature", float, or array-like of \
+shape (n_blocks,), default="auto"
         beta, the factor of the evidence of the features: one for all blocks, or one for
         each. "auto" is the non-negative minimiser of the exact leave-one-out log-loss
         over at most 4,096 rows: fewer if these would store more than 2**21 features
         (2**20 without ``translation="exact"``) or 2**20 scores (classes times blocks),
         but at least 256. They are the rows with the smallest hash of their content,
-        whatever the order, and are stored in the model.
+        whatever the order, and are stored in the model. "frequency" goes on to one for
+        each group of features that occur in a like number of rows (1, 2, 3, 4 to 7, 8
+        to 15, ..., 4,096 or more) of each block, except where more than a tenth of all
+        features are non-zero. "feature" has one for every feature, and takes all rows,
+        up to 2**26 stored features and 2**30 scores, with a warning where there are
+        more: `fit` only, not `partial_fit`, `merge`, and `forget`.
     smoothing : {"prior", "uniform", "noise"} or None, default="prior"
         What is added to the co-occurrences. "prior" adds `smoothing_strength` times the
         number of classes times the marginal of the class, "uniform" adds
@@ -98,6 +115,10 @@ default="auto"
     fit_prior : bool, default=True
         With False, and no `class_prior`, all classes have the same prior probability,
         as in :class:`~sklearn.naive_bayes.MultinomialNB`.
+    clip : bool, default=False
+        Whether negative features count as zero, such as those of test rows below the
+        range that a :class:`~sklearn.preprocessing.MinMaxScaler` was fitted on. They
+        are an error otherwise.
     warm_start : bool, default=False
         Whether `fit` hands the explicit solution to a log-loss refinement as its start.
         Elsewhere in scikit-learn the name means to start from the previous call to
@@ -123,8 +144,8 @@ default="auto"
         F', the co-occurrences, as dense or sparse as the rows that were counted.
     priming_number_ : float
         The priming number K.
-    inverse_temperature_ : float or ndarray of shape (n_blocks,)
-        Inverse temperature; a float for one block.
+    inverse_temperature_ : float or ndarray of shape (n_blocks,) or (n_features,)
+        Inverse temperature of blocks, a float for one block; or of each feature.
     smoothing_strength_ : float
         Strength of the smoothing.
     norm_weight_ : float
@@ -193,7 +214,7 @@ default="auto"
             StrOptions({"mean_norm"}),
             Interval(Real, 0, None, closed="neither"),
         ],
-        **CONSTRAINTS,
+        **ONE_LAYER,
         **PRIOR_CONSTRAINTS,
     }
 
@@ -210,6 +231,7 @@ default="auto"
         class_weight: Any = None,
         class_prior: ArrayLike | None = None,
         fit_prior: bool = True,
+        clip: bool = False,
         warm_start: bool = False,
         refinement: Refinement | None = None,
     ) -> None:
@@ -223,6 +245,7 @@ default="auto"
         self.class_weight = class_weight
         self.class_prior = class_prior
         self.fit_prior = fit_prior
+        self.clip = clip
         self.warm_start = warm_start
         self.refinement = refinement
 
@@ -258,11 +281,12 @@ default="auto"
                 rows, codes, len(self.classes_), self._settings(), weights
             )
             _ = model.solution
-            return model
+            return model.without_sample() if model.settings.is_by_feature else model
 
         prior = partial(checked_prior, self.class_prior, self.fit_prior)
         return self._fit(X, y, sample_weight, solve, prior)
 
+    @available_if(_is_countable)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from numbers import Integral
@@ -11,25 +12,31 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
 from scipy.stats import rankdata
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
+from sklearn.utils import Bunch
 
 from explicit_softmax._base import (
-    CONSTRAINTS,
+    ONE_LAYER,
     PRIOR_CONSTRAINTS,
     ExplicitSoftmaxBase,
     FromModel,
     OneLayerMixin,
     checked_prior,
 )
+from explicit_softmax._classifier import ExplicitSoftmaxClassifier
+from explicit_softmax._dask import fit_blocks, is_collection, take_over
 from explicit_softmax._refinement import Refinement
 from explicit_softmax._sklearn import (
     MetadataRouter,
     MethodMapping,
     _fit_context,
+    _safe_indexing,
+    accepts_weights,
     process_routing,
     routing_enabled,
+    warn_caller,
 )
 from explicit_softmax.calibration.model import ExplicitModel, Settings
 from explicit_softmax.calibration.sample import BUDGETS, RowSample
@@ -40,7 +47,6 @@ from explicit_softmax.calibration.search import (
     score_by_leave_one_out,
 )
 from explicit_softmax.solution.counts import row_norms
-from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.loss import log_loss
 
 
@@ -54,7 +60,8 @@ class ExplicitSoftmaxClassifierCV(OneLayerMixin, ExplicitSoftmaxBase):
     Parameters
     ----------
     priming_numbers : array-like of float or "mean_norm", default=("mean_norm",)
-        Candidates of K. They matter under ``translation="column"``.
+        Candidates of K. They matter under ``translation="column"``, and a warning says
+        so elsewhere.
     smoothing_strengths : array-like of float, default=(0.03, 0.1, 0.3, 1.0)
         Candidates of the smoothing strength.
     norm_exponents : array-like of float, default=(0.0, 0.25, 0.5, 0.75, 1.0)
@@ -65,9 +72,10 @@ class ExplicitSoftmaxClassifierCV(OneLayerMixin, ExplicitSoftmaxBase):
     translation : {"column", "intercept", "exact"}, default="exact"
         As in `ExplicitSoftmaxClassifier`. By leave-one-out, candidates are compared
         before "exact" fits intercepts and translations; these are fitted for the best.
-    inverse_temperature : "auto", float, or array-like of shape (n_blocks,), \
-default="auto"
-        As in `ExplicitSoftmaxClassifier`; "auto" is chosen for each candidate.
+    inverse_temperature : "feature", "frequency", "auto", float, or array-like of \
+shape (n_blocks,), default="feature"
+        As in `ExplicitSoftmaxClassifier`. Candidates are compared by leave-one-out with
+        one for each block; those of features or groups are chosen for the best.
     n_blocks : int or array-like of int, default=1
         As in `ExplicitSoftmaxClassifier`.
     class_weight, class_prior, fit_prior
@@ -80,12 +88,15 @@ default="auto"
         exponent, and the counts without a fold are those of all less those of the fold.
     scoring : str or callable, default="neg_log_loss"
         What is best, by scikit-learn's convention. Inverse temperatures and intercepts
-        minimise the log-loss whatever it is.
+        minimise the log-loss whatever it is. Scorers get weights if there are any and
+        they take them; with metadata routing, if they ask for them.
     n_jobs : int, default=None
         Threads over norm exponents or folds.
     store_cv_results : bool, default=False
         Whether `cv_results_` also has the log-likelihood of each row
         (``cv=None``) or the score of each fold.
+    clip : bool, default=False
+        As in `ExplicitSoftmaxClassifier`.
     warm_start : bool, default=False
         Whether the chosen solution is refined, as in `ExplicitSoftmaxClassifier`. Where
         rows are few for their features, the refinement may over-fit: compare, or give a
@@ -105,9 +116,9 @@ default="auto"
         so on with ``std_test_score``.
     priming_number_, smoothing_strength_, norm_exponent_ : float
         The best candidate.
-    inverse_temperature_ : float or ndarray of shape (n_blocks,)
-        Chosen for it from at most 16,384 rows, or fewer if these would store more than
-        2**24 features or 2**19 scores.
+    inverse_temperature_ : float or ndarray of shape (n_features,) or (n_blocks,)
+        Chosen for it; unless "feature", from at most 16,384 rows, or fewer if these
+        would store more than 2**24 features or 2**19 scores.
     norm_weight_ : float
         Likewise.
     classes_, coef_, intercept_, class_count_, feature_count_, loss_curve_, n_iter_, \
@@ -122,6 +133,11 @@ validation_scores_, n_features_in_, feature_names_in_
 
     Notes
     -----
+    A collection of Dask has "frequency" in place of "feature" as its temperatures. Of
+    a collection of Dask, at most 4,096 rows are searched, those that
+    `ExplicitSoftmaxClassifier` samples, as if there were no others; then all rows are
+    counted once with what was found.
+
     A class that a training fold lacks is declared and unseen in it, and has a small
     finite probability. Rows of zero weight are split as others are, but neither counted
     nor scored, and a fold of nothing else is left out of the mean.
@@ -139,7 +155,7 @@ validation_scores_, n_features_in_, feature_names_in_
     _parameter_constraints: dict[str, list[Any]] = {
         **{
             name: constraint
-            for name, constraint in CONSTRAINTS.items()
+            for name, constraint in ONE_LAYER.items()
             if name not in ("smoothing_strength", "norm_exponent")
         },
         **PRIOR_CONSTRAINTS,
@@ -152,6 +168,7 @@ validation_scores_, n_features_in_, feature_names_in_
         "store_cv_results": ["boolean"],
     }
 
+    cv_results_: dict[str, Any]
     norm_exponent_ = FromModel("settings.norm_exponent")
 
     def __init__(
@@ -162,7 +179,7 @@ validation_scores_, n_features_in_, feature_names_in_
         norm_exponents: ArrayLike = (0.0, 0.25, 0.5, 0.75, 1.0),
         smoothing: str | None = "prior",
         translation: str = "exact",
-        inverse_temperature: float | ArrayLike | str = "auto",
+        inverse_temperature: float | ArrayLike | str = "feature",
         n_blocks: Any = 1,
         class_weight: Any = None,
         class_prior: ArrayLike | None = None,
@@ -171,6 +188,7 @@ validation_scores_, n_features_in_, feature_names_in_
         scoring: Any = "neg_log_loss",
         n_jobs: int | None = None,
         store_cv_results: bool = False,
+        clip: bool = False,
         warm_start: bool = False,
         refinement: Refinement | None = None,
     ) -> None:
@@ -188,6 +206,7 @@ validation_scores_, n_features_in_, feature_names_in_
         self.scoring = scoring
         self.n_jobs = n_jobs
         self.store_cv_results = store_cv_results
+        self.clip = clip
         self.warm_start = warm_start
         self.refinement = refinement
 
@@ -206,7 +225,8 @@ validation_scores_, n_features_in_, feature_names_in_
         X, y, sample_weight : array-like
             As in `ExplicitSoftmaxClassifier.fit`. Weights apply to losses as well.
         **params : dict
-            Passed on by metadata routing to the splitter, such as ``groups``.
+            Passed on by metadata routing to the splitter and the scorer. Without
+            metadata routing, ``groups`` for the splitter.
 
         Returns
         -------
@@ -218,6 +238,8 @@ validation_scores_, n_features_in_, feature_names_in_
             If a grid is empty or has values out of range, and as
             `ExplicitSoftmaxClassifier.fit`.
         """
+        if is_collection(X):
+            return self._fit_blocks(X, y, sample_weight, params)
         shared = Settings(
             priming_number="mean_norm",
             inverse_temperature=self.inverse_temperature,
@@ -227,10 +249,22 @@ validation_scores_, n_features_in_, feature_names_in_
             translation=self.translation,
             n_blocks=self.n_blocks,
         )
+        # Candidates are compared with one temperature for each block.
+        compared = shared
+        if shared.is_by_frequency:
+            compared = replace(shared, inverse_temperature="auto")
         grid = Grid.checked(
-            shared, self.priming_numbers, self.smoothing_strengths, self.norm_exponents
+            compared,
+            self.priming_numbers,
+            self.smoothing_strengths,
+            self.norm_exponents,
         )
-        split_params = self._split_params(params)
+        if self.translation != "column" and grid.priming_numbers != ["mean_norm"]:
+            warn_caller(
+                "priming_numbers have no effect under "
+                f"translation={self.translation!r}, only under translation='column'"
+            )
+        routed = self._routed(sample_weight, params)
 
         def solve(rows: Any, codes: Any, weights: Any) -> ExplicitModel:
             train = rows, codes, weights
@@ -239,11 +273,13 @@ validation_scores_, n_features_in_, feature_names_in_
             if self.cv is None:
                 limit = BUDGETS["candidates"].limit(n_scores)
                 sample = RowSample.from_rows(*train, limit)
-                best = self._search_by_leave_one_out(grid, train, sample)
+                best = self._search_by_leave_one_out(grid, train, sample, routed)
             else:
-                best = self._search_by_folds(grid, train, split_params)
+                best = self._search_by_folds(grid, train, routed)
             settings = replace(shared, **best)
             limit = BUDGETS["best_candidate"].limit(n_scores)
+            if settings.is_by_feature:
+                limit = settings.sample_limit(rows.shape[1], n_classes)
             model = ExplicitModel.from_rows(
                 rows, codes, n_classes, settings, weights, limit
             )
@@ -253,62 +289,119 @@ validation_scores_, n_features_in_, feature_names_in_
         prior = partial(checked_prior, self.class_prior, self.fit_prior)
         return self._fit(X, y, sample_weight, solve, prior)
 
+    def _fit_blocks(
+        self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]
+    ) -> Self:
+        """Search on a sample of a collection of Dask, then one pass over all rows."""
+        if params:
+            raise ValueError(f"fit to a collection of Dask does not take {set(params)}")
+        shared = {"n_blocks": self.n_blocks, "clip": self.clip}
+        whole = ExplicitSoftmaxClassifier(warm_start=self.warm_start, **shared)
+        sample = fit_blocks(whole, X, y, sample_weight)._model.sample
+        # The sample may lack classes.
+        search = clone(self).set_params(class_prior=None, fit_prior=True)
+        search.fit(sample.X, whole.classes_[sample.y], sample.weights)
+        names = ["priming_number", "smoothing_strength", "norm_exponent"]
+        shared |= {name: getattr(search._model.settings, name) for name in names}
+        names = ["smoothing", "translation", "inverse_temperature"]
+        names += ["class_weight", "class_prior", "fit_prior"]
+        shared |= {name: getattr(self, name) for name in names}
+        if search._model.settings.is_by_feature:
+            shared["inverse_temperature"] = "frequency"  # which counts suffice for
+        found = fit_blocks(ExplicitSoftmaxClassifier(**shared), X, y, sample_weight)
+        found._model = found._model.without_sample()
+        take_over(self, found)
+        self.cv_results_, self.best_score_ = search.cv_results_, search.best_score_
+        return self
+
     def get_metadata_routing(self) -> Any:
-        """Metadata routing: to the splitter of `cv`."""
+        """Metadata routing: to the splitter of `cv`, and to the scorer."""
         router = MetadataRouter(owner=self).add_self_request(self)
         if self.cv is not None:
             router.add(
                 splitter=check_cv(self.cv, classifier=True),
                 method_mapping=MethodMapping().add(caller="fit", callee="split"),
             )
+        if self._scorer is not None:
+            router.add(
+                scorer=self._scorer,
+                method_mapping=MethodMapping().add(caller="fit", callee="score"),
+            )
         return router
 
-    def _search_by_leave_one_out(
-        self, grid: Grid, train: tuple[Any, Any, Any], sample: RowSample
+    @property
+    def _scorer(self) -> Any:
+        """What scores; None for the log-loss, which needs no scorer."""
+        return None if self.scoring == "neg_log_loss" else get_scorer(self.scoring)
+
+    def _score_params(
+        self, routed: Any, members: Any, weights: NDArray[np.float64] | None
     ) -> dict[str, Any]:
-        scoring = None if self.scoring == "neg_log_loss" else get_scorer(self.scoring)
+        """What the scorer is passed for some rows; weights if it takes them."""
+        params = dict(routed.scorer.score)
+        asked = "sample_weight" in params
+        if not routing_enabled():
+            asked = weights is not None and accepts_weights(self._scorer)
+        params = {
+            name: _safe_indexing(values, members)
+            for name, values in params.items()
+            if name != "sample_weight"
+        }
+        return params | ({"sample_weight": weights} if asked else {})
+
+    def _search_by_leave_one_out(
+        self, grid: Grid, train: tuple[Any, Any, Any], sample: RowSample, routed: Any
+    ) -> dict[str, Any]:
+        scorer = self._scorer
+        filled = sample.part(np.flatnonzero(row_norms(sample.X) > 0))
+        places: Any = filled.members
+        members = np.arange(len(filled.y))
+        if train[2] is None:  # scorers see equal rows, which are kept once, as often
+            members = np.repeat(members, filled.weights.astype(np.intp))
+        rows, labels = filled.X[members], self.classes_[filled.y[members]]
 
         def score(candidate: Scored) -> tuple[float, NDArray[np.float64]]:
             held_out, scores = candidate.held_out, candidate.scores
             own = np.arange(len(held_out.y)), held_out.y
             row_log_likelihood = log_softmax(scores, axis=1)[own]
-            if scoring is None:
+            if scorer is None:
                 return -candidate.log_loss, row_log_likelihood
-            value = scoring(
-                _ScoresAsClassifier(self.classes_, None),
-                scores,
-                self.classes_[held_out.y],
-                sample_weight=held_out.weights,
-            )
-            return float(value), row_log_likelihood
+            weights = None if train[2] is None else filled.weights
+            params = self._score_params(routed, places[members], weights)
+            classifier = _LeftOut(self.classes_, scores[members])
+            return float(scorer(classifier, rows, labels, **params)), row_log_likelihood
 
         scored = score_by_leave_one_out(
             grid, *train, len(self.classes_), sample, score, self.n_jobs
         )
-        scores = np.array([value for value, _ in scored])
-        best = self._record(grid, scores)
+        best = self._record(grid, np.array([value for value, _ in scored]))
         if self.store_cv_results:
-            filled = sample.part(np.flatnonzero(row_norms(sample.X) > 0))
-            rows = np.array([row for _, row in scored])
             self.cv_results_ |= {
-                "row_log_likelihood": rows,
-                "row_index": filled.members,
+                "row_log_likelihood": np.array([row for _, row in scored]),
+                "row_index": places,
             }
         return best
 
     def _search_by_folds(
-        self, grid: Grid, train: tuple[Any, Any, Any], params: dict[str, Any]
+        self, grid: Grid, train: tuple[Any, Any, Any], routed: Any
     ) -> dict[str, Any]:
-        splitter = check_cv(self.cv, train[1], classifier=True)
-        folds = list(splitter.split(*train[:2], **params))
-        scoring = None if self.scoring == "neg_log_loss" else get_scorer(self.scoring)
+        rows, codes, weights = train
+        splitter = check_cv(self.cv, codes, classifier=True)
+        folds = list(splitter.split(rows, codes, **routed.splitter.split))
+        _check_folds(folds)
+        scorer = self._scorer
 
-        def score(decoder: Decoder, X: Any, y: Any, weight: Any) -> float:
-            if scoring is None:
-                return -log_loss([decoder], X, y, weight)
-            classifier = _ScoresAsClassifier(self.classes_, decoder)
-            keywords = {} if weight is None else {"sample_weight": weight}
-            return float(scoring(classifier, X, self.classes_[y], **keywords))
+        def score(model: ExplicitModel, test: NDArray[np.intp]) -> float:
+            part = None if weights is None else weights[test]
+            if scorer is None:
+                return -log_loss(model.decoders, rows[test], codes[test], part)
+            classifier = copy(self)
+            classifier._model = model
+            # Rows have no names here.
+            classifier.__dict__.pop("feature_names_in_", None)
+            params = self._score_params(routed, test, part)
+            labels = self.classes_[codes[test]]
+            return float(scorer(classifier, rows[test], labels, **params))
 
         by_fold = score_by_folds(
             grid, *train, len(self.classes_), folds, score, self.n_jobs
@@ -326,7 +419,7 @@ validation_scores_, n_features_in_, feature_names_in_
         # Rows without any feature leave nothing to compare by.
         best = 0 if np.isnan(scores).all() else int(np.nanargmax(scores))
         ranks = rankdata(-np.nan_to_num(scores, nan=-np.inf), method="min")
-        self.cv_results_: dict[str, Any] = {"params": params}
+        self.cv_results_ = {"params": params}
         for name in params[0]:
             values = np.array([candidate[name] for candidate in params], dtype=object)
             self.cv_results_[f"param_{name}"] = values
@@ -335,40 +428,48 @@ validation_scores_, n_features_in_, feature_names_in_
         self.best_score_ = float(scores[best])
         return params[best]
 
-    def _split_params(self, params: dict[str, Any]) -> dict[str, Any]:
-        if not params:
-            return {}
+    def _routed(self, sample_weight: Any, params: dict[str, Any]) -> Any:
+        """Metadata of the splitter and the scorer."""
         if routing_enabled():
-            routed = process_routing(self, "fit", **params)
-            return dict(routed.splitter.split) if self.cv is not None else {}
-        unknown = set(params) - {"groups"}
-        if unknown or self.cv is None:
+            weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+            if self._scorer is not None:
+                params = params | weights
+            routed = process_routing(self, "fit", **params) if params else {}
+            nothing = {"splitter": Bunch(split={}), "scorer": Bunch(score={})}
+            return Bunch(**(nothing | routed))
+        if set(params) - {"groups"} or (params and self.cv is None):
             raise ValueError(
-                f"fit got {sorted(params)}: only groups can be passed, for the "
-                "splitter given as cv; enable metadata routing for others"
+                f"fit got {sorted(params)}: without metadata routing, only groups can "
+                "be passed, and only for a splitter given as cv, not for leave-one-out "
+                "(cv=None)"
             )
-        return params
+        return Bunch(splitter=Bunch(split=params), scorer=Bunch(score={}))
 
 
-class _ScoresAsClassifier(ClassifierMixin, BaseEstimator):
-    """A fitted classifier for scorers: a decoder, or scores passed as features."""
+class _LeftOut(ClassifierMixin, BaseEstimator):
+    """A classifier for scorers whose scores of the rows are known: without each row."""
 
-    def __init__(self, classes: Any, decoder: Decoder | None) -> None:
+    def __init__(self, classes: Any, scores: Any) -> None:
         self.classes = classes
-        self.decoder = decoder
+        self.scores = scores
         self.classes_ = classes
 
     def decision_function(self, X: Any) -> Any:
-        scores = self._scores(X)
         if len(self.classes_) == 2:
-            return scores[:, 1] - scores[:, 0]
-        return log_softmax(scores, axis=1)
+            return self.scores[:, 1] - self.scores[:, 0]
+        return log_softmax(self.scores, axis=1)
 
     def predict_proba(self, X: Any) -> Any:
-        return softmax(self._scores(X), axis=1)
+        return softmax(self.scores, axis=1)
 
     def predict(self, X: Any) -> Any:
-        return self.classes_[self._scores(X).argmax(axis=1)]
+        return self.classes_[self.scores.argmax(axis=1)]
 
-    def _scores(self, X: Any) -> Any:
-        return X if self.decoder is None else self.decoder.scores(X)
+
+def _check_folds(folds: list[Any]) -> None:
+    if not folds:
+        raise ValueError("cv has no folds")
+    for number, fold in enumerate(folds):
+        for members, purpose in zip(fold, ("fit", "score"), strict=True):
+            if not len(members):
+                raise ValueError(f"fold {number} of cv has no rows to {purpose}")

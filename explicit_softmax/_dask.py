@@ -77,7 +77,7 @@ def fit_blocks(
     if keywords:
         counted.classes_ = keywords["classes"]  # in the type that they have in `y`
     _ = counted._model.solution
-    _take_over(estimator, counted)
+    take_over(estimator, counted)
     report.end()
     return estimator
 
@@ -94,7 +94,7 @@ def partial_fit_blocks(
     if estimator.__sklearn_is_fitted__():
         estimator.merge(counted)
     else:
-        _take_over(estimator, counted)
+        take_over(estimator, counted)
     return estimator
 
 
@@ -297,9 +297,9 @@ def _watched(total: Delayed, parts: list[Delayed], report: FitReport) -> Any:
     return future.result()
 
 
-def _take_over(estimator: BaseEstimator, counted: BaseEstimator) -> None:
+def take_over(estimator: BaseEstimator, counted: BaseEstimator) -> None:
     """Give an estimator the fitted attributes of another."""
-    parameters = estimator.get_params(deep=False)
+    parameters = counted.get_params(deep=False)
     fitted = {n: v for n, v in vars(counted).items() if n not in parameters}
     if "feature_names_in_" not in fitted:
         vars(estimator).pop("feature_names_in_", None)

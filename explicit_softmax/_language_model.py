@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, Literal, Self
@@ -23,6 +22,7 @@ from explicit_softmax._dask import (
     lazy_on_blocks,
     partial_fit_blocks,
 )
+from explicit_softmax._persistence import Persistent
 from explicit_softmax._refinement import (
     Refinement,
     checked_refinement,
@@ -38,25 +38,19 @@ from explicit_softmax._sklearn import (
     _fit_context,
     restored_on_error,
 )
-from explicit_softmax.calibration.model import Choice, ExplicitModel, Settings
-from explicit_softmax.calibration.sample import RowSample
-from explicit_softmax.solution.counts import CooccurrenceCounts
-from explicit_softmax.solution.decoder import Decoder
-from explicit_softmax.solution.theorem import Calibration
+from explicit_softmax.calibration.model import ExplicitModel, Settings
 from explicit_softmax.text.language import (
     WindowEncoder,
     WindowPredictor,
     count_documents,
 )
-from explicit_softmax.text.model_file import complaint_about, read_arrays, write_arrays
-from explicit_softmax.text.ngram_model import NgramModel
+from explicit_softmax.text.ngram_model import NgramModel, NgramSolution
 from explicit_softmax.text.tokens import TokenIds, document_list
 from explicit_softmax.text.windows import Aggregation
-from explicit_softmax.training.problem import Refined
 
 
 class ExplicitLanguageModel(
-    CallbackSupportMixin, DocumentationLinkMixin, BaseEstimator
+    Persistent, CallbackSupportMixin, DocumentationLinkMixin, BaseEstimator
 ):
     """Language model whose probabilities are computed from counts, in one pass.
 
@@ -75,13 +69,19 @@ class ExplicitLanguageModel(
     ----------
     context_size : int, default=4
         K, the number of tokens before the one predicted; n-grams have K + 1.
-    aggregation : {"ngram", "cat", "sum"}, default="cat"
+    aggregation : {"ngram", "cat", "sum"}, default="ngram"
         What the features of a window are: all its tokens as one ("ngram"), each token
         at its position ("cat"), or each token wherever it stands ("sum").
     predict_end : "auto" or bool, default="auto"
         Whether the end of a document is predicted as a token is, so that probabilities
         of documents sum to one, and `generate` can stop. Its id is that of the padding,
         V - 1. "auto" is to predict it for documents that are strings. Only of "ngram".
+    mixture : bool, default=False
+        Whether n-grams are mixed with what the document has said so far: its tokens,
+        those that followed the last one, and those that followed the last two, less for
+        what is far away. This lowers perplexities of long documents. Weights maximise
+        the likelihood of documents that are left out of the counts for this, at most
+        131,072 tokens and an eighth of all. Only of "ngram".
     tokenizer : tokenizers.Tokenizer, default=None
         Trained tokenizer for documents that are strings. By default, byte-pair encoding
         is learned from the documents of the first fit; this needs the extra ``lm``.
@@ -125,6 +125,10 @@ default="auto"
     discounts_ : ndarray of shape (K + 1, 3)
         What Kneser-Ney smoothing takes from counts of one, two, and more, for contexts
         of 0 to K tokens; only of "ngram".
+    mixture_weights_ : ndarray of shape (25, 4) or None
+        Weights of n-grams and of the three models of the document, a row for each class
+        of windows, by what the document has said before; only of "ngram", None without
+        `mixture`.
     inverse_temperature_ : ndarray of shape (n_blocks,)
         beta of each position; this and the next two only of "cat" and "sum".
     smoothing_strength_ : float
@@ -179,6 +183,7 @@ default="auto"
         "context_size": [Interval(Integral, 1, None, closed="left")],
         "aggregation": [StrOptions({"ngram", "sum", "cat"})],
         "predict_end": [StrOptions({"auto"}), "boolean"],
+        "mixture": ["boolean"],
         "tokenizer": "no_validation",  # type: ignore[dict-item]
         "vocabulary_size": [Interval(Integral, 3, None, closed="left"), None],
         "smoothing": CONSTRAINTS["smoothing"],
@@ -202,8 +207,9 @@ default="auto"
         self,
         *,
         context_size: int = 4,
-        aggregation: Literal["ngram"] | Aggregation = "cat",
+        aggregation: Literal["ngram"] | Aggregation = "ngram",
         predict_end: bool | str = "auto",
+        mixture: bool = False,
         tokenizer: Any = None,
         vocabulary_size: int | None = 4098,
         smoothing: str | None = "prior",
@@ -215,6 +221,7 @@ default="auto"
         self.context_size = context_size
         self.aggregation = aggregation
         self.predict_end = predict_end
+        self.mixture = mixture
         self.tokenizer = tokenizer
         self.vocabulary_size = vocabulary_size
         self.smoothing = smoothing
@@ -274,7 +281,7 @@ default="auto"
                 documents, documents_val = _set_aside(documents, refinement)
             model = self._counted(self._encoder, documents)
             if isinstance(model, NgramModel):
-                _ = model.kneser_ney
+                _ = model.solution
             else:
                 _ = model.solution
                 if self.warm_start:
@@ -282,7 +289,7 @@ default="auto"
                         model, refinement, documents, documents_val, report
                     )
             self._model = model
-        report.end()
+            report.end()
         return self
 
     def _refined(
@@ -649,135 +656,6 @@ default="auto"
         drawn = history[n_known:]
         return drawn if ids.tokenizer is None else ids.decode(drawn)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model to a file, without pickle.
-
-        The file is an .npz archive of arrays and one JSON text, whatever its name. An
-        existing file is replaced only when the new one is complete.
-
-        Parameters
-        ----------
-        path : str or path-like
-            Where to write.
-        """
-        check_is_fitted(self)
-        encoder, model = self._encoder, self._model
-        counts, sample, refined = model.counts, model.sample, model.refined
-        names = ("smoothing", "smoothing_strength", "inverse_temperature")
-        header: dict[str, Any] = {
-            "params": _plain(self),
-            "vocabulary_size": encoder.ids.size,
-            "tokenizer": _plain(encoder.ids.tokenizer),
-            "context_size": encoder.context_size,
-            "aggregation": encoder.aggregation,
-            "solved_with": {n: _plain(getattr(model.settings, n)) for n in names},
-            "n_nonzero": counts.n_nonzero,
-            "threshold": int(sample.threshold),
-            "choice": None,
-            "refined": None,
-        }
-        arrays = {
-            "counts": counts.cooccurrence,
-            "class_count": counts.class_count,
-            "sample": sample.X,
-            "sample_targets": sample.y,
-            "sample_weights": sample.weights,
-            "sample_keys": sample.keys,
-        }
-        # That of the solution if it was computed: choosing again would take longer than
-        # reading all the rest.
-        choice = vars(model).get("solution", model).choice
-        if choice is not None:
-            header["choice"] = {
-                "beta": choice.calibration.beta.tolist(),
-                "smoothing_strength": choice.smoothing_strength,
-                "log_loss": choice.log_loss,
-            }
-        if refined is not None:
-            arrays["refined_weights"] = refined.decoders[0].weights
-            arrays["refined_intercept"] = refined.decoders[0].intercept
-            names = ("loss_curve", "validation_scores", "n_iter")
-            header["refined"] = {n: getattr(refined, n) for n in names}
-        write_arrays(path, header, arrays)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a model that `save` wrote.
-
-        Parameters
-        ----------
-        path : str or path-like
-            File to read. Nothing in it is executed.
-
-        Returns
-        -------
-        model : ExplicitLanguageModel
-            With the same parameters, counts, and probabilities. A `random_state` that
-            is no integer becomes None.
-
-        Raises
-        ------
-        ValueError
-            If the file is truncated or damaged, or holds no such model.
-        """
-        header, arrays = read_arrays(path)
-        with complaint_about(path):
-            return cls._from_record(header, arrays)
-
-    @classmethod
-    def _from_record(cls, header: dict[str, Any], arrays: dict[str, Any]) -> Self:
-        params, size = header["params"], header["vocabulary_size"]
-        text, given = header["tokenizer"], params["tokenizer"]
-        ids = TokenIds(size) if text is None else TokenIds.from_text(text)
-        if given is not None:
-            own = ids if given == text else TokenIds.from_text(given)
-            params["tokenizer"] = own.tokenizer
-        if params["refinement"] is not None:
-            params["refinement"] = Refinement(**params["refinement"])
-        estimator = cls(**params)
-        encoder = WindowEncoder(ids, header["context_size"], header["aggregation"])
-        # Parameters may have been changed since the model was counted.
-        settings = cls(**{**params, **header["solved_with"]})._settings(encoder)
-        shape = (encoder.n_blocks * size, size - 1)
-        counts = CooccurrenceCounts(
-            arrays["counts"], arrays["class_count"], header["n_nonzero"]
-        )
-        sample = RowSample(
-            arrays["sample"],
-            arrays["sample_targets"],
-            arrays["sample_weights"],
-            arrays["sample_keys"],
-            np.uint64(header["threshold"]),
-            settings.sample_limit(*shape),
-        )
-        n_sampled = sample.X.shape[0]
-        agree = [
-            ids.size == size,
-            counts.cooccurrence.shape == shape,
-            counts.class_count.shape == shape[1:],
-            sample.X.shape[1] == shape[0],
-            sample.y.shape == sample.weights.shape == sample.keys.shape == (n_sampled,),
-            0 <= sample.y.min(initial=0) <= sample.y.max(initial=0) < size - 1,
-        ]
-        choice = refined = None
-        if header["choice"] is not None:
-            beta = np.array(header["choice"].pop("beta"), dtype=float)
-            calibration = Calibration(beta, settings.priming_number)
-            choice = Choice(calibration, **header["choice"])
-            agree.append(beta.shape == (encoder.n_blocks,))
-        if header["refined"] is not None:
-            weights, intercept = arrays["refined_weights"], arrays["refined_intercept"]
-            agree.append(weights.shape == shape and intercept.shape == shape[1:])
-            decoder = Decoder.from_dense(weights, intercept)
-            refined = Refined((decoder,), **header["refined"])
-        if not all(agree):
-            raise ValueError("its parts do not fit together")
-        estimator._encoder = encoder
-        estimator._model = ExplicitModel(
-            counts, sample, settings, np.float32, choice=choice, refined=refined
-        )
-        return estimator
-
     @property
     def tokenizer_(self) -> Any:
         check_is_fitted(self)
@@ -788,6 +666,7 @@ default="auto"
     n_tokens_ = FromModel(lambda model: int(model.class_count.sum()))
     n_oov_ = FromModel(lambda model: int(model.class_count[-1]))
     discounts_ = FromModel("kneser_ney.discounts")
+    mixture_weights_ = FromModel("solution.weights")
     inverse_temperature_ = FromModel("solution.choice.calibration.beta")
     smoothing_strength_ = FromModel("solution.choice.smoothing_strength")
     leave_one_out_log_loss_ = FromModel("solution.choice.log_loss")
@@ -804,6 +683,21 @@ default="auto"
         tags.input_tags.string = True
         tags.target_tags.required = False
         return tags
+
+    def _check_consistent(self) -> None:
+        encoder, counts = self._encoder, self._model.counts
+        if isinstance(self._model, NgramModel) != (encoder.aggregation == "ngram"):
+            raise ValueError("its counts are not those of its aggregation")
+        if encoder.aggregation == "ngram":
+            shape = (encoder.ids.size, encoder.context_size, encoder.has_ends)
+            if shape != (counts.n_ids, counts.context_size, counts.has_ends):
+                raise ValueError("its n-grams are not those of its parameters")
+            return
+        size, mass = encoder.ids.size, encoder.context_size * counts.class_count
+        fits = self._model.shape == (encoder.n_blocks * size, size - 1)
+        # Every token was counted with each token of its window.
+        if not (fits and np.array_equal(counts.class_mass, mass)):
+            raise ValueError("its windows are not those of its counts")
 
     def _new_encoder(
         self, documents: list[Any], ids: TokenIds | None = None
@@ -822,21 +716,29 @@ default="auto"
     def _counted(
         self, encoder: WindowEncoder, documents: list[Any], all_of: Any = None
     ) -> Any:
-        """Model of documents, by settings for all windows that it may have to give."""
-        if encoder.aggregation == "ngram":
-            stream = encoder.stream(documents)
-            return NgramModel.from_stream(stream, encoder.ids.size, encoder.has_ends)
+        """Model of documents; with all of them in its sample if settings are given."""
         settings = self._settings(encoder) if all_of is None else all_of
+        if encoder.aggregation == "ngram":
+            return NgramModel.from_stream(
+                encoder.stream(documents),
+                encoder.ids.size,
+                encoder.has_ends,
+                mixture=settings,
+                sample_all=all_of is not None,
+            )
         rows = encoder.windows(documents)
         return count_documents(rows, settings, sample_all=all_of is not None)
 
     @property
-    def _predictor(self) -> NgramModel | WindowPredictor:
+    def _predictor(self) -> NgramSolution | WindowPredictor:
         if isinstance(self._model, NgramModel):
-            return self._model
+            return self._model.solution
         return WindowPredictor(self._encoder, self._model.decoders[0])
 
-    def _settings(self, encoder: WindowEncoder) -> Settings:
+    def _settings(self, encoder: WindowEncoder) -> Any:
+        """Settings of the model; of n-grams, whether they are mixed."""
+        if encoder.aggregation == "ngram":
+            return bool(self.mixture)
         norm = float(encoder.context_size)
         return Settings(
             priming_number=norm,
@@ -860,8 +762,8 @@ def _set_aside(
             "documents_val, or split the document"
         )
     numbers = np.arange(len(documents))
-    parts = split_validation(refinement, numbers, numbers, None)
-    train, held_out = (part[1] for part in parts if part is not None)
+    parts = split_validation(refinement, numbers, np.zeros_like(numbers), None)
+    train, held_out = (part[0] for part in parts if part is not None)
     return [documents[i] for i in np.sort(train)], [documents[i] for i in held_out]
 
 
@@ -892,7 +794,10 @@ def _draw(
             proba = np.exp((np.log(proba) - math.log(proba.max())) / temperature)
     if top_k is not None or top_p < 1:
         # The first of equal ones is kept, as by argmax.
-        order = np.argsort(-proba, kind="stable")[:top_k]
+        best = np.arange(proba.size)
+        if top_k is not None and top_k < proba.size:
+            best = np.flatnonzero(proba >= np.partition(proba, -top_k)[-top_k])
+        order = best[np.argsort(-proba[best], kind="stable")][:top_k]
         sums = np.cumsum(proba[order])
         kept = order[: int(np.searchsorted(sums, top_p * sums[-1])) + 1]
         candidates, proba = proba[kept], np.zeros_like(proba)
@@ -905,16 +810,3 @@ def _check_number(name: str, value: Any, kind: Any, least: int) -> None:
     if not isinstance(value, kind) or not least <= value < math.inf:
         wanted = "an integer" if kind is Integral else "a finite number"
         raise ValueError(f"{name} must be {wanted} of at least {least}, not {value!r}")
-
-
-def _plain(value: Any) -> Any:
-    """A parameter, or the parameters of an estimator, as JSON has them."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, BaseEstimator):
-        return {name: _plain(v) for name, v in value.get_params(deep=False).items()}
-    if isinstance(value, np.random.RandomState):
-        return None
-    if hasattr(value, "to_str"):  # a tokenizer
-        return value.to_str()
-    return np.asarray(value).tolist()

@@ -36,6 +36,7 @@ from explicit_softmax._sklearn import (
 )
 from explicit_softmax.calibration.layers import ExplicitNetwork, solve_layers
 from explicit_softmax.calibration.model import given_temperatures
+from explicit_softmax.calibration.sample import Limit, RowSample
 from explicit_softmax.solution.counts import raise_bad_value
 from explicit_softmax.solution.loss import softmax_in_place
 from explicit_softmax.solution.smoothing import Smoothing
@@ -85,6 +86,8 @@ default="auto"
         Rows are divided by ``norm ** norm_exponent`` before they are counted and
         scored: 0 is the paper. Inputs of later layers have norm 1.
     class_weight : dict, "balanced", or None, default=None
+        As in `ExplicitSoftmaxClassifier`.
+    clip : bool, default=False
         As in `ExplicitSoftmaxClassifier`.
     warm_start : bool, default=False
         Whether `fit` trains all layers jointly, from the explicit solution on; see
@@ -176,6 +179,7 @@ feature_names_in_
         smoothing_strength: float | str = "auto",
         norm_exponent: float = 0.5,
         class_weight: Any = None,
+        clip: bool = False,
         warm_start: bool = False,
         refinement: Refinement | None = None,
         random_state: Any = None,
@@ -187,6 +191,7 @@ feature_names_in_
         self.smoothing_strength = smoothing_strength
         self.norm_exponent = norm_exponent
         self.class_weight = class_weight
+        self.clip = clip
         self.warm_start = warm_start
         self.refinement = refinement
         self.random_state = random_state
@@ -254,7 +259,7 @@ feature_names_in_
             if self.warm_start:
                 model = refine_model(refinement, model, *train, validation, report)
             self._model = model
-        report.end()
+            report.end()
         return self
 
     def hidden_outputs(self, X: Any) -> NDArray[Any]:
@@ -366,16 +371,15 @@ def _clusters(
     rows: Any, n_clusters: int, weight: NDArray[np.float64] | None, rng: Any
 ) -> NDArray[np.intp]:
     """Clusters of the rows of one class, their centres found on some of them."""
+    # Equal rows are one row of more weight, and the order is that of hashes, so that
+    # weights are copies and the order of the rows does not matter.
+    limit = Limit(max(_CLUSTERED_ROWS, _ROWS_PER_CLUSTER * n_clusters))
+    same_class = np.zeros(rows.shape[0], dtype=np.intp)
+    drawn = RowSample.from_rows(rows, same_class, weight, limit)
     # Square roots of counts have about the same variance, whatever their means.
-    rows = np.sqrt(rows)
-    limit = max(_CLUSTERED_ROWS, _ROWS_PER_CLUSTER * n_clusters)
-    sample, sample_weight = rows, weight
-    if rows.shape[0] > limit:
-        drawn = np.sort(rng.permutation(rows.shape[0])[:limit])
-        sample = rows[drawn]
-        sample_weight = None if weight is None else weight[drawn]
+    sample = _int32_indices(np.sqrt(drawn.X))
     means = MiniBatchKMeans(
-        n_clusters=min(n_clusters, sample.shape[0]),
+        n_clusters=min(n_clusters, len(drawn.y)),
         # Rows drawn at random are centres as good as those of k-means++, in a fraction
         # of its time.
         init="random",
@@ -388,8 +392,8 @@ def _clusters(
     with warnings.catch_warnings(), single_thread():
         # Equal rows make fewer clusters, which is as it should be.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        means.fit(sample, sample_weight=sample_weight)
-    return np.asarray(means.predict(rows))
+        means.fit(sample, sample_weight=drawn.weights)
+    return np.asarray(means.predict(np.sqrt(rows)))
 
 
 def _int32_indices(rows: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from numbers import Integral, Real
 from typing import Any, Literal, Protocol, Self, TypeVar
 
@@ -11,7 +9,6 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from explicit_softmax._sklearn import (
@@ -19,15 +16,20 @@ from explicit_softmax._sklearn import (
     FitReport,
     Interval,
     StrOptions,
+    warn_caller,
 )
 from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, scaled_rows
 from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.solution.loss import log_loss
 from explicit_softmax.training.problem import Arrays, LabelledRows, Refined
 from explicit_softmax.training.refine import Solver, refine
 
 # "auto" for rows that are stored, and for the windows of a language model.
 _BATCH_SIZES = {"rows": 256, "windows": 1024}
 _SAMPLES_PER_ITER = {"rows": None, "windows": 100_000}
+# Rows by which a refinement is compared with its start, and how well.
+_COMPARED_ROWS = 2048
+_ROUNDING = 1e-5
 _AUTO, _POSITIVE = StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")
 
 
@@ -174,10 +176,10 @@ def split_validation(
     """Rows to count and to train on, and those set aside if `early_stopping`."""
     if not refinement.early_stopping:
         return (X, y, sample_weight), None
-    share, seed = refinement.validation_fraction, refinement.random_state
-    train, held_out = train_test_split(
-        np.arange(len(y)), test_size=share, random_state=seed
+    held_out = _stratified_part(
+        y, refinement.validation_fraction, refinement.random_state
     )
+    train = np.setdiff1d(np.arange(len(y)), held_out)
 
     def part(members: IntArray) -> LabelledRows:
         weight = None if sample_weight is None else sample_weight[members]
@@ -189,6 +191,17 @@ def split_validation(
         return X[members], y[members], weight
 
     return part(train), part(held_out)
+
+
+def _stratified_part(y: IntArray, share: float, random_state: Any) -> IntArray:
+    """A share of the rows of each class, never all of them."""
+    order = check_random_state(random_state).permutation(len(y))
+    order = order[np.argsort(y[order], kind="stable")]
+    spare = order[1:][y[order[1:]] == y[order[:-1]]]
+    if not spare.size:
+        raise ValueError("early_stopping=True needs a class with two rows or more")
+    n_rows = min(int(np.ceil(share * len(y))), spare.size)
+    return np.sort(spare[np.arange(n_rows) * spare.size // n_rows])
 
 
 def of_positive_weight(
@@ -214,8 +227,8 @@ def refine_model(
 
     Rows, or windows, are as given: they are scaled here by the `norm_exponent` of the
     first decoder. `progress` announces each iteration to callbacks, with the model so
-    far. A ConvergenceWarning says if `max_iter` ended the training, at the line outside
-    this package and scikit-learn that led here.
+    far. A ConvergenceWarning says if `max_iter` ended the training, or if it diverged:
+    then the model is returned as it was.
     """
     exponent = model.decoders[0].norm_exponent
     if validation is not None:
@@ -237,53 +250,70 @@ def refine_model(
     kind = "rows" if isinstance(X, np.ndarray) or sp.issparse(X) else "windows"
     rate, size = refinement.learning_rate_init, refinement.batch_size
     samples = refinement.samples_per_iter
-    result = refine(
-        [decoder.dense_weights() for decoder in model.decoders],
-        [decoder.intercept for decoder in model.decoders],
-        scaled_rows(X, exponent),
-        y,
-        sample_weight=sample_weight,
-        solver=refinement.solver,
-        learning_rate=None if rate == "auto" else rate,
-        batch_size=_BATCH_SIZES[kind] if size == "auto" else size,
-        max_iter=refinement.max_iter,
-        alpha=refinement.alpha,
-        tol=refinement.tol,
-        n_iter_no_change=refinement.n_iter_no_change,
-        validation=validation,
-        shuffle=refinement.shuffle,
-        samples_per_iter=_SAMPLES_PER_ITER[kind] if samples == "auto" else samples,
-        rng=check_random_state(refinement.random_state),
-        callback=progress.follow(task, refinement.max_iter, fitted_attributes),
-    )
-    if not result.converged and result.n_iter >= refinement.max_iter:
-        advice = (
-            ", or set early_stopping=True to stop when rows set aside no longer gain"
+    try:
+        result = refine(
+            [decoder.dense_weights() for decoder in model.decoders],
+            [decoder.intercept for decoder in model.decoders],
+            scaled_rows(X, exponent),
+            y,
+            sample_weight=sample_weight,
+            solver=refinement.solver,
+            learning_rate=None if rate == "auto" else rate,
+            batch_size=_BATCH_SIZES[kind] if size == "auto" else size,
+            max_iter=refinement.max_iter,
+            alpha=refinement.alpha,
+            tol=refinement.tol,
+            n_iter_no_change=refinement.n_iter_no_change,
+            validation=validation,
+            shuffle=refinement.shuffle,
+            samples_per_iter=_SAMPLES_PER_ITER[kind] if samples == "auto" else samples,
+            rng=check_random_state(refinement.random_state),
+            callback=progress.follow(task, refinement.max_iter, fitted_attributes),
         )
-        warnings.warn(
+    except FloatingPointError as error:
+        warn_caller(f"{error}. The explicit solution is kept.", ConvergenceWarning)
+        return model
+    decoders = decoders_of(result.weights, result.intercepts)
+    rise = _rise(model.decoders, decoders, X, y, sample_weight, refinement.tol)
+    if rise is not None:
+        warn_caller(
+            f"The refinement diverged: the log-loss of its rows rose {rise}. The "
+            "explicit solution is kept; choose a smaller learning_rate_init to refine.",
+            ConvergenceWarning,
+        )
+        return model
+    if not result.converged and result.n_iter >= refinement.max_iter:
+        advice = ", or set early_stopping=True to stop when others no longer gain"
+        warn_caller(
             f"The refinement reached max_iter={refinement.max_iter} while the loss was "
             "still falling. This is harmless if the model is good enough; otherwise "
             f"increase max_iter{advice if validation is None else ''}.",
             ConvergenceWarning,
-            stacklevel=_stacklevel_of_caller(),
         )
     scores = None if validation is None else [-loss for loss in result.validation_curve]
-    decoders = decoders_of(result.weights, result.intercepts)
     # L-BFGS takes no iteration where the start is a minimum already.
-    n_iter = max(result.n_iter, 1)
-    return model.with_refinement(Refined(decoders, result.loss_curve, scores, n_iter))
+    how = result.loss_curve, scores, max(result.n_iter, 1)
+    return model.with_refinement(Refined(decoders, *how))
 
 
-def _stacklevel_of_caller() -> int:
-    """Stacklevel of the first frame that is neither of this package nor scikit-learn's.
+def _rise(
+    before: tuple[Decoder, ...],
+    after: tuple[Decoder, ...],
+    X: Rows,
+    y: IntArray,
+    sample_weight: FloatArray | None,
+    tol: float,
+) -> str | None:
+    """From what to what the log-loss of some rows rose; None if it did not.
 
-    The number of frames between depends on the estimator, its decorators, and on what
-    fits it: a pipeline or a search.
+    Too large steps may end in losses that are finite, the last of which is that of the
+    weights before the last step.
     """
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None:
-        package = frame.f_globals.get("__name__", "").partition(".")[0]
-        if package not in ("explicit_softmax", "sklearn"):
-            break
-        level, frame = level + 1, frame.f_back
-    return level
+    members = np.sort(np.random.default_rng(0).permutation(len(y))[:_COMPARED_ROWS])
+    weight = None if sample_weight is None else sample_weight[members]
+    rows = X[members]
+    with np.errstate(over="ignore", invalid="ignore"):
+        losses = [log_loss(d, rows, y[members], weight) for d in (before, after)]
+    if losses[1] <= losses[0] + max(tol, _ROUNDING * losses[0]):
+        return None
+    return f"from {losses[0]:.3g} to {losses[1]:.3g} nats"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import inspect
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sklearn.base import _fit_context
+from sklearn.utils import _safe_indexing
 from sklearn.utils._metadata_requests import _routing_enabled as routing_enabled
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -41,11 +45,14 @@ __all__ = [
     "_check_feature_names_in",
     "_check_sample_weight",
     "_fit_context",
+    "_safe_indexing",
+    "accepts_weights",
     "check_matplotlib_support",
     "process_routing",
     "restored_on_error",
     "routing_enabled",
     "single_thread",
+    "warn_caller",
 ]
 
 
@@ -164,3 +171,25 @@ def single_thread() -> Iterator[None]:
     """Keep OpenMP and BLAS to one thread, for work too small to be shared out."""
     with _get_threadpool_controller().limit(limits=1):
         yield
+
+
+def accepts_weights(scorer: Any) -> bool:
+    """Whether a scorer takes `sample_weight`."""
+    if hasattr(scorer, "_accept_sample_weight"):
+        return bool(scorer._accept_sample_weight())
+    return "sample_weight" in inspect.signature(scorer).parameters
+
+
+def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside this package and scikit-learn that led here.
+
+    The number of frames between depends on the estimator, its decorators, and on what
+    fits it: a pipeline or a search.
+    """
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None:
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package not in ("explicit_softmax", "sklearn"):
+            break
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

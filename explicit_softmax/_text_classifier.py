@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, Self
@@ -17,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._classifier import ExplicitSoftmaxClassifier
 from explicit_softmax._classifier_cv import ExplicitSoftmaxClassifierCV
+from explicit_softmax._dask import refuse_collection
 from explicit_softmax._sklearn import (
     DocumentationLinkMixin,
     Interval,
@@ -399,7 +401,10 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
                 continue
             clf = ExplicitSoftmaxClassifier(n_blocks=sizes)
             some = None if weights is None else weights[sample]
-            clf.fit(rows[:, : sum(sizes)], labels[sample], some)
+            with warnings.catch_warnings():
+                # A kind that says nothing is not chosen, which is no cause to warn.
+                warnings.simplefilter("ignore", UserWarning)
+                clf.fit(rows[:, : sum(sizes)], labels[sample], some)
             loss = clf._model.solution.choice.log_loss
             if loss < (1 - _LEAST_GAIN) * least:
                 best, least = candidate, loss
@@ -422,6 +427,7 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
 def _checked_rows(
     X: Any, y: Any, sample_weight: Any
 ) -> tuple[list[str], NDArray[Any], NDArray[np.float64] | None]:
+    refuse_collection(X)
     texts = checked_texts(X)
     if y is None:
         raise ValueError("ExplicitTextClassifier needs y, the labels of the texts")

@@ -68,7 +68,8 @@ def centred(scores):
 def fix(rows, codes, n_classes, blocks, sample_weight=None, norm_exponent=0.0):
     """What all rows decide, and what stays as it is while one row is left out.
 
-    `unit` is the mean non-zero feature, `marginal` the v of "prior" at strength 1,
+    `unit` is the mean non-zero feature, `share` the v of "prior" at strength 1 over
+    the mass of a class,
     `kept` and `noise` the q and p of Eq. 4, `least_count` and `total_count` what turns
     class counts to frequencies.
     """
@@ -94,7 +95,7 @@ def fix(rows, codes, n_classes, blocks, sample_weight=None, norm_exponent=0.0):
     least = min((count for count in classes if count > 0), default=1.0)
     return SimpleNamespace(
         unit=unit,
-        marginal=n_classes * marginal / marginal.sum(),
+        share=n_classes * unit / marginal.sum(),
         kept=kept,
         noise=noise,
         least_count=least,
@@ -118,7 +119,8 @@ def smoothed(counts, blocks, smoothing, strength, fixed):
     if smoothing == "uniform":
         return counts + strength * fixed.unit
     if smoothing == "prior":
-        return counts + strength * fixed.unit * fixed.marginal
+        mass = np.maximum(counts.sum(axis=0), fixed.unit)
+        return counts + strength * fixed.share * mass
     assert smoothing == "noise"
     through_noise = noise_matrix(fixed, blocks).T @ counts
     for block in blocks:

@@ -1,5 +1,7 @@
 """One clear error each, and the state of the estimator untouched by it."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,8 @@ from explicit_softmax import ExplicitSoftmaxClassifier, Refinement
 
 X = np.array([[2.0, 0.0, 1.0], [0.0, 3.0, 1.0], [1.0, 1.0, 1.0], [4.0, 0.0, 0.0]])
 Y = np.array(["a", "b", "b", "a"])
+# So few rows may have no evidence for a temperature of their own.
+GIVEN = partial(ExplicitSoftmaxClassifier, inverse_temperature=1.0)
 NAMED = pd.DataFrame(X, columns=list("abc"))
 
 
@@ -122,9 +126,17 @@ def test_leave_one_out_without_smoothing_says_what_to_do():
 @pytest.mark.parametrize(
     ("other", "error", "message"),
     [
-        (ExplicitSoftmaxClassifier().fit(X, ["a", "c"] * 2), ValueError, "classes"),
-        (ExplicitSoftmaxClassifier().fit(X[:, :2], Y), ValueError, "features"),
-        (ExplicitSoftmaxClassifier().fit(NAMED, Y), ValueError, "feature_names_in_"),
+        (
+            GIVEN().fit(X, ["a", "c"] * 2),
+            ValueError,
+            "classes",
+        ),
+        (GIVEN().fit(X[:, :2], Y), ValueError, "features"),
+        (
+            GIVEN().fit(NAMED, Y),
+            ValueError,
+            "feature_names_in_",
+        ),
         (fitted(smoothing_strength=1.0), ValueError, "different smoothing_strength"),
         (fitted(inverse_temperature=1.0), ValueError, "different inverse_temperature"),
         (fitted(n_blocks=[1, 2]), ValueError, "different n_blocks"),
@@ -148,3 +160,24 @@ def test_merge_with_other_feature_names():
 def test_norm_exponent_has_no_logistic_regression():
     with pytest.raises(ValueError, match="norm_exponent=0"):
         fitted().to_logistic_regression()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"priming_number": 1e-310, "translation": "column"}, "priming_number=1e-310"),
+        ({"norm_exponent": 1000}, "norm_exponent=1000"),
+        ({"inverse_temperature": 1e308}, r"inverse_temperature=1e\+308"),
+        ({"smoothing_strength": 1e308}, r"smoothing_strength=1e\+308"),
+    ],
+)
+def test_extreme_parameters_are_blamed_and_not_the_features(parameters, message):
+    clf = ExplicitSoftmaxClassifier(**parameters)
+    with pytest.raises(ValueError, match=message):
+        clf.fit(X * 5, Y)
+    assert not hasattr(clf, "classes_")
+
+
+def test_weights_that_overflow_are_blamed():
+    with pytest.raises(ValueError, match="sample_weight are so large"):
+        ExplicitSoftmaxClassifier().fit(X, Y, sample_weight=np.full(4, 5e307))

@@ -128,6 +128,7 @@ def test_tools_that_compare_scores_across_rows(digits):
     assert selected.fit(X, y).score(X_test, y_test) > 0.8
 
 
+@pytest.mark.filterwarnings("ignore:leave-one-out finds no evidence")  # random rows
 def test_many_classes_stay_sparse():
     rng = np.random.default_rng(0)
     n_rows, n_features, n_classes = 3000, 20_000, 400
@@ -415,3 +416,60 @@ def test_bad_priors_and_class_weights(counts, params, message):
     with pytest.raises(ValueError, match=message):
         clf.set_params(**params).fit(X, y)
     np.testing.assert_array_equal(clf.predict_proba(X), before)
+
+
+def test_an_inverse_temperature_of_zero_is_said_to_be_so():
+    X, y = np.random.default_rng(1).integers(5, size=(6, 100)), [1, 1, 2, 2, 3, 3]
+    clf = ExplicitSoftmaxClassifier()
+    with pytest.warns(UserWarning, match="no evidence in the features of 6 rows"):
+        clf.fit(X, y)
+    assert clf.inverse_temperature_ == 0
+
+
+def test_a_penalty_without_refinement_is_said_to_have_no_effect(counts):
+    clf = ExplicitSoftmaxClassifier(refinement=Refinement(alpha=0.1))
+    with pytest.warns(UserWarning, match=r"alpha=0\.1 .* no effect without warm_start"):
+        clf.fit(*counts)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+def test_clip_counts_negative_features_as_zero(counts, layout):
+    X, y = counts
+    mixed = X - 1.0
+    expected = ExplicitSoftmaxClassifier().fit(np.maximum(mixed, 0), y)
+    clf = ExplicitSoftmaxClassifier(clip=True).fit(layout(mixed), y)
+    np.testing.assert_allclose(
+        clf.predict_proba(layout(mixed)),
+        expected.predict_proba(np.maximum(mixed, 0)),
+        atol=1e-12,
+    )
+    with pytest.raises(ValueError, match=r"row 0 contains -1.*clip=True"):
+        expected.predict(layout(mixed))
+    with pytest.raises(ValueError, match="NaN: row 0"):
+        clf.predict(layout(np.full((1, X.shape[1]), np.nan)))
+
+
+@pytest.mark.parametrize("smoothing", ["prior", "uniform"])
+@pytest.mark.parametrize("unit", [2.0**-560, 2.0**-140, 2.0**500, 2.0**900])
+def test_the_unit_of_the_features_does_not_matter(digits, unit, smoothing):
+    X, y, _, _ = digits
+    clf = ExplicitSoftmaxClassifier(norm_exponent=0.0, smoothing=smoothing)
+    expected = clf.fit(X[:300], y[:300]).predict_proba(X)
+    beta = clf.inverse_temperature_
+    found = clf.fit(X[:300] * unit, y[:300]).predict_proba(X * unit)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert clf.inverse_temperature_ * unit == pytest.approx(beta, rel=1e-4)
+
+
+@pytest.mark.parametrize("solver", ["adagrad", "sgd", "lbfgs"])
+@pytest.mark.parametrize("unit", [1e-22, 1e-18, 1e18, 1e20])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_refinement_of_float32_features_in_any_unit(digits, unit, solver):
+    X, y, _, _ = digits
+    rows, labels = (X[:300] * unit).astype(np.float32), y[:300]
+    refinement = Refinement(solver=solver, max_iter=3, random_state=0)
+    how = {"norm_exponent": 0.0, "warm_start": True, "refinement": refinement}
+    clf = ExplicitSoftmaxClassifier(**how)
+    expected = clf.fit(X[:300], labels).score(X[:300], labels)
+    found = clf.fit(rows, labels).score(rows, labels)
+    assert found == pytest.approx(expected, abs=0.01)

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import sklearn
+from numpy.testing import assert_equal
 from sklearn.base import clone
-from sklearn.metrics import get_scorer, log_loss
+from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.metrics import get_scorer, log_loss, make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 from sklearn.naive_bayes import MultinomialNB
 
@@ -191,7 +193,8 @@ def test_fold_of_rows_of_zero_weight_is_left_out(counts):
 def test_fold_that_lacks_a_class(counts):
     X, y = counts
     lacking = np.flatnonzero(y != 3), np.flatnonzero(y == 3)
-    clf = given(cv=[lacking], translation="intercept", store_cv_results=True).fit(X, y)
+    clf = given(cv=[lacking], translation="intercept", store_cv_results=True)
+    clf.set_params(priming_numbers=["mean_norm"]).fit(X, y)
     # The class is improbable there, and its probability is not zero.
     scores = clf.cv_results_["split0_test_score"]
     assert np.isfinite(scores).all()
@@ -240,3 +243,99 @@ def test_bad_grids_are_named(counts, parameters, message):
     with pytest.raises(ValueError, match=message):
         clf.fit(X, y)
     assert not hasattr(clf, "classes_")
+
+
+def agreement(labels, predictions):
+    return float((labels == predictions).mean())
+
+
+def score_of(estimator, X, y):
+    assert X.shape == (len(y), 12)
+    return estimator.score(X, y)
+
+
+SCORERS = {
+    "function": score_of,
+    "metric without weights": make_scorer(agreement),
+    "roc_auc_ovo": "roc_auc_ovo",
+    "adjusted_rand_score": "adjusted_rand_score",
+    "mutual_info_score": "mutual_info_score",
+}
+
+
+@pytest.mark.parametrize("cv", [None, 3])
+@pytest.mark.parametrize("scoring", SCORERS.values(), ids=SCORERS)
+def test_scorers_that_take_no_weights(counts, scoring, cv):
+    X, y = counts
+    clf = given(scoring=scoring, cv=cv).fit(X, y)
+    assert 0.2 < clf.best_score_ < 1.5
+    if scoring != "roc_auc_ovo":  # which scikit-learn refuses to weigh
+        weighted = clone(clf).fit(X, y, sample_weight=np.full(len(y), 2.0))
+        assert 0.2 < weighted.best_score_ < 1.5
+
+
+def test_scorers_see_equal_rows_as_often_as_they_are_there(counts):
+    X, y = counts
+    repeated, labels = np.repeat(X, 3, axis=0), np.repeat(y, 3)
+    scores = {}
+    for name, scoring in [("weighted", "accuracy"), ("not", make_scorer(agreement))]:
+        scores[name] = given(scoring=scoring).fit(repeated, labels).cv_results_
+    np.testing.assert_allclose(
+        scores["weighted"]["mean_test_score"], scores["not"]["mean_test_score"]
+    )
+
+
+@pytest.mark.parametrize("cv", [None, 3])
+@pytest.mark.parametrize("requested", [True, False])
+def test_scorers_get_the_weights_that_they_ask_for(counts, cv, requested):
+    X, y = counts
+    seen = []
+
+    def metric(labels, predictions, sample_weight=None):
+        seen.append(sample_weight)
+        return 0.0
+
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, len(y))
+    with sklearn.config_context(enable_metadata_routing=True):
+        scorer = make_scorer(metric).set_score_request(sample_weight=requested)
+        given(scoring=scorer, cv=cv).fit(X, y, sample_weight=weight)
+        with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+            given(scoring=make_scorer(metric), cv=cv).fit(X, y, sample_weight=weight)
+        # The log-loss of the default is weighted without asking.
+        given(cv=cv).fit(X, y, sample_weight=weight)
+    assert {found is not None for found in seen} == {requested}
+    if requested and cv:  # leave-one-out sums the weights of equal rows
+        assert set(np.concatenate(seen)) == set(weight)
+
+
+def test_metadata_reach_the_rows_of_the_scorer(counts):
+    X, y = counts
+
+    def metric(labels, predictions, costs):
+        assert_equal(costs, labels * 10)
+        return 0.0
+
+    with sklearn.config_context(enable_metadata_routing=True):
+        scorer = make_scorer(metric).set_score_request(costs=True)
+        for cv in (None, 3):
+            given(scoring=scorer, cv=cv).fit(X, y, costs=y * 10)
+
+
+def test_useless_priming_numbers_are_said_to_be_so(counts):
+    clf = ExplicitSoftmaxClassifierCV(priming_numbers=[1.0, 50.0])
+    with pytest.warns(UserWarning, match="priming_numbers have no effect") as caught:
+        clf.fit(*counts)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("cv", "message"),
+    [
+        ([], "cv has no folds"),
+        ([(range(240), [])], "fold 0 of cv has no rows to score"),
+        ([([0], [1]), ([], [1])], "fold 1 of cv has no rows to fit"),
+    ],
+)
+def test_folds_without_rows_are_named(counts, cv, message):
+    with pytest.raises(ValueError, match=message):
+        given(cv=cv).fit(*counts)

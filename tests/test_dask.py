@@ -8,12 +8,16 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 
 from explicit_softmax import (
     ExplicitLanguageModel,
     ExplicitSoftmaxClassifier,
+    ExplicitSoftmaxClassifierCV,
     ExplicitSoftmaxNetworkClassifier,
+    ExplicitTextClassifier,
 )
+from explicit_softmax.calibration.sample import BUDGETS, Budget
 from tests import strategies
 
 dask = pytest.importorskip("dask")
@@ -77,6 +81,7 @@ def test_fit_of_an_array(rows, layout, size):
     np.testing.assert_array_equal(clf.class_count_.sum(), 450)
 
 
+@pytest.mark.filterwarnings("ignore:leave-one-out finds no evidence")
 @settings(strategies.properties, max_examples=25)
 @given(st.data())
 def test_any_blocks_with_weights_in_any_order(data):
@@ -116,6 +121,28 @@ def test_predictions_are_lazy(rows, layout, dtype, n_classes):
     lazy, before = clf.predict_proba(chunks), clf.predict_proba(X)
     clf.partial_fit(X[:30], y[few][:30])
     np.testing.assert_allclose(lazy, before, rtol=1e-5)
+
+
+def test_search(rows, monkeypatch):
+    X, y = rows
+    grid = {"smoothing_strengths": (0.1, 0.3), "norm_exponents": (0.0, 0.5)}
+    clf = ExplicitSoftmaxClassifierCV(**grid, class_weight={"ham": 2.0})
+    chunks = in_chunks(X, 90), in_chunks(y, 90)
+    found = clone(clf).fit(*chunks)
+    # All rows are in the sample; what "feature" needs, collections cannot give.
+    clf.set_params(inverse_temperature="frequency")
+    assert_same_model(found, clf.fit(X, y), X)
+    assert found.norm_exponent_ == clf.norm_exponent_
+    assert found.best_score_ == pytest.approx(clf.best_score_)
+    assert not hasattr(found, "norm_exponent")
+    monkeypatch.setitem(BUDGETS, "intercepts", Budget(50, 2**20, 2**20, least_rows=20))
+    few = clone(clf).fit(*chunks)
+    assert few.best_score_ != found.best_score_
+    np.testing.assert_array_equal(few.class_count_, found.class_count_)
+    with pytest.raises(ValueError, match="warm_start=False"):
+        clone(clf).set_params(warm_start=True).fit(*chunks)
+    with pytest.raises(ValueError, match=r"does not take .'groups'"):
+        clf.fit(*chunks, groups=y)
 
 
 def test_score(rows):
@@ -225,8 +252,9 @@ def test_errors_say_what_to_do_and_change_nothing(rows):
     clf.set_params(warm_start=True)
     with pytest.raises(ValueError, match="Fit with warm_start=False"):
         clf.fit(chunks, labels)
-    with pytest.raises(TypeError, match="compute as many"):
-        ExplicitSoftmaxNetworkClassifier().fit(chunks, labels)
+    for other in (ExplicitTextClassifier(), ExplicitSoftmaxNetworkClassifier()):
+        with pytest.raises(TypeError, match="compute as many"):
+            other.fit(chunks, labels)
 
 
 def test_tasks_have_names_and_callbacks_hear_of_blocks(rows):

@@ -5,9 +5,10 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, ShuffleSplit
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from explicit_softmax import (
@@ -15,6 +16,7 @@ from explicit_softmax import (
     ExplicitSoftmaxNetworkClassifier,
     Refinement,
 )
+from explicit_softmax._refinement import split_validation
 from explicit_softmax._sklearn import CallbackSupportMixin
 
 HAS_CALLBACKS = hasattr(CallbackSupportMixin, "set_callbacks")
@@ -66,17 +68,30 @@ def test_early_stopping_keeps_the_best(digits):
     scores = clf.validation_scores_
     assert len(scores) == clf.n_iter_ == len(clf.loss_curve_)
     assert clf.class_count_.sum() == 1080  # a tenth is set aside from counts too
-    split = ShuffleSplit(n_splits=1, test_size=0.1, random_state=0)
-    _, held_out = next(split.split(X))
+    _, (held_out, *_) = split_validation(clf.refinement, np.arange(1200), y, None)
     loss = log_loss(y[held_out], clf.predict_proba(X[held_out]), labels=range(10))
     assert -loss == pytest.approx(max(scores), abs=1e-9)
 
 
-@pytest.mark.parametrize("method", ["partial_fit", "merge", "forget"])
+def test_rows_set_aside_are_of_all_classes_and_never_all_of_one():
+    y = np.repeat([0, 1, 2, 3], [100, 10, 2, 1])
+    for seed in range(5):
+        refinement = Refinement(early_stopping=True, random_state=seed)
+        train, held_out = split_validation(refinement, np.arange(113), y, None)
+        assert_array_equal(np.sort(np.append(train[0], held_out[0])), np.arange(113))
+        assert set(train[1]) == {0, 1, 2, 3}
+        assert np.bincount(held_out[1], minlength=4)[0] in (10, 11, 12)
+        assert np.bincount(held_out[1], minlength=4)[3] == 0
+    with pytest.raises(ValueError, match="a class with two rows or more"):
+        split_validation(refinement, np.arange(4), np.arange(4), None)
+
+
+@pytest.mark.parametrize("method", ["merge", "forget"])
 def test_counts_of_a_refined_model_are_left_alone(digits, method):
     X, y, X_test, _ = digits
     clf = warm(max_iter=1).fit(X, y)
     before = clf.predict_proba(X_test)
+    assert not hasattr(clf, "partial_fit")
     with pytest.raises(ValueError, match="was refined"):
         getattr(clf, method)(*((clf,) if method == "merge" else (X, y)))
     assert_array_equal(clf.densify().predict_proba(X_test), before)
@@ -106,18 +121,22 @@ def test_partial_fit_streams_whatever_warm_start_says(digits):
 
 
 @each_estimator
-def test_failed_training_leaves_the_model_as_it_was(digits, estimator):
+@pytest.mark.parametrize(
+    ("rate", "max_iter", "dtype"),
+    [(1e308, 20, np.float64), (1e6, 3, np.float64), (1e200, 1, np.float32)],
+)
+def test_a_refinement_that_diverges_leaves_the_explicit_solution(
+    digits, estimator, rate, max_iter, dtype
+):
     X, y, _, _ = digits
-    clf = warm(estimator, learning_rate_init=1e308)
-    with pytest.raises(FloatingPointError, match="learning_rate_init"):
-        clf.fit(X, y)
-    assert not hasattr(clf, "classes_")
-    clf.set_params(warm_start=False).fit(X, y)
-    before = clf.predict_proba(X)
-    with pytest.raises(FloatingPointError, match="learning_rate_init"):
-        clf.set_params(warm_start=True).fit(X[:, ::2], y)
-    assert clf.n_features_in_ == 64
-    assert_array_equal(clf.predict_proba(X), before)
+    explicit = clone(estimator).fit(X, y)
+    clf = warm(explicit, learning_rate_init=rate, max_iter=max_iter)
+    with pytest.warns(ConvergenceWarning, match="explicit solution is kept") as caught:
+        clf.fit(X.astype(dtype), y)
+    assert "learning_rate_init" in str(caught[0].message)
+    assert not hasattr(clf, "loss_curve_")
+    expected = explicit.fit(X.astype(dtype), y).predict_proba(X)
+    assert_allclose(clf.predict_proba(X), expected, rtol=1e-5, atol=1e-7)
 
 
 class Recorder:
@@ -172,6 +191,19 @@ class TestCallbacks:
         with pytest.raises(ValueError, match="Negative"):
             clf.set_params(warm_start=warm_start).fit(-X, y)
         assert not recorder.is_set_up
+
+    def test_a_callback_that_raises_at_the_end_leaves_the_model(self, digits):
+        X, y, _, _ = digits
+
+        class Raises(Recorder):
+            def on_fit_task_end(self, estimator, context):
+                raise RuntimeError("at the end")
+
+        clf = ExplicitSoftmaxClassifier().fit(X, y)
+        before = clf.predict_proba(X)
+        with pytest.raises(RuntimeError, match="at the end"):
+            clf.set_callbacks(Raises()).fit(X[:100], y[:100])
+        assert_array_equal(clf.predict_proba(X), before)
 
     def test_progress_bar_shows_and_scoring_monitor_logs(self, digits, capsys):
         from sklearn.callback import ProgressBar, ScoringMonitor

@@ -17,6 +17,7 @@ To have BabyLM, put its files as train/*.txt.gz and dev/*.txt.gz into the data f
 
 import math
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from benchmarks.harness.curves import Curve, Start, follow
 from benchmarks.harness.options import FIGURE, Name, Number, Switch
 from benchmarks.harness.records import Record, of_kind, table
 from benchmarks.harness.timing import timed
-from benchmarks.peers.language import PEERS
+from benchmarks.peers.language import KENLM, PEERS
 from explicit_softmax import ExplicitLanguageModel
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.text.language import token_log_likelihood
@@ -180,33 +181,37 @@ def run_peers(corpus: TokenCorpus, dev: Documents, context_size: int) -> list[Re
     """Fit and score peers, and the explicit model on the same tokens."""
     oov = corpus.vocabulary_size - 2
     train, dev = with_oov(corpus.train, dev, oov)
-    makers = {"explicit, Cat by leave-one-out": ExplicitLanguageModel, **PEERS}
+    makers = {
+        "explicit, Cat by leave-one-out": partial(
+            ExplicitLanguageModel, aggregation="cat"
+        ),
+        "explicit, n-grams": partial(ExplicitLanguageModel, predict_end=True),
+        "explicit, n-grams and document": partial(
+            ExplicitLanguageModel, predict_end=True, mixture=True
+        ),
+        **PEERS,
+    }
     shape = {"context_size": context_size, "vocabulary_size": corpus.vocabulary_size}
     records = []
     for name, make in makers.items():
         record = Record(name, {"context_size": context_size}, kind="peer")
         records.append(record)
-        try:
-            model = make(**shape)
-        except ImportError as error:
-            record.note = f"not available: {error}"
-            continue
+        model = make(**shape)
         seconds = timed(lambda model=model: model.fit(train)).median
         record.note = getattr(model, "note", "")
         record.values |= {"context_size": model.context_size, "fit_seconds": seconds}
         if isinstance(model, ExplicitLanguageModel):
-            record.values["dev_perplexity"] = model.perplexity(dev)
+            found = model.evaluate(dev)
+            record.values["dev_perplexity"] = found["perplexity"]
+            record.values["with_ends"] = found.get("perplexity_with_ends")
         else:
-            found = np.concatenate([model.log_proba(ids) for ids in dev if ids.size])
-            record.values["dev_perplexity"] = math.exp(-float(found.mean()))
+            logs = np.concatenate([model.log_proba(ids) for ids in dev if ids.size])
+            record.values["dev_perplexity"] = math.exp(-float(logs.mean()))
     return records
 
 
 def with_oov(train: Documents, dev: Documents, oov: int) -> tuple[Documents, Documents]:
-    """Documents with one id for all tokens that training has once or not at all.
-
-    Kneser-Ney smoothing gives no probability to what was never seen.
-    """
+    """Documents with one id for all tokens that training has once or not at all."""
     counts = np.bincount(np.concatenate(train), minlength=oov + 1)
     codes = np.where(counts > 1, np.arange(counts.size), oov).astype(np.int32)
     return [codes[ids] for ids in train], [codes[ids] for ids in dev]
@@ -235,12 +240,14 @@ def report(records: list[Record], options: Namespace) -> str:
         columns = [
             ("K", "context_size", ""),
             ("fit s", "fit_seconds", "sig"),
-            ("dev ppl", "dev_perplexity", ".1f"),
+            ("dev ppl", "dev_perplexity", ".2f"),
+            ("with ends", "with_ends", ".2f"),
         ]
         lines += [
             "",
             "peers: tokens that occur at most once are out-of-vocabulary for all",
             table(peers, columns),
+            KENLM,
         ]
     return "\n".join(lines)
 

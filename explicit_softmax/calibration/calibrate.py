@@ -231,7 +231,10 @@ def _linear_form(
     if choose_beta:
         # Changes of beta that change scores by about one: L-BFGS starts well scaled.
         for b, block in enumerate(held_out.log_likelihoods):
-            typical = float(np.average(block.std(axis=1), weights=held_out.weights))
+            # Squares of features of extreme units would overflow, or vanish.
+            power = np.frexp(np.abs(block).max())[1]
+            spread = np.ldexp(np.ldexp(block, -power).std(axis=1), power)
+            typical = float(np.average(spread, weights=held_out.weights))
             is_flat = typical <= _ROUNDING * held_out.mean_norm
             units[b] = 1.0 / (held_out.mean_norm if is_flat else typical)
     n_betas = n_blocks if choose_beta else 0

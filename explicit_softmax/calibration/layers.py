@@ -55,6 +55,11 @@ class ExplicitNetwork:
     refined: Refined | None = None
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """(n_features, n_classes)."""
+        return self.layers[0].shape[0], self.layers[-1].shape[1]
+
+    @property
     def decoders(self) -> tuple[Decoder, ...]:
         """What predicts: the refined decoders, or those of the layers."""
         if self.refined is not None:

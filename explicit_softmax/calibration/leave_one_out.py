@@ -3,24 +3,31 @@
 Notes
 -----
 Taking row m of class y out of the counts changes only column y of F: F_y - r h_m, and
-S_y - r |h_m|, where r = min(w_m, 1) is one unit of its weight w_m. All other columns,
-and so the scores of all other classes, stay as they are. The leave-one-out scores of
-all rows are therefore the ordinary ones except for one entry per row, the own class,
+S_y - r |h_m|, where r = min(w_m, 1) is one unit of its weight w_m. With "prior" the
+mass of the class that is added changes with it, v_y = c (S_y - r |h_m|). All other
+columns, and so the scores of all other classes, stay as they are. The leave-one-out
+scores of all rows are therefore the ordinary ones except for one entry per row, the own
+class, which is the sum over the features of the row of h_d times its evidence
 
-    sum_d h_d log(a_d (C_yd - r h_d) + u_d v_y) - |h| log(S~_y - r |h|),
+    l_d = log(a_d (C_yd - r h_d) + u_d v_y) - log S~_y,
 
-which costs a logarithm for each non-zero feature of the row, and the count n_y - r in
-the prior. The loss of the row counts w_m times, so that a weight of 2 equals the row
-twice.
+everything without the row: a logarithm for each non-zero feature, and the count n_y - r
+in the prior. A feature that no other row has is no evidence at all under "prior". The
+loss of the row counts w_m times, so that a weight of 2 equals the row twice.
 
 With the noise model the row passes through E, hE = q h + t p with t = h.(1 - q), which
-is dense, and the noise mass v_y = (1 - q)'C_y becomes v_y - r t. For a row with sparse
-features the sum over all features of p_d log F~_yd is taken over the non-zero counts of
-the class, the rest being constant.
+is dense, and the noise mass v_y = (1 - q)'C_y becomes v_y - r t. The evidence of a
+feature is q_d log F~_yd + (1 - q_d) sum_e p_e log F~_ye - log S~_y; for a row with
+sparse features the sum over all features is taken over the non-zero counts of the
+class, the rest being constant.
 
-Held fixed while a row is out: the class marginal of "prior", q and p of "noise", the
-unit of smoothing, the priming number, the sum of the class counts, and the count that
-stands in for none. Each moves by one part in the number of rows.
+Held fixed while a row is out: c, the mass that "prior" adds per unit of the mass of a
+class, which depends on the number of all non-zero features; the unit of smoothing; the
+priming number; the sum of the class counts, and the count that stands in for none. Each
+moves by one part in the number of rows. q and p of "noise" are held fixed as well,
+since they concern all classes: p moves by one part in the number of rows, but
+q = f/(f + 1) of a feature with frequency f by 1/(f (f + 1)), which is one half where no
+other row has the feature.
 
 A class whose only row is out is a class that was never seen: its counts vanish, and
 what `smoothing` gives to such a class remains.
@@ -28,6 +35,7 @@ what `smoothing` gives to such a class remains.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,142 +132,211 @@ def leave_one_out(
     ValueError
         If a co-occurrence vanishes with a row and there is no smoothing.
     """
+    left = without_each(smoothed, X, y, sample_weight, norm_exponent)
+    X, y, n_rows = left.X, left.y, len(left.y)
+    if sp.issparse(X) and smoothed.counts.is_sparse and not smoothed.is_noise:
+        # Logarithms of the counts of features that no row has would not be used.
+        features = np.unique(X.indices)
+        places = np.searchsorted(features, X.indices).astype(X.indices.dtype)
+        shape = n_rows, features.size
+        X = sp.csr_array((X.data, places, X.indptr), shape=shape)
+        smoothed = smoothed.restricted(features)
+    at = np.arange(n_rows)
+    out = np.empty((len(smoothed.blocks), n_rows, smoothed.counts.n_classes))
+    for b, block in enumerate(smoothed.blocks):
+        part = X if len(smoothed.blocks) == 1 else X[:, block]
+        out[b] = block_log_likelihood(smoothed, b, layout).scores(part)
+        out[b] *= left.scale[:, None]
+        out[b][at, y] = _own_class(smoothed, b, part, left)
+    log_count = np.tile(smoothed.log_count, (n_rows, 1))
+    log_count[at, y] = left.log_count
+    log_norm = np.tile(left.log_norm_of_all, (n_rows, 1))
+    log_norm[at, y] = left.log_norm
+    norms = left.norms.sum(axis=1)
+    return LeaveOneOut(
+        out, log_count, log_norm, smoothed.log_count, norms, y, left.weights
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class WithoutEach:
+    """Rows that were counted, and what is left of their own classes without them.
+
+    Parameters
+    ----------
+    X : ndarray or csr_array of shape (n_rows, n_features)
+        Rows that have features.
+    y, weights, scale : ndarray of shape (n_rows,)
+        Their classes, the weights of their losses, and the factors of their features.
+    unit : ndarray of shape (n_rows,)
+        r, the weight that is taken out.
+    norms, offset, mass, noise_mass : ndarray of shape (n_rows, n_blocks)
+        Scaled norms |h|; v and S~ of the own class without the row; and t, what the
+        noise model spreads of the row.
+    log_count, log_norm : ndarray of shape (n_rows,)
+        Log frequency and log mean norm of the own class without the row.
+    log_norm_of_all : ndarray of shape (n_classes,)
+        Log mean norm of each class, no row taken out.
+    """
+
+    X: Rows
+    y: IntArray
+    weights: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    unit: NDArray[np.float64]
+    norms: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    mass: NDArray[np.float64]
+    noise_mass: NDArray[np.float64]
+    log_count: NDArray[np.float64]
+    log_norm: NDArray[np.float64]
+    log_norm_of_all: NDArray[np.float64]
+
+
+def without_each(
+    smoothed: SmoothedCounts,
+    X: Rows,
+    y: IntArray,
+    sample_weight: FloatArray | None,
+    norm_exponent: float,
+) -> WithoutEach:
+    """What is left of the class of each row without it; arguments as those above."""
     norms = row_norms(X)
     filled = np.flatnonzero(norms > 0)
     weights = np.ones(norms.size) if sample_weight is None else sample_weight
     if filled.size < norms.size:
         X, y, weights, norms = X[filled], y[filled], weights[filled], norms[filled]
-    if sp.issparse(X) and smoothed.counts.is_sparse and not smoothed.is_noise:
-        # Logarithms of the counts of features that no row has would not be used.
-        features = np.unique(X.indices)
-        places = np.searchsorted(features, X.indices).astype(X.indices.dtype)
-        shape = X.shape[0], features.size
-        X = sp.csr_array((X.data, places, X.indptr), shape=shape)
-        smoothed = smoothed.restricted(features)
-    scale = row_scale(norms, norm_exponent)
+    scale = np.asarray(row_scale(norms, norm_exponent), dtype=float)
     unit = np.minimum(weights, 1.0)
-    n_rows, n_classes = X.shape[0], smoothed.counts.n_classes
-    at = np.arange(n_rows)
-    out = np.empty((len(smoothed.blocks), n_rows, n_classes))
-    own_mass = np.zeros(n_rows)
-    for b, block in enumerate(smoothed.blocks):
-        part = X if len(smoothed.blocks) == 1 else X[:, block]
-        out[b] = block_log_likelihood(smoothed, b, layout).scores(part)
-        out[b] *= scale[:, None]
-        own, mass = _own_class(smoothed, b, part, y, scale, unit)
-        out[b][at, y] = own
-        own_mass += mass
-    class_count = smoothed.counts.class_count
-    largest = smoothed.counts.largest_count
-    own_count = np.maximum(remainder(class_count[y], unit, largest), 0.0)
-    log_count = np.tile(smoothed.log_count, (n_rows, 1))
-    log_count[at, y] = log_class_frequency(own_count, like=class_count)
-    log_norm = np.tile(smoothed.log_norm, (n_rows, 1))
-    log_norm[at, y] = np.log(own_mass) - log_count[at, y]
-    weights, norms = np.asarray(weights, dtype=float), norms * scale
-    return LeaveOneOut(out, log_count, log_norm, smoothed.log_count, norms, y, weights)
+    blocks, counts = smoothed.blocks, smoothed.counts
+    parts = [X] if len(blocks) == 1 else [X[:, block] for block in blocks]
+    block_norms = norms[:, None] if len(parts) == 1 else _columns(map(row_norms, parts))
+    block_norms = block_norms * scale[:, None]
+    taken = unit[:, None] * block_norms
+    counted = _columns(counts.block_mass(block)[y] for block in blocks)
+    mass = _rest(counted, taken, counts.largest_mass)
+    offset = smoothed.class_offset[y]
+    noise_mass = np.zeros_like(offset)
+    if smoothed.is_noise:
+        spread = 1.0 - smoothed.scale
+        noise_mass = scale[:, None] * _columns(
+            part @ spread[block] for part, block in zip(parts, blocks, strict=True)
+        )
+        # Classes that have nothing left in a block.
+        unseen = mass == 0
+        offset = np.where(unseen, smoothed.unit, offset - unit[:, None] * noise_mass)
+        mass = np.where(unseen, smoothed.unit, mass)
+    else:
+        sizes = np.array([block.stop - block.start for block in blocks])
+        if smoothed.marginal_share:
+            rest = np.maximum(counts.class_mass[y] - taken.sum(axis=1), smoothed.unit)
+            offset = np.zeros_like(offset) + smoothed.marginal_share * rest[:, None]
+        mass += offset * sizes
+    own_count = _rest(counts.class_count[y], unit, counts.largest_count)
+    log_count = log_class_frequency(own_count, like=counts.class_count)
+    with np.errstate(divide="ignore"):  # a class of one row without smoothing
+        log_norm = np.log(mass.sum(axis=1)) - log_count
+    return WithoutEach(
+        X,
+        y,
+        np.asarray(weights, dtype=float),
+        scale,
+        unit,
+        block_norms,
+        offset,
+        mass,
+        noise_mass,
+        log_count,
+        log_norm,
+        smoothed.log_norm,
+    )
+
+
+def _rest(
+    counted: NDArray[np.float64], taken: NDArray[np.float64], largest: float
+) -> NDArray[np.float64]:
+    return np.maximum(remainder(counted, taken, largest), 0.0)
+
+
+def _columns(columns: Iterable[FloatArray]) -> NDArray[np.float64]:
+    return np.stack([np.asarray(column) for column in columns], axis=1)
 
 
 def _own_class(
-    smoothed: SmoothedCounts,
-    b: int,
-    X: Rows,
-    y: IntArray,
-    scale: FloatArray,
-    unit: FloatArray,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Evidence of block b for the own class without the row, and the mass left."""
-    block = smoothed.blocks[b]
-    norms = row_norms(X) * scale
-    counted = smoothed.counts.block_mass(block)[y]
-    left = remainder(counted, unit * norms, smoothed.counts.largest_mass)
-    np.maximum(left, 0.0, out=left)
-    mass = smoothed.block_mass[y, b] - counted + left
-    class_offset = smoothed.class_offset[y, b]
-    noise_mass = np.zeros_like(mass)
-    if smoothed.is_noise:
-        noise_mass = np.asarray(X @ (1.0 - smoothed.scale[block])) * scale
-        unseen = left == 0  # classes that have nothing left in this block
-        class_offset = np.where(unseen, smoothed.unit, class_offset - unit * noise_mass)
-        mass = np.where(unseen, smoothed.unit, mass)
-    sum_logs = _sparse_own_class if sp.issparse(X) else _dense_own_class
-    own = sum_logs(smoothed, b, X, y, scale, unit, class_offset, noise_mass)
-    if not np.isfinite(own).all():
+    smoothed: SmoothedCounts, b: int, X: Rows, left: WithoutEach
+) -> NDArray[np.float64]:
+    """Evidence of block b for the own class without the row."""
+    if sp.issparse(X):
+        logs = sparse_own_logs(smoothed, b, X, left)
+        row = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+        terms = X.data * left.scale[row] * logs
+        own = np.bincount(row, weights=terms, minlength=X.shape[0]).astype(float)
+    else:
+        own = _dense_own_class(smoothed, b, X, left)
+    check_own_class(own)
+    return np.asarray(own - left.norms[:, b] * np.log(left.mass[:, b]))
+
+
+def check_own_class(evidence: FloatArray) -> None:
+    """ValueError if some evidence of the own class of a row is not finite."""
+    if not np.isfinite(evidence).all():
         raise ValueError(
             "leave-one-out scores need smoothing: without some row a co-occurrence of "
             "its class vanishes. Choose smoothing='prior', 'uniform', or 'noise', or "
             "give inverse_temperature a number."
         )
-    return own - norms * np.log(mass), mass
 
 
 def _dense_own_class(
-    smoothed: SmoothedCounts,
-    b: int,
-    X: FloatArray,
-    y: IntArray,
-    scale: FloatArray,
-    unit: FloatArray,
-    class_offset: NDArray[np.float64],
-    noise_mass: NDArray[np.float64],
+    smoothed: SmoothedCounts, b: int, X: FloatArray, left: WithoutEach
 ) -> NDArray[np.float64]:
     """Sum of (hE)_d log(F~_yd / u_d) over the features of a block, rows dense."""
     block = smoothed.blocks[b]
     counts = smoothed.counts.cooccurrence[block]
     counts = (counts.toarray() if sp.issparse(counts) else counts).T.copy()
-    offset = smoothed.offset[block]
-    ratio = smoothed.ratio(block)
+    offset, ratio = smoothed.offset[block], smoothed.ratio(block)
     largest = smoothed.counts.largest_mass
     own = np.empty(X.shape[0])
     for chunk in row_blocks(X.shape[0], X.shape[1], _CHUNK_VALUES):
-        scaled = X[chunk] * scale[chunk, None]
-        logs = remainder(counts[y[chunk]], scaled * unit[chunk, None], largest)
-        np.maximum(logs, 0.0, out=logs)
+        scaled = X[chunk] * left.scale[chunk, None]
+        logs = _rest(counts[left.y[chunk]], scaled * left.unit[chunk, None], largest)
         if smoothed.is_noise:
             logs *= ratio
             scaled *= smoothed.scale[block]
-            scaled += noise_mass[chunk, None] * offset
-        logs += class_offset[chunk, None]
+            scaled += left.noise_mass[chunk, b, None] * offset
+        logs += left.offset[chunk, b, None]
         with np.errstate(divide="ignore"):  # counts of zero without smoothing
             np.log(logs, out=logs)
         own[chunk] = np.einsum("ij,ij->i", scaled, logs)
     return own
 
 
-def _sparse_own_class(
-    smoothed: SmoothedCounts,
-    b: int,
-    X: sp.csr_array,
-    y: IntArray,
-    scale: FloatArray,
-    unit: FloatArray,
-    class_offset: NDArray[np.float64],
-    noise_mass: NDArray[np.float64],
+def sparse_own_logs(
+    smoothed: SmoothedCounts, b: int, X: sp.csr_array, left: WithoutEach
 ) -> NDArray[np.float64]:
-    """The same sum over the non-zero features of sparse rows."""
-    block = smoothed.blocks[b]
-    n_rows = X.shape[0]
-    row = np.repeat(np.arange(n_rows), np.diff(X.indptr))
-    feature = X.indices
-    value = X.data * scale[row]
+    """Evidence of each stored feature of sparse rows for the own class of the row.
+
+    It is that of a block of features, E folded in, but for - log S~_y.
+    """
+    block, y = smoothed.blocks[b], left.y
+    row = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+    feature, offset = X.indices, left.offset[:, b]
     counted = values_at(smoothed.counts.cooccurrence, feature + block.start, y[row])
-    offset = smoothed.offset[block]
     ratio = smoothed.ratio(block)[feature]
-    rest = remainder(counted, value * unit[row], smoothed.counts.largest_mass)
-    rest = ratio * np.maximum(rest, 0.0) + class_offset[row]
+    taken = X.data * (left.scale * left.unit)[row]
+    rest = ratio * _rest(counted, taken, smoothed.counts.largest_mass) + offset[row]
     with np.errstate(divide="ignore"):
-        logs = np.log(rest, out=np.zeros_like(rest), where=(rest > 0) | (value > 0))
-    terms = value * logs
-    if smoothed.is_noise:
-        # q h log F~ at the features of the row, and t p log F~ at all features: those
-        # of the row once more, where the counts without the row differ.
-        terms *= smoothed.scale[block][feature]
-        before = np.log(ratio * counted + class_offset[row])
-        terms += noise_mass[row] * offset[feature] * (logs - before)
-    own: FloatArray = np.bincount(row, weights=terms, minlength=n_rows).astype(float)
-    if smoothed.is_noise:
-        own += noise_mass * _noise_sums(smoothed, b, y, class_offset)
-    return own
+        logs = np.log(rest, out=np.zeros_like(rest), where=(rest > 0) | (X.data > 0))
+    if not smoothed.is_noise:
+        return np.asarray(logs)
+    # The sum of p log F~ over all features: those of the row once more, where the
+    # counts without the row differ.
+    noise = smoothed.offset[block][feature]
+    before = np.log(ratio * counted + offset[row])
+    through = _noise_sums(smoothed, b, y, offset)
+    through += np.bincount(row, noise * (logs - before), X.shape[0])
+    kept = smoothed.scale[block][feature]
+    return np.asarray(kept * logs + (1.0 - kept) * through[row])
 
 
 def _noise_sums(

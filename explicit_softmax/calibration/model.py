@@ -7,6 +7,7 @@ to the model from which it was made.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -22,6 +23,14 @@ from explicit_softmax.calibration.calibrate import (
     Intercepts,
     best_strength,
     calibrate,
+)
+from explicit_softmax.calibration.feature_temperature import (
+    N_GROUPS,
+    FeatureEvidence,
+    feature_factors,
+    frequency_parts,
+    group_temperatures,
+    has_groups,
 )
 from explicit_softmax.calibration.leave_one_out import LeaveOneOut, leave_one_out
 from explicit_softmax.calibration.sample import (
@@ -58,6 +67,9 @@ from explicit_softmax.training.problem import Refined
 # suffice for intercepts of single classes.
 _MOST_INTERCEPTS = 1000
 
+# Powers of ten between which a parameter is not blamed for weights that overflow.
+_EXTREME = 30
+
 
 @dataclass(frozen=True, eq=False)
 class Settings:
@@ -81,6 +93,17 @@ class Settings:
     def calibrated_translation(self) -> Translation:
         """Where the class prior stands: fitted translations include an intercept."""
         return "column" if self.translation == "column" else "intercept"
+
+    @property
+    def is_by_frequency(self) -> bool:
+        """Whether features of like document frequency have a temperature of theirs."""
+        given = self.inverse_temperature
+        return isinstance(given, str) and given in ("frequency", "feature")
+
+    @property
+    def is_by_feature(self) -> bool:
+        """Whether every feature has a temperature of its own."""
+        return self.is_by_frequency and self.inverse_temperature == "feature"
 
     @property
     def given_strength(self) -> float | None:
@@ -107,6 +130,21 @@ class Settings:
             return beta, 1.0
         return beta, None
 
+    def extremes(self) -> str:
+        """The given numbers that are extreme, or else the features, to be blamed."""
+        names = ["priming_number", "inverse_temperature", "smoothing_strength"]
+        given = {name: getattr(self, name) for name in names}
+        extreme = [
+            f"{name}={value!r}"
+            for name, value in given.items()
+            if not isinstance(value, str)
+            and not np.all(np.abs(np.log10(np.maximum(value, 1e-300))) < _EXTREME)
+            and np.any(value)
+        ]
+        if extreme:
+            return f"choose {' and '.join(extreme)} less extreme"
+        return "bring the features to another unit"
+
     def sample_limit(self, n_features: int, n_classes: int) -> Limit:
         """How many rows the choices need."""
         n_blocks = len(self.blocks(n_features))
@@ -114,14 +152,23 @@ class Settings:
         beta, _ = self.given_numbers(n_blocks)
         if not (fits_intercepts or beta is None or self.given_strength is None):
             return NO_ROWS
-        name = "intercepts" if fits_intercepts else "temperature"
+        if self.is_by_feature:
+            return BUDGETS["features"].limit(n_classes)
+        return self.common_limit(n_classes * n_blocks)
+
+    def common_limit(self, scores_per_row: int) -> Limit:
+        """How many rows choose one temperature for a block, and intercepts."""
+        name = "intercepts" if self.translation == "exact" else "temperature"
         budget = BUDGETS[name if self.row_norm is None else "windows"]
-        return budget.limit(n_classes * n_blocks)
+        return budget.limit(scores_per_row)
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What leave-one-out chose, or what was given: then `log_loss` is NaN (in nats)."""
+    """What leave-one-out chose, or what was given: then `log_loss` is NaN (in nats).
+
+    The inverse temperatures of `calibration` are those of blocks or of all features.
+    """
 
     calibration: Calibration
     smoothing_strength: float
@@ -244,16 +291,27 @@ class ExplicitModel:
         return replace(self, counts=counts, sample=sample, choice=None)
 
     def check_additive(self, method: str) -> None:
-        """ValueError if the model was refined, or its rows weighted by all of them."""
+        """ValueError if the model cannot change with its counts."""
         if self.refined is not None:
             raise ValueError(
                 f"{method} changes counts, and this model was refined: it no longer "
                 "follows from its counts. Fit again with warm_start=False."
             )
+        if self.settings.is_by_feature:
+            raise ValueError(
+                f'{method} cannot choose inverse_temperature="feature", which takes '
+                'all rows at once: use fit, or inverse_temperature="frequency"'
+            )
         if isinstance(self.settings.class_weight, str):
             raise ValueError(
                 f"{method} needs weights that do not depend on the other rows, and "
                 "class_weight='balanced' depends on all: give class_weight as a dict"
+            )
+        wanted = self.settings.sample_limit(*self.shape)
+        if wanted.n_rows and not self.sample.limit.n_rows:
+            raise ValueError(
+                f"{method} chooses again by sampled rows, and this model was saved "
+                "without them: save it with keep_rows=True, or fit again"
             )
 
     def check_settings(self, settings: Settings, message: str) -> None:
@@ -267,16 +325,33 @@ class ExplicitModel:
     def solution(self) -> Solution:
         """The explicit solution, made when it is first read."""
         settings = self.settings
-        choice = self._choose() if self.choice is None else self.choice
-        decoder = explicit_decoder(
-            self._smoothed(choice.smoothing_strength),
-            choice.calibration,
-            layout=self.layout,
-            norm_exponent=settings.norm_exponent,
-            row_norm=settings.row_norm,
-            dtype=self.dtype,
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # reported below
+            choice = self._choose() if self.choice is None else self.choice
+            decoder = explicit_decoder(
+                self._smoothed(choice.smoothing_strength),
+                choice.calibration,
+                layout=self.layout,
+                norm_exponent=settings.norm_exponent,
+                row_norm=settings.row_norm,
+                dtype=self.dtype,
+            )
+        values = decoder.weights.data if decoder.is_sparse else decoder.weights
+        if not all(np.isfinite(v).all() for v in (values, decoder.intercept)):
+            raise ValueError(
+                "the weights of the solution are beyond the range of "
+                f"{np.dtype(self.dtype)}: {settings.extremes()}"
+            )
         return Solution(decoder, choice)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_features, n_classes)."""
+        return self.counts.n_features, self.counts.n_classes
+
+    @property
+    def chosen(self) -> Choice:
+        """What was chosen or given; where it is known, the model is not solved."""
+        return self.solution.choice if self.choice is None else self.choice
 
     @property
     def decoders(self) -> tuple[Decoder, ...]:
@@ -302,16 +377,16 @@ class ExplicitModel:
 
     def held_out_scores(self) -> NDArray[np.float64]:
         """Leave-one-out scores (n_rows, n_classes) of the sampled rows."""
-        choice = self.solution.choice
+        choice = self.chosen
         return self._held_out(choice.smoothing_strength).scores(choice.calibration)
 
     def with_layout(self, layout: Layout) -> ExplicitModel:
         """The same solution with its weights stored in another way."""
-        return replace(self, layout=layout, choice=self.solution.choice)
+        return replace(self, layout=layout, choice=self.chosen)
 
     def with_refinement(self, refined: Refined) -> ExplicitModel:
         """The model refined; its counts and what was chosen stay as they are."""
-        return replace(self, choice=self.solution.choice, refined=refined)
+        return replace(self, choice=self.chosen, refined=refined)
 
     def with_prior(self, prior: NDArray[np.float64] | None) -> ExplicitModel:
         """The same solution with another `prior`."""
@@ -322,10 +397,19 @@ class ExplicitModel:
             vars(model)["solution"] = kept  # the prior is no part of it
         return model
 
+    def stored(self) -> ExplicitModel:
+        """The model as it is saved: with what was chosen, if it was.
+
+        To choose again would take longer than to read all the rest.
+        """
+        sample = replace(self.sample, members=None)
+        choice = vars(self).get("solution", self).choice
+        return replace(self, sample=sample, choice=choice)
+
     def without_sample(self) -> ExplicitModel:
         """The same solution without the rows from which it was chosen."""
         sample = self.sample.head(NO_ROWS)
-        return replace(self, sample=sample, choice=self.solution.choice)
+        return replace(self, sample=sample, choice=self.chosen)
 
     def _smoothed(self, strength: float) -> SmoothedCounts:
         blocks = self.settings.blocks(self.counts.n_features)
@@ -353,8 +437,11 @@ class ExplicitModel:
             budget = BUDGETS["window_strength" if windows else "strength"]
             few = self.sample.head(budget.limit(n_classes * n_blocks))
             strength = best_strength(lambda s: self._held_out(s, few), calibrated)
+        rows = self.sample
+        if settings.is_by_feature:
+            rows = rows.head(settings.common_limit(n_classes * n_blocks))
         intercepts: Intercepts = "none"
-        size = self.sample.effective_size
+        size = rows.effective_size
         if settings.translation == "exact":
             enough = n_classes <= min(size / 2, _MOST_INTERCEPTS)
             intercepts = "columns" if enough else "exponent"
@@ -362,11 +449,57 @@ class ExplicitModel:
             given = Calibration(beta, float(priming_number), translation, norm_weight)
             return Choice(given, strength, float("nan"))
         calibration, log_loss = calibrated(
-            self._held_out(strength),
+            self._held_out(strength, rows),
             intercepts=intercepts,
-            prior_weight=float(self.sample.weights.sum()) / size if size else 1.0,
+            prior_weight=_row_weight(rows),
         )
-        return Choice(calibration, strength, log_loss)
+        choice = Choice(calibration, strength, log_loss)
+        if settings.is_by_frequency:
+            return self._by_frequency(choice, rows, intercepts == "columns")
+        return choice
+
+    def _by_frequency(
+        self, choice: Choice, rows: RowSample, fits_shifts: bool
+    ) -> Choice:
+        """Go on from one temperature for each block to groups and single features."""
+        smoothed = self._smoothed(choice.smoothing_strength)
+        grouped = has_groups(smoothed)
+        if not (rows.X.sum() and (grouped or self.settings.is_by_feature)):
+            return choice
+        calibration, log_loss = choice.calibration, choice.log_loss
+        groups = np.repeat(calibration.beta, N_GROUPS)
+
+        def chosen(method: Any, sample: RowSample, *arguments: Any) -> Any:
+            evidence = FeatureEvidence.of(
+                smoothed,
+                sample.X,
+                sample.y,
+                sample.weights,
+                self.settings.norm_exponent,
+            )
+            how = fits_shifts, _row_weight(sample)
+            return method(evidence, calibration, *arguments, *how)
+
+        n_features, n_classes = self.counts.n_features, self.counts.n_classes
+        if grouped:
+            budget = BUDGETS["groups"]
+            values = budget.n_values // n_classes
+            few = rows.head(Limit(budget.n_rows, values, budget.least_rows))
+            groups, calibration, log_loss = chosen(group_temperatures, few)
+        factors = np.ones(n_features)
+        if self.settings.is_by_feature:
+            if not self.sample.is_complete:
+                warnings.warn(
+                    f"the rows are too many for a temperature of every feature: "
+                    f"{len(self.sample.y)} of them choose it",
+                    stacklevel=2,
+                )
+            factors, calibration, log_loss = chosen(
+                feature_factors, self.sample, groups, n_features
+            )
+        parts = frequency_parts(smoothed, np.arange(n_features))
+        calibration = replace(calibration, beta=groups[parts] * factors)
+        return replace(choice, calibration=calibration, log_loss=log_loss)
 
     def _held_out(
         self, strength: float, sample: RowSample | None = None
@@ -379,6 +512,12 @@ class ExplicitModel:
             sample_weight=sample.weights,
             norm_exponent=self.settings.norm_exponent,
         )
+
+
+def _row_weight(sample: RowSample) -> float:
+    """Weight of a row of a sample, where those that occur often count as fewer."""
+    size = sample.effective_size
+    return float(sample.weights.sum()) / size if size else 1.0
 
 
 def given_temperatures(

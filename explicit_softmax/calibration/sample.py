@@ -90,6 +90,10 @@ BUDGETS = {
     "candidates": Budget(2**11, 2**20, 2**18, least_rows=2**10),
     # Temperatures and intercepts of the best of these candidates.
     "best_candidate": Budget(2**14, 2**24, 2**19),
+    # Inverse temperatures of groups of features: so many features times classes.
+    "groups": Budget(2**12, 2**23, 2**62),
+    # Inverse temperatures of single features: all rows where they fit.
+    "features": Budget(2**24, 2**26, 2**30),
     # Layers of a network, whose hidden targets are many.
     "layers": Budget(2**12, 2**20, 2**21),
     # Windows of a language model, and those on which strengths are compared.
@@ -164,6 +168,11 @@ class RowSample:
             n_wanted *= 2  # these rows are narrow, or many of them are equal
 
     @property
+    def is_complete(self) -> bool:
+        """Whether all counted rows are in it."""
+        return bool(self.threshold == _LARGEST_KEY)
+
+    @property
     def effective_size(self) -> float:
         """Summed weight of all rows, or how many rows a sample is worth.
 
@@ -171,7 +180,7 @@ class RowSample:
         much smaller than the number of sampled rows.
         """
         total = float(self.weights.sum())
-        if self.threshold == _LARGEST_KEY or not total:
+        if self.is_complete or not total:
             return total
         return total**2 / float(self.weights @ self.weights)
 
@@ -223,8 +232,8 @@ class RowSample:
         if tied.any():
             second = np.zeros(len(order))
             numbers = key_numbers(self.X.shape[1], seed=1)
-            products = row_products(self.X[order[tied]], numbers)[:, 1]
-            second[tied] = products.astype(np.float32)
+            products, _ = _rounded(row_products(self.X[order[tied]], numbers))
+            second[tied] = products[:, 1]
             again = np.lexsort((second, keys))
             order, second = order[again], second[again]
             same[1:] &= second[1:] == second[:-1]
@@ -255,9 +264,21 @@ def row_keys(
     """Hash of class and features; `products` are those of `key_numbers`, if known."""
     if products is None:
         products = row_products(X, key_numbers(X.shape[1]))
+    rounded, power = _rounded(products)
+    bits = rounded.view(np.uint64)[:, 0]
+    classes = y.astype(np.uint64) + (power << 32).view(np.uint64)
+    return mixed_bits(bits ^ mixed_bits(classes))
+
+
+def _rounded(
+    products: NDArray[np.float64],
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Products in float32, and the power of two they were divided by to be in range."""
+    power = np.frexp(products[:, 0])[1].astype(np.int64)
+    power[np.abs(power) < 100] = 0
     with np.errstate(over="ignore"):
-        bits = products.astype(np.float32, order="C").view(np.uint64)[:, 0]
-    return mixed_bits(bits ^ mixed_bits(y.astype(np.uint64)))
+        scaled = np.ldexp(products, -power[:, None])
+        return scaled.astype(np.float32, order="C"), power
 
 
 @lru_cache(maxsize=8)

@@ -31,7 +31,6 @@ from explicit_softmax.solution.counts import (
     Rows,
     row_blocks,
 )
-from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.smoothing import smooth_counts
 from explicit_softmax.solution.theorem import Calibration
 
@@ -176,13 +175,13 @@ def score_by_folds(
     sample_weight: FloatArray | None,
     n_classes: int,
     folds: Sequence[tuple[IntArray, IntArray]],
-    score: Callable[[Decoder, Rows, IntArray, FloatArray | None], float],
+    score: Callable[[ExplicitModel, IntArray], float],
     n_jobs: int | None = None,
 ) -> NDArray[np.float64]:
     """Scores of each fold and candidate, with the counts of all less those of the fold.
 
-    The result has shape (n_folds, n_candidates), with NaN for folds whose test rows
-    have no weight.
+    `score` takes a model and the test rows of positive weight. The result has shape
+    (n_folds, n_candidates), with NaN for folds without such rows.
     """
 
     def part(members: IntArray) -> tuple[Any, Any, Any]:
@@ -198,8 +197,8 @@ def score_by_folds(
     def score_fold(
         train: IntArray, test: IntArray, totals: list[CooccurrenceCounts]
     ) -> list[float]:
-        test_rows, test_y, test_weight = part(test)
-        if test_weight is not None and not test_weight.any():
+        scored = test if sample_weight is None else test[sample_weight[test] > 0]
+        if not len(scored):
             return [np.nan] * len(list(grid.candidates()))
         rows, labels, weight = part(train)
         sample = RowSample.from_rows(rows, labels, weight, limit)
@@ -216,7 +215,7 @@ def score_by_folds(
             for candidate in replace(grid, norm_exponents=[exponent]).candidates():
                 settings = replace(grid.settings, **candidate)
                 model = ExplicitModel(counts, sample, settings, X.dtype)
-                scores.append(score(model.decoders[0], test_rows, test_y, test_weight))
+                scores.append(score(model, scored))
         return scores
 
     # All candidates need samples of the same size: strengths are given in each.
@@ -226,7 +225,8 @@ def score_by_folds(
     totals = [count(everything, exponent) for exponent in grid.norm_exponents]
     return np.array(
         Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(score_fold)(train, test, totals) for train, test in folds
+            delayed(score_fold)(np.asarray(train), np.asarray(test), totals)
+            for train, test in folds
         )
     )
 

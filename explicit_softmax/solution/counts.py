@@ -117,6 +117,8 @@ class CooccurrenceCounts:
     past_mass, past_count : float, default=0.0
         Largest class mass and class count before any subtraction, which tell how much
         rounding the sums may have; as powers of two, which tell little else.
+    document_frequency : ndarray of shape (n_features,), default=None
+        Summed weights of the rows that have a feature; None where nobody counted them.
 
     Examples
     --------
@@ -136,6 +138,7 @@ class CooccurrenceCounts:
     n_nonzero: float
     past_mass: float = 0.0
     past_count: float = 0.0
+    document_frequency: NDArray[np.float64] | None = None
 
     @classmethod
     def from_rows(
@@ -190,12 +193,28 @@ class CooccurrenceCounts:
             with np.errstate(invalid="ignore", over="ignore"):
                 norms = row_norms(X) if norms is None else norms
                 scale = row_scale(norms, norm_exponent)
-            if not scale.all():  # norms that overflow
-                raise_bad_value(X, 0)
+            if not (scale.all() and np.isfinite(scale).all()):
+                if np.isfinite(norms).all() and (norms >= 0).all():
+                    raise ValueError(
+                        f"norm_exponent={norm_exponent:g} takes the rows out of the "
+                        "range of floating-point numbers: choose one of 1 or less"
+                    )
+                raise_bad_value(X, 0)  # norms that overflow
         count = _count_sparse if sp.issparse(X) else _count_dense
-        cooccurrence, n_nonzero = count(X, y, n_classes, weight, scale)
+        cooccurrence, frequency = count(X, y, n_classes, weight, scale)
         class_count = np.bincount(y, weights=weight, minlength=n_classes)
-        return cls(cooccurrence, class_count.astype(np.float64), n_nonzero)
+        n_nonzero = float(frequency.sum())
+        with np.errstate(over="ignore"):
+            total = cooccurrence.sum() + class_count.sum() + n_nonzero
+        if not np.isfinite(total):
+            cause = "features" if weight is None else "features or their sample_weight"
+            raise ValueError(f"the {cause} are so large that their sums overflow")
+        return cls(
+            cooccurrence,
+            class_count.astype(np.float64),
+            n_nonzero,
+            document_frequency=frequency,
+        )
 
     def __add__(self, other: CooccurrenceCounts) -> CooccurrenceCounts:
         self._check_shape(other)
@@ -207,6 +226,7 @@ class CooccurrenceCounts:
             self.n_nonzero + other.n_nonzero,
             max(self.past_mass, other.past_mass),
             max(self.past_count, other.past_count),
+            self._frequency(other, 1.0),
         )
 
     def __sub__(self, other: CooccurrenceCounts) -> CooccurrenceCounts:
@@ -248,7 +268,18 @@ class CooccurrenceCounts:
             n_nonzero if total.sum() > 0 else 0.0,
             _power_of_two(self.largest_mass),
             _power_of_two(self.largest_count),
+            self._frequency(other, -1.0),
         )
+
+    def _frequency(
+        self, other: CooccurrenceCounts, sign: float
+    ) -> NDArray[np.float64] | None:
+        mine, theirs = self.document_frequency, other.document_frequency
+        if mine is None or theirs is None:
+            return None
+        if sign > 0:
+            return mine + theirs
+        return np.maximum(remainder(mine, theirs, self.largest_count), 0.0)
 
     @property
     def n_features(self) -> int:
@@ -324,10 +355,10 @@ def _count_dense(
     n_classes: int,
     weight: NDArray[np.float64] | None,
     scale: NDArray[np.float64] | None,
-) -> tuple[NDArray[np.float64], float]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     n_rows, n_features = X.shape
     total = np.zeros((n_features, n_classes))
-    n_nonzero = 0.0
+    frequency = np.zeros(n_features)
     # The one-hot targets of a block must stay as small as the block itself.
     order, width = None, max(n_features, n_classes)
     if n_classes > _MANY_CLASSES:
@@ -350,7 +381,7 @@ def _count_dense(
             if not lowest >= 0:
                 raise_bad_value(X, 0)
             factor: FloatArray | None = None if weight is None else weight[members]
-            n_nonzero += _count_nonzero(part, lowest, factor)
+            frequency += _document_frequency(part, lowest, factor)
             if single:
                 sums = part.T @ _one_hot(labels, n_present, None, np.float32)
                 whole = (sums == np.rint(sums)).all()
@@ -365,7 +396,7 @@ def _count_dense(
             total[:, present] += sums
     if not np.isfinite(total).all():
         raise_bad_value(X, 0)
-    return total, n_nonzero
+    return total, frequency
 
 
 def _one_hot(
@@ -379,12 +410,20 @@ def _one_hot(
     return targets
 
 
-def _count_nonzero(
+def _document_frequency(
     part: FloatArray, lowest: float, factor: NDArray[np.float64] | None
-) -> float:
-    if factor is None:
-        return float(part.size if lowest > 0 else np.count_nonzero(part != 0))
-    return float(np.count_nonzero(part, axis=1) @ factor)
+) -> FloatArray | float:
+    if factor is not None:
+        return np.asarray(factor @ (part != 0))
+    if lowest > 0:
+        return float(len(part))
+    present = (part != 0).view(np.uint8)
+    # Sums of so many bytes stay bytes, which is the fastest way to count.
+    sums = [
+        np.add.reduce(present[block], axis=0, dtype=np.uint8)
+        for block in row_blocks(len(part), 1, 255)
+    ]
+    return np.sum(sums, axis=0, dtype=np.float64)
 
 
 def _count_sparse(
@@ -393,16 +432,15 @@ def _count_sparse(
     n_classes: int,
     weight: NDArray[np.float64] | None,
     scale: NDArray[np.float64] | None,
-) -> tuple[sp.csr_array, float]:
-    n_rows = X.shape[0]
+) -> tuple[sp.csr_array, NDArray[np.float64]]:
+    n_rows, n_features = X.shape
     if X.nnz and not (X.data.min() >= 0 and np.isfinite(X.data.max())):
         raise_bad_value(X, 0)
     ones = np.ones(n_rows) if weight is None else weight
-    stored = np.diff(X.indptr)
+    present: Any = None if weight is None else np.repeat(weight, np.diff(X.indptr))
     if X.nnz and not X.data.all():
-        cumulated = np.concatenate(([0], np.cumsum(X.data != 0)))
-        stored = np.diff(cumulated[X.indptr])
-    n_nonzero = float(stored @ ones)
+        present = (X.data != 0) * (1.0 if present is None else present)
+    frequency = np.bincount(X.indices, present, n_features).astype(np.float64)
     factor = ones if scale is None else ones * scale
     # Y' in CSR, built without a sort by value; Y'H costs one visit of each non-zero,
     # and its transposition to features x classes leaves sorted indices.
@@ -414,7 +452,7 @@ def _count_sparse(
         counts.eliminate_zeros()
     if not np.isfinite(counts.data).all():
         raise ValueError("the sums of the features of a class overflow float64")
-    return counts, n_nonzero
+    return counts, frequency
 
 
 def raise_bad_value(X: Rows, first_row: int) -> None:
@@ -435,7 +473,8 @@ def raise_bad_value(X: Rows, first_row: int) -> None:
     raise ValueError(
         f"Negative values in data: {name} contains {value:g}. The explicit solution "
         "needs non-negative features, such as counts, frequencies, or pixels: "
-        "transform them with PositiveFeatures."
+        "transform them with PositiveFeatures, or set clip=True to count negative ones "
+        "as zero."
     )
 
 

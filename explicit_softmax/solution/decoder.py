@@ -109,6 +109,13 @@ class Decoder:
                 weights[block] += self.left[block] @ self.right.T
         return weights
 
+    def weights_of(self, features: Any) -> FloatArray:
+        """Weights (n, n_classes) of some features, an index or a slice of them."""
+        weights = self.weights[features]
+        if not self.is_sparse:
+            return np.asarray(weights)
+        return np.asarray(weights.toarray() + self.left[features] @ self.right.T)
+
     def densify(self) -> Decoder:
         """The same scores from dense weights."""
         weights = self.dense_weights()

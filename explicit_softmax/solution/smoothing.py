@@ -55,16 +55,17 @@ def feature_blocks(n_features: int, n_blocks: int | Sequence[int]) -> tuple[slic
         If the blocks do not make up the features.
     """
     given = np.asarray(n_blocks)
-    if given.dtype.kind not in "iu" or given.ndim > 1 or not (given > 0).all():
+    is_whole = given.dtype.kind in "iu" or not given.size
+    if not is_whole or given.ndim > 1 or (not given.ndim and given < 1):
         raise ValueError(
             "n_blocks must be a positive integer, or the sizes of the blocks as such, "
             f"not {n_blocks!r}"
         )
     if given.ndim:
         sizes = given.tolist()
-        if sum(sizes) != n_features:
+        if min(sizes, default=0) < 1 or sum(sizes) != n_features:
             raise ValueError(
-                f"n_blocks={sizes} must be sizes that sum to the number of features, "
+                f"n_blocks={sizes} must be positive sizes that sum to the features, "
                 f"{n_features}"
             )
     elif n_features % int(given):
@@ -101,6 +102,8 @@ class SmoothedCounts:
         Mean non-zero feature: the mass of a class that has none.
     is_noise : bool
         Whether rows pass through E: then `scale` is q and `offset` is p.
+    marginal_share : float
+        v of "prior" per unit of the mass of a class; 0 for other smoothings.
     """
 
     counts: CooccurrenceCounts
@@ -111,6 +114,7 @@ class SmoothedCounts:
     block_mass: NDArray[np.float64]
     unit: float
     is_noise: bool = False
+    marginal_share: float = 0.0
 
     @property
     def class_mass(self) -> NDArray[np.float64]:
@@ -223,18 +227,32 @@ def smooth_counts(
             f"the smoothing strength must be positive, not {strength}; take "
             "smoothing=None to add nothing"
         )
+    share = 0.0
     if smoothing == "uniform":
         per_class = np.full(n_classes, strength * unit)
     elif smoothing == "prior":
         marginal = np.maximum(mass.sum(axis=1), unit)
-        per_class = strength * unit * n_classes * marginal / marginal.sum()
+        share = float(strength * unit * (n_classes / marginal.sum()))
+        per_class = strength * unit * n_classes * (marginal / marginal.sum())
     else:
         raise ValueError(
             f"smoothing must be 'uniform', 'prior', 'noise', or None, not {smoothing!r}"
         )
     class_offset = np.repeat(per_class[:, None], n_blocks, axis=1)
+    if not np.isfinite(class_offset * n_features).all():
+        raise ValueError(
+            f"smoothing_strength={strength:g} times the mean non-zero feature, "
+            f"{unit:g}, is too large for floating-point numbers"
+        )
     return SmoothedCounts(
-        counts, blocks, ones, ones, class_offset, mass + class_offset * sizes, unit
+        counts,
+        blocks,
+        ones,
+        ones,
+        class_offset,
+        mass + class_offset * sizes,
+        unit,
+        marginal_share=share,
     )
 
 

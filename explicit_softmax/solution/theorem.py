@@ -67,8 +67,9 @@ class Calibration:
 
     Parameters
     ----------
-    beta : ndarray of shape (n_blocks,)
-        Inverse temperature of each block of features.
+    beta : ndarray of shape (n_blocks,) or (n_features,)
+        Inverse temperature of each block of features or, in `explicit_decoder`, of each
+        feature.
     priming_number : float
         K.
     translation : {"column", "intercept"}, default="column"
@@ -201,6 +202,13 @@ def explicit_decoder(
     ).astype(dtype)
 
 
+def evidence_decoder(smoothed: SmoothedCounts) -> Decoder:
+    """Evidence log F~ - log S~ of all features, the noise model folded in."""
+    # The class prior is divided by an infinite priming number.
+    plain = Calibration(np.ones(len(smoothed.blocks)), np.inf)
+    return explicit_decoder(smoothed, plain)
+
+
 def is_sparse_layout(counts: CooccurrenceCounts, layout: Layout) -> bool:
     """Whether only weights of non-zero counts are stored."""
     if layout != "auto" or not counts.is_sparse:
@@ -239,7 +247,7 @@ def _dense_weights(
     weights = np.empty((counts.n_features, counts.n_classes))
     for b, block in enumerate(smoothed.blocks):
         part = _dense_log_prob(smoothed, b)
-        part *= calibration.beta[b]
+        part *= _block_beta(smoothed, calibration, b)
         part += per_norm
         weights[block] = _centred(part, 1)
     return weights, intercept
@@ -260,24 +268,47 @@ def _sparse_weights(
     n_features, n_blocks = counts.shape[0], len(smoothed.blocks)
     data = np.empty(counts.nnz, dtype=dtype)
     right, noise_right, noise = [], [], []
+    by_feature = len(calibration.beta) != n_blocks
+    factors = np.ones(n_features)
     for b, block in enumerate(smoothed.blocks):
         part = counts if n_blocks == 1 else counts[block]
         log_prob, class_terms, noise_left = _sparse_log_prob(smoothed, b, part)
         stored = slice(counts.indptr[block.start], counts.indptr[block.stop])
-        data[stored] = calibration.beta[b] * log_prob
-        right.append(calibration.beta[b] * class_terms[:, 0] + per_norm)
+        beta = _block_beta(smoothed, calibration, b)
+        if by_feature:
+            # The factors of features are on the left, and the class prior is apart.
+            factors[block] = beta[:, 0]
+            data[stored] = np.repeat(factors[block], np.diff(part.indptr)) * log_prob
+            noise_left, beta = noise_left * beta, np.ones(1)
+        else:
+            data[stored] = beta * log_prob
+        right.append(beta * class_terms[:, 0] + (0.0 if by_feature else per_norm))
         noise.append(noise_left)
-        noise_right.append(calibration.beta[b] * class_terms[:, 1:])
+        noise_right.append(beta * class_terms[:, 1:])
     sizes = [block.stop - block.start for block in smoothed.blocks]
-    left: Any = np.ones((n_features, 1))
+    left: Any = factors[:, None]
     if n_blocks > 1:
         column = np.repeat(np.arange(n_blocks), sizes)
-        left = sp.csr_array((np.ones(n_features), column, np.arange(n_features + 1)))
+        left = sp.csr_array((factors, column, np.arange(n_features + 1)))
     if smoothed.is_noise:
         parts = [left, sp.block_diag(noise)] if n_blocks > 1 else [left, noise[0]]
         left = sp.csr_array(sp.hstack(parts)) if n_blocks > 1 else np.hstack(parts)
     weights = sp.csr_array((data, counts.indices, counts.indptr), shape=counts.shape)
+    if by_feature:
+        ones, noise_right = np.ones((n_features, 1)), [*noise_right, per_norm[:, None]]
+        left = (sp if sp.issparse(left) else np).hstack([left, ones])
+        left = sp.csr_array(left) if sp.issparse(left) else left
     return weights, left, np.hstack([np.stack(right, axis=1), *noise_right])
+
+
+def _block_beta(
+    smoothed: SmoothedCounts, calibration: Calibration, b: int
+) -> NDArray[np.float64]:
+    """Inverse temperature of a block (1,), or of its features (n, 1)."""
+    beta = calibration.beta
+    if len(beta) == len(smoothed.blocks):
+        return beta[b : b + 1]
+    return beta[smoothed.blocks[b], None]
 
 
 def _dense_log_prob(smoothed: SmoothedCounts, b: int) -> FloatArray:

@@ -7,14 +7,20 @@ arithmetic of these models. They never change: each operation makes a new one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from explicit_softmax.text.kneser_ney import KneserNey, kneser_ney
+from explicit_softmax.text.mixture import (
+    DocumentModels,
+    DocumentSample,
+    document_models,
+    mixed_distribution,
+    start_weights,
+)
 from explicit_softmax.text.ngrams import NgramCounts, count_ngrams, target_places
 from explicit_softmax.text.windows import TokenStream, next_windows
 
@@ -30,27 +36,58 @@ class NgramModel:
     Parameters
     ----------
     counts : NgramCounts
+    sample : DocumentSample or None
+        Some of the documents, by which the weights of a mixture are chosen; None for
+        Kneser-Ney alone.
+    weights : ndarray of shape (25, 4), default=None
+        Weights that were chosen for a mixture before; by default, they are chosen.
     """
 
     counts: NgramCounts
+    sample: DocumentSample | None = None
+    weights: NDArray[np.float64] | None = None
 
     # As of models of windows, which can be refined.
-    settings = None
     refined = None
     n_iter = 1
 
     @classmethod
-    def from_stream(cls, stream: TokenStream, n_ids: int, has_ends: bool) -> NgramModel:
-        """Count the windows of documents."""
-        return cls(count_ngrams(stream, n_ids, has_ends))
+    def from_stream(
+        cls,
+        stream: TokenStream,
+        n_ids: int,
+        has_ends: bool,
+        *,
+        mixture: bool = False,
+        sample_all: bool = False,
+    ) -> NgramModel:
+        """Count the windows of documents, and sample some or all of these."""
+        sample = None
+        if mixture:
+            sample = DocumentSample.from_stream(stream, complete=sample_all)
+        return cls(count_ngrams(stream, n_ids, has_ends), sample)
 
     def __add__(self, other: NgramModel) -> NgramModel:
         """Model of the documents of both, which have the same V, K, and ends."""
-        return NgramModel(self.counts + other.counts)
+        self.check_settings(
+            other.settings, "models with different {name} cannot be merged: {} and {}"
+        )
+        sample = None
+        if self.sample is not None and other.sample is not None:
+            sample = self.sample + other.sample
+        return NgramModel(self.counts + other.counts, sample)
 
     def __sub__(self, other: NgramModel) -> NgramModel:
-        """Model without the documents of `other`."""
-        return NgramModel(self.counts - other.counts)
+        """Model without the documents of `other`, whose sample must be complete."""
+        sample = None
+        if self.sample is not None and other.sample is not None:
+            sample = self.sample - other.sample
+        return NgramModel(self.counts - other.counts, sample)
+
+    @property
+    def settings(self) -> bool:
+        """Whether it is a mixture."""
+        return self.sample is not None or self.weights is not None
 
     @cached_property
     def class_count(self) -> NDArray[np.float64]:
@@ -58,37 +95,127 @@ class NgramModel:
         return self.counts.target_counts()[:-1]
 
     def check_additive(self, method: str) -> None:
-        """Counts are kept, and so it is."""
+        """ValueError if weights are those of a sample that is no longer there."""
+        if self.weights is not None and self.sample is None:
+            raise ValueError(
+                f"{method} chooses weights of the mixture again, and this model was "
+                "saved without the documents for this: save it with keep_rows=True"
+            )
 
-    def check_settings(self, settings: Any, message: str) -> None:
-        """Nothing is chosen before counting."""
+    def stored(self) -> NgramModel:
+        """The same model, with the weights if they were chosen."""
+        solution = vars(self).get("solution")
+        return self if solution is None else replace(self, weights=solution.weights)
+
+    def without_sample(self) -> NgramModel:
+        """The same solution without the documents from which it was chosen."""
+        if self.sample is None:
+            return self
+        return replace(self, sample=None, weights=self.solution.weights)
+
+    def check_settings(self, mixture: bool, message: str) -> None:
+        """ValueError if others differ; `message` has {name} and two values."""
+        if mixture != self.settings:
+            raise ValueError(message.format(self.settings, mixture, name="mixture"))
 
     @cached_property
+    def solution(self) -> NgramSolution:
+        """Smoothed n-grams and weights, made when they are first needed."""
+        weights = self.weights
+        if weights is None and self.sample is not None:
+            weights = self._chosen_weights(self.sample)
+        return NgramSolution(kneser_ney(self.counts), self.counts.has_ends, weights)
+
+    def _chosen_weights(self, sample: DocumentSample) -> NDArray[np.float64]:
+        """Weights of a mixture that has not counted some of the documents."""
+        counts = self.counts
+        arrays = sample.left_out(int(self.class_count.sum()))
+        if not arrays:
+            return start_weights()
+        stream = TokenStream.from_arrays(arrays, counts.context_size, counts.n_ids - 1)
+        rest = counts - count_ngrams(stream, counts.n_ids, counts.has_ends)
+        left = NgramSolution(kneser_ney(rest), counts.has_ends)
+        of_ngrams = np.concatenate(list(left.ngram_probabilities(stream)))
+        return left.document_models(stream).best_weights(of_ngrams)
+
+    @property
     def kneser_ney(self) -> KneserNey:
-        """The smoothed n-grams, made when they are first needed."""
-        return kneser_ney(self.counts)
+        """The smoothed n-grams."""
+        return self.solution.kneser_ney
+
+
+@dataclass(frozen=True, eq=False)
+class NgramSolution:
+    """Probabilities of the tokens of documents by smoothed n-grams, or a mixture.
+
+    Parameters
+    ----------
+    kneser_ney : KneserNey
+    has_ends : bool
+        Whether ends of documents are predicted.
+    weights : ndarray of shape (25, 4), default=None
+        Of a mixture with `DocumentModels`; None is none.
+    """
+
+    kneser_ney: KneserNey
+    has_ends: bool
+    weights: NDArray[np.float64] | None = None
 
     def log_likelihood(self, stream: TokenStream) -> Iterator[NDArray[np.float64]]:
         """Log-probabilities in nats of the targets of documents, by chunks."""
-        solution, size = self.kneser_ney, stream.context_size
-        for tokens, is_target in target_chunks(stream, self.counts.has_ends):
+        if self.weights is None:
+            for proba in self.ngram_probabilities(stream):
+                yield np.log(proba)
+            return
+        for part in document_chunks(stream):
+            proba = np.concatenate(list(self.ngram_probabilities(part)))
+            yield np.log(self.document_models(part).mixed(proba, self.weights))
+
+    def ngram_probabilities(self, stream: TokenStream) -> Iterator[NDArray[np.float64]]:
+        """Probabilities of the targets of documents by n-grams alone, by chunks."""
+        size = stream.context_size
+        for tokens, is_target in target_chunks(stream, self.has_ends):
             n_places = is_target.size
             *contexts, targets = (
                 tokens[first : first + n_places][is_target]
                 for first in [*range(size - 1, -1, -1), size]
             )
-            yield np.log(solution.probabilities(contexts, targets)[0])
+            yield self.kneser_ney.probabilities(contexts, targets)[0]
+
+    def document_models(self, stream: TokenStream) -> DocumentModels:
+        """What documents say of their own tokens."""
+        targets, sizes = stream.targets, np.diff(stream.stops, prepend=0)
+        if self.has_ends:
+            targets = np.insert(targets, stream.stops, stream.pad)
+            sizes = sizes + 1
+        return document_models(targets, sizes, self.kneser_ney.n_ids)
 
     def next_proba(self, prefixes: Sequence[NDArray[np.int32]]) -> NDArray[np.float64]:
         """Probabilities (n_prefixes, n_classes) of the targets after prefixes."""
-        solution, size = self.kneser_ney, self.counts.context_size
-        windows = next_windows(prefixes, size, self.counts.n_ids - 1)
-        proba = np.empty((len(prefixes), solution.n_classes))
-        step = max(1, _CHUNK_VALUES // solution.n_classes)
+        model = self.kneser_ney
+        windows = next_windows(prefixes, model.context_size, model.n_ids - 1)
+        proba = np.empty((len(prefixes), model.n_classes))
+        step = max(1, _CHUNK_VALUES // model.n_classes)
         for start in range(0, len(prefixes), step):
             rows = slice(start, start + step)
-            proba[rows] = solution.distributions([*windows[rows].T])
+            proba[rows] = model.distributions([*windows[rows].T])
+        if self.weights is not None:
+            for row, prefix in zip(proba, prefixes, strict=True):
+                row[:] = mixed_distribution(row, prefix, self.weights)
         return proba
+
+
+def document_chunks(stream: TokenStream) -> Iterator[TokenStream]:
+    """Streams of whole documents, of about as many tokens."""
+    size, stops = stream.context_size, stream.stops
+    first = n_before = 0
+    while first < stops.size:
+        last = int(np.searchsorted(stops, n_before + _CHUNK_TARGETS)) + 1
+        last = min(last, stops.size)
+        n_after = int(stops[last - 1])
+        tokens = stream.tokens[n_before + first * size : n_after + last * size]
+        yield replace(stream, tokens=tokens, stops=stops[first:last] - n_before)
+        first, n_before = last, n_after
 
 
 def target_chunks(

@@ -30,6 +30,9 @@ from explicit_softmax.training.problem import (
 
 Solver: TypeAlias = Literal["adagrad", "sgd", "lbfgs"]
 
+# Octaves between the largest feature and one that float32 is used for.
+_MOST_OCTAVES = 30
+
 # Default step sizes for one layer, and for several. Gradient descent on one layer is
 # sure to converge with steps below 4 over the mean squared norm of a row.
 _LEARNING_RATES = {"adagrad": (0.05, 0.01), "sgd": (3.0, 1.0), "lbfgs": (1.0, 1.0)}
@@ -102,6 +105,10 @@ def refine(
             "windows are made batch by batch: choose solver='adagrad' or solver='sgd'"
         )
     dtype: Any = np.float32 if X.dtype == np.float32 else np.float64
+    if dtype == np.float32 and (isinstance(X, np.ndarray) or sp.issparse(X)):
+        largest = float(X.max(initial=0.0) if isinstance(X, np.ndarray) else X.max())
+        if largest and abs(np.log2(largest)) > _MOST_OCTAVES:
+            dtype = np.float64  # squares of gradients would overflow, or vanish
     X = X if X.dtype == dtype else X.astype(dtype)
     if sp.issparse(X) and not X.data.all():
         X = sp.csr_array(X, copy=True)

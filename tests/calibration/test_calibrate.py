@@ -121,7 +121,7 @@ def test_the_answer_has_the_least_loss(
     start = np.full(n_blocks, 0.01)
     near, near_loss = calibrate(held_out, K, start=start, **how)
     assert_allclose(near.beta, calibration.beta, rtol=0.01)
-    assert_allclose(near_loss, log_loss, rtol=1e-4)
+    assert_allclose(near_loss, log_loss, rtol=3e-4)
 
 
 def test_beta_is_finite_where_all_rows_are_told_apart():

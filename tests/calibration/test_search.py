@@ -107,8 +107,9 @@ def test_folds_equal_models_of_the_other_rows(temperature, kind, layout, weighte
     grid = replace(GRID, settings=replace(SETTINGS, inverse_temperature=temperature))
     folds = folds_of(y, kind)
 
-    def score(decoder, *test):
-        return log_loss([decoder], *test)
+    def score(model, test):
+        part = None if weight is None else weight[test]
+        return log_loss(model.decoders, rows[test], y[test], part)
 
     scores = score_by_folds(grid, rows, y, weight, 3, folds, score, n_jobs=2)
     assert scores.shape == (3, 12)

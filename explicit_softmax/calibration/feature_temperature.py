@@ -1,0 +1,420 @@
+"""Inverse temperatures of groups of features, and of every feature, by leave-one-out.
+
+Notes
+-----
+With e_di the evidence log F~_di - log S~_i of a feature and beta_d its own inverse
+temperature, the score of class i is sum_d beta_d h_d e_di plus terms of the class.
+Without the row, the evidence for its own class y is l_md in place of e_dy (see
+`leave_one_out`). The scores are linear in beta and in the translations, so that the
+leave-one-out log-loss is convex in them, and its gradient
+
+    sum_m h_md (sum_i R_mi e_di + R_my (l_md - e_dy)),    R = softmax - one-hot,
+
+takes two products with the rows. A row is scored as if it had not been counted: D
+numbers instead of D x N, chosen without a validation set.
+
+Rare features are over-confident in another way than frequent ones. Groups of features
+with like document frequency get a common beta first, with a prior that holds it at the
+beta of its block, and the beta of a feature has a prior around that of its group,
+
+    1/2 (beta_d / beta_group - 1)^2,
+
+of the weight of one row. Leave-one-out sees a feature of k documents as one of k - 1:
+groups are those of the frequency without the row there, and of all rows in prediction.
+A feature of one document is then judged by what those of two are worth to a row that is
+out. (Groups by the frequency with the row would let leave-one-out recognise rows.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from explicit_softmax.calibration.leave_one_out import (
+    WithoutEach,
+    check_own_class,
+    sparse_own_logs,
+    without_each,
+)
+from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, row_blocks
+from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.solution.loss import cross_entropy_residual
+from explicit_softmax.solution.smoothing import SmoothedCounts
+from explicit_softmax.solution.theorem import Calibration, evidence_decoder
+
+# Lower edges of the groups: frequencies 0, 1, 2, 3, 4 to 7, 8 to 15, ..., 4096 and up.
+_EDGES = np.array([1.0, 2.0, 3.0, *2.0 ** np.arange(2, 13)])
+N_GROUPS = len(_EDGES) + 1
+
+# With more than this share of non-zero features, such as pixels, the frequency of a
+# feature says little, and each block is one group.
+_DENSE_SHARE = 0.1
+
+# A group whose beta is next to zero still is one that a feature can depart from.
+_LEAST_SHARE = 0.05
+
+# L-BFGS iterations for groups, and for single features.
+GROUP_ITERATIONS = 30
+FEATURE_ITERATIONS = 10
+
+# Evidence of up to this many features times classes is held dense for all rows; beyond,
+# it is made for some rows at a time.
+_HELD_VALUES = 2**24
+
+# Scores held at a time.
+_CHUNK_VALUES = 2**22
+
+# What remains of a frequency after subtraction is right to this share.
+_ROUNDING = 1e-9
+
+
+def has_groups(smoothed: SmoothedCounts) -> bool:
+    """Whether document frequencies are known and tell features apart."""
+    counts = smoothed.counts
+    cells = float(counts.class_count.sum()) * counts.n_features
+    return counts.document_frequency is not None and (
+        counts.n_nonzero <= _DENSE_SHARE * cells
+    )
+
+
+def frequency_parts(
+    smoothed: SmoothedCounts, features: IntArray, taken: FloatArray | float = 0.0
+) -> IntArray:
+    """Number of block and group, block * N_GROUPS + group, of each of some features.
+
+    `taken` is the weight that is taken out of their document frequencies.
+    """
+    stops = [block.stop for block in smoothed.blocks]
+    parts = np.searchsorted(stops, features, "right") * N_GROUPS
+    if has_groups(smoothed):
+        frequency = smoothed.counts.document_frequency[features]  # type: ignore[index]
+        rest = (frequency - taken) * (1.0 + _ROUNDING)
+        parts += np.searchsorted(_EDGES, rest, "right")
+    return parts
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureEvidence:
+    """What the features of rows say, by models that never saw the row.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_rows, n_columns)
+        Scaled features. A column is a feature or, where rows of unequal weight see a
+        feature in two groups, a feature in one of them.
+    own : csr_array of shape (n_rows, n_columns)
+        Value times the evidence for the own class without the row, less that with it.
+    feature, part : ndarray of int, shape (n_columns,)
+        Feature of each column, and its part: see `frequency_parts`.
+    weights : Decoder
+        Evidence for all classes.
+    place : ndarray of int, shape (n_columns,)
+        Where the feature of a column is among those of `weights`.
+    left : WithoutEach
+        The rows, and what is left of their own classes.
+    log_count, log_norm : ndarray of shape (n_classes,)
+        Log frequency and log mean norm of each class, no row taken out.
+    """
+
+    X: sp.csr_array
+    own: sp.csr_array
+    feature: IntArray
+    part: IntArray
+    weights: Decoder
+    place: IntArray
+    left: WithoutEach
+    log_count: NDArray[np.float64]
+    log_norm: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        smoothed: SmoothedCounts,
+        X: Rows,
+        y: IntArray,
+        sample_weight: FloatArray | None,
+        norm_exponent: float,
+    ) -> FeatureEvidence:
+        """Evidence of rows that are in the counts; arguments as `leave_one_out`."""
+        left = without_each(smoothed, X, y, sample_weight, norm_exponent)
+        rows = sp.csr_array(left.X)
+        row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+        values = rows.data * left.scale[row]
+        feature, column = np.unique(rows.indices, return_inverse=True)
+        place = np.arange(feature.size)
+        if left.unit.size and (left.unit == left.unit[0]).all():
+            part = frequency_parts(smoothed, feature, left.unit[0])
+        else:
+            parts = frequency_parts(smoothed, rows.indices, left.unit[row])
+            n_parts = len(smoothed.blocks) * N_GROUPS
+            pairs, column = np.unique(column * n_parts + parts, return_inverse=True)
+            place, part = pairs // n_parts, pairs % n_parts
+        own = values * _gained_without(smoothed, rows, left, row)
+        check_own_class(own)
+        weights = smoothed
+        if smoothed.is_noise:  # which spreads a row over all features
+            place = feature[place]
+        else:
+            weights = smoothed.restricted(feature)
+        shape = rows.shape[0], place.size
+        columns = column.ravel().astype(rows.indices.dtype), rows.indptr
+        return cls(
+            sp.csr_array((values, *columns), shape=shape),
+            sp.csr_array((own, *columns), shape=shape),
+            place if smoothed.is_noise else feature[place],
+            part,
+            evidence_decoder(weights),
+            place,
+            left,
+            smoothed.log_count,
+            smoothed.log_norm,
+        )
+
+
+def _gained_without(
+    smoothed: SmoothedCounts, X: sp.csr_array, left: WithoutEach, row: IntArray
+) -> NDArray[np.float64]:
+    """Evidence of each feature for the own class without the row, less that with it."""
+    within = replace(
+        left,
+        unit=np.zeros_like(left.unit),
+        offset=smoothed.class_offset[left.y],
+        mass=smoothed.block_mass[left.y],
+    )
+    gained = np.empty(X.nnz)
+    for b, block in enumerate(smoothed.blocks):
+        inside: Any = slice(None)
+        part = X
+        if len(smoothed.blocks) > 1:
+            inside = (block.start <= X.indices) & (X.indices < block.stop)
+            part = X[:, block]
+        logs = sparse_own_logs(smoothed, b, part, left)
+        logs -= sparse_own_logs(smoothed, b, part, within)
+        with np.errstate(divide="ignore"):  # reported with the logarithms
+            masses = np.log(left.mass[:, b]) - np.log(within.mass[:, b])
+        gained[inside] = logs - masses[row[inside]]
+    return gained
+
+
+class FeatureLoss:
+    """Leave-one-out log-loss by factors of features and by translations of classes.
+
+    The inverse temperature of column c is ``base[c] * factors[tie[c]]``. Called with a
+    point, the factors and then the translations, it gives the objective, mean loss plus
+    priors, and its gradient.
+
+    Parameters
+    ----------
+    evidence : FeatureEvidence
+        Of the rows.
+    calibration : Calibration
+        Priming number, place of the prior, and translations: where to start from if
+        they are fitted.
+    base, tie : ndarray of shape (n_columns,)
+        As above.
+    n_factors : int
+        Number of factors.
+    fits_shifts : bool
+        Whether an intercept and a translation of the column of each class are fitted.
+    prior_weight : float, default=1.0
+        Weight of the priors: ``1/2 (factor - 1)**2``, and that of `calibrate`.
+    """
+
+    def __init__(
+        self,
+        evidence: FeatureEvidence,
+        calibration: Calibration,
+        base: NDArray[np.float64],
+        tie: IntArray,
+        n_factors: int,
+        fits_shifts: bool,
+        prior_weight: float = 1.0,
+    ) -> None:
+        self.evidence, self.calibration = evidence, calibration
+        self.base, self.tie, self.n_factors = base, tie, n_factors
+        self.prior_weight = prior_weight
+        left, norms = evidence.left, evidence.left.norms.sum(axis=1)
+        self.total = float(left.weights.sum())
+        self.mean_norm = float(np.average(norms, weights=left.weights))
+        n_classes = evidence.weights.n_classes
+        fixed = calibration
+        self.first_shifts = np.zeros((0, n_classes))
+        if fits_shifts:
+            slope = np.zeros(n_classes) + calibration.column_shift * self.mean_norm
+            shift = slope + calibration.intercept_shift
+            self.first_shifts = np.stack([shift, slope])
+            fixed = replace(calibration, intercept_shift=0.0, column_shift=0.0)
+        # Terms of the classes are products of these factors of rows.
+        per_norm, intercept = fixed.class_terms(evidence.log_count, evidence.log_norm)
+        self.class_terms = np.stack([intercept, per_norm])
+        self.fixed_factors = np.stack([np.ones_like(norms), norms], axis=1)
+        self.shift_factors = np.stack(
+            [np.ones_like(norms), norms / self.mean_norm - 1.0], axis=1
+        )
+        plain = replace(fixed, intercept_shift=0.0, column_shift=0.0)
+        own = plain.class_terms(left.log_count, left.log_norm)
+        same = plain.class_terms(evidence.log_count[left.y], evidence.log_norm[left.y])
+        self.own_prior = (own[0] - same[0]) * norms + own[1] - same[1]
+        self.held = None
+        if len(tie) * n_classes <= _HELD_VALUES:
+            self.held = evidence.weights.weights_of(evidence.place)
+
+    @property
+    def start(self) -> NDArray[np.float64]:
+        """Factors of one, and the translations of the calibration."""
+        return np.concatenate((np.ones(self.n_factors), self.first_shifts.ravel()))
+
+    def fitted(self, point: NDArray[np.float64]) -> Calibration:
+        """The calibration with the translations of a point."""
+        if not self.first_shifts.size:
+            return self.calibration
+        shift, slope = point[self.n_factors :].reshape(2, -1)
+        return replace(
+            self.calibration,
+            intercept_shift=shift - slope,
+            column_shift=slope / self.mean_norm,
+        )
+
+    def log_loss(self, point: NDArray[np.float64]) -> float:
+        """Mean loss in nats, without the priors."""
+        return float(self(point)[0] - self._prior(point) / self.total)
+
+    def __call__(self, point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Objective and gradient, per unit of weight."""
+        beta = self.base * point[: self.n_factors][self.tie]
+        left = self.evidence.left
+        loss, by_column = 0.0, np.zeros(len(beta))
+        shifts = point[self.n_factors :].reshape(self.first_shifts.shape)
+        sums = np.zeros_like(shifts)
+        for rows, columns, X, own, weights in self._chunks():
+            scores = X @ (weights * beta[columns, None])
+            scores += self.fixed_factors[rows] @ self.class_terms
+            if shifts.size:
+                scores += self.shift_factors[rows] @ shifts
+            at, y = np.arange(len(scores)), left.y[rows]
+            scores[at, y] += own @ beta[columns] + self.own_prior[rows]
+            losses, residual = cross_entropy_residual(scores, y)
+            residual *= left.weights[rows, None]
+            loss += float(losses @ left.weights[rows])
+            if shifts.size:
+                sums += self.shift_factors[rows].T @ residual
+            by_column[columns] += np.einsum("ij,ij->i", X.T @ residual, weights)
+            by_column[columns] += own.T @ residual[at, y]
+        slopes = np.bincount(self.tie, by_column * self.base, self.n_factors)
+        slopes = np.concatenate((slopes, sums.ravel()))
+        gradient = slopes + self.prior_weight * self._away(point)
+        value = (loss + self._prior(point)) / self.total
+        return value, np.asarray(gradient / self.total)
+
+    def _away(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
+        away = point.copy()
+        away[: self.n_factors] -= 1.0
+        return away
+
+    def _prior(self, point: NDArray[np.float64]) -> float:
+        away = self._away(point)
+        return 0.5 * self.prior_weight * float(away @ away)
+
+    def _chunks(self) -> Iterator[tuple[slice, Any, Any, Any, FloatArray]]:
+        """Some rows at a time, their columns, features, and evidence."""
+        found, n_classes = self.evidence, self.evidence.weights.n_classes
+        n_rows, n_columns = found.X.shape
+        if self.held is not None:
+            values = max(_CHUNK_VALUES, n_columns * n_classes)
+            for rows in row_blocks(n_rows, n_classes, values):
+                parts = found.X[rows], found.own[rows]
+                yield rows, slice(None), *parts, self.held
+            return
+        width = n_classes * max(1, found.X.nnz // max(1, n_rows))
+        for rows in row_blocks(n_rows, width, 4 * _HELD_VALUES):
+            X, own = found.X[rows], found.own[rows]
+            columns, narrow = np.unique(X.indices, return_inverse=True)
+            shape = X.shape[0], columns.size
+            X, own = (
+                sp.csr_array((part.data, narrow.ravel(), part.indptr), shape=shape)
+                for part in (X, own)
+            )
+            weights = found.weights.weights_of(found.place[columns])
+            yield rows, columns, X, own, weights
+
+
+def minimised(
+    loss: FeatureLoss,
+    max_iter: int,
+    tol: float = 1e-12,
+    start: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Point of least objective, factors not negative."""
+    start = loss.start if start is None else start
+    bounds = [(0.0, None)] * loss.n_factors
+    found = scipy.optimize.minimize(
+        loss,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds + [(None, None)] * (start.size - loss.n_factors),
+        options={"maxiter": max_iter, "ftol": tol, "gtol": 1e-8},
+    )
+    return np.asarray(found.x)
+
+
+def group_temperatures(
+    evidence: FeatureEvidence,
+    calibration: Calibration,
+    fits_shifts: bool,
+    prior_weight: float = 1.0,
+) -> tuple[NDArray[np.float64], Calibration, float]:
+    """Inverse temperatures of blocks and groups (n_blocks * N_GROUPS,).
+
+    `calibration` has those of the blocks, around which they have a prior. Also returns
+    the calibration with its translations, and the leave-one-out log-loss.
+    """
+    blocks = np.repeat(_not_zero(calibration.beta), N_GROUPS)
+    loss = FeatureLoss(
+        evidence,
+        calibration,
+        blocks[evidence.part],
+        evidence.part,
+        blocks.size,
+        fits_shifts,
+        prior_weight,
+    )
+    point = minimised(loss, GROUP_ITERATIONS, 1e-7)
+    return blocks * point[: blocks.size], loss.fitted(point), loss.log_loss(point)
+
+
+def feature_factors(
+    evidence: FeatureEvidence,
+    calibration: Calibration,
+    groups: NDArray[np.float64],
+    n_features: int,
+    fits_shifts: bool,
+    prior_weight: float = 1.0,
+) -> tuple[NDArray[np.float64], Calibration, float]:
+    """Factor of each feature (n_features,), by which it departs from its group.
+
+    `groups` are what `group_temperatures` found. Also returns the calibration with its
+    translations, and the leave-one-out log-loss.
+    """
+    loss = FeatureLoss(
+        evidence,
+        calibration,
+        groups[evidence.part],
+        evidence.feature,
+        n_features,
+        fits_shifts,
+        prior_weight,
+    )
+    point = minimised(loss, FEATURE_ITERATIONS)
+    return point[:n_features], loss.fitted(point), loss.log_loss(point)
+
+
+def _not_zero(beta: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Numbers around which others can vary by factors."""
+    return np.asarray(np.maximum(beta, _LEAST_SHARE * beta.max(initial=0.0)))

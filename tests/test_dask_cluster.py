@@ -1,0 +1,138 @@
+"""What may go wrong on a cluster: the model is the same to the last bit, or none."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from explicit_softmax import ExplicitSoftmaxClassifier
+
+pytestmark = pytest.mark.slow
+dask = pytest.importorskip("dask")
+distributed = pytest.importorskip("distributed")
+
+N_BLOCKS, N_ROWS, N_CLASSES, N_FEATURES = 12, 300, 5, 200
+
+
+def make_block(number, flag=None):
+    """Rows and labels; with `flag`, what happens to the worker before, once."""
+    if flag is not None and not os.path.exists(flag.path):
+        open(flag.path, "x").close()
+        flag.action()
+    rng = np.random.default_rng(number)
+    y = rng.integers(N_CLASSES, size=N_ROWS)
+    rates = np.random.default_rng(99).gamma(0.1, size=(N_CLASSES, N_FEATURES))
+    return sp.csr_array(rng.poisson(rates[y]).astype(float)), y
+
+
+class Flag:
+    def __init__(self, path, action):
+        self.path, self.action = str(path), action
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait():
+    time.sleep(5)
+
+
+def collection(flag=None):
+    parts = [
+        dask.delayed(make_block)(i, flag if i == N_BLOCKS // 2 else None)
+        for i in range(N_BLOCKS)
+    ]
+    return [part[0] for part in parts], [part[1] for part in parts]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    blocks = [make_block(i) for i in range(N_BLOCKS)]
+    X, y = zip(*blocks, strict=True)
+    return sp.csr_array(sp.vstack(X)), np.concatenate(y)
+
+
+@pytest.fixture(scope="module")
+def expected(rows):
+    X, y = rows
+    return ExplicitSoftmaxClassifier().fit(X, y).predict_proba(X)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two processes that write to disk what goes beyond 2 KiB."""
+    config = {
+        "logging.distributed": "critical",
+        "distributed.worker.memory.target": 2**-20,
+    }
+    options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": "2 GiB"}
+    with (
+        dask.config.set(config),
+        distributed.LocalCluster(**options, dashboard_address=None) as found,
+        distributed.Client(found) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_any_number_of_workers_and_order_of_blocks(cluster, rows, expected, n_workers):
+    X, y = collection()
+    order = np.random.default_rng(0).permutation(N_BLOCKS)
+    clf = ExplicitSoftmaxClassifier()
+    with dask.annotate(workers=list(cluster.run(os.getpid))[:n_workers]):
+        clf.fit([X[i] for i in order], [y[i] for i in order])
+        assert clf.score(X, y) == clf.score(*rows)
+    np.testing.assert_array_equal(clf.predict_proba(rows[0]), expected)
+
+
+def test_a_worker_spills(cluster, rows, expected):
+    X, y = dask.persist(*collection())
+    distributed.wait([X, y])
+    on_disk = cluster.run(lambda dask_worker: len(dask_worker.data.slow))
+    assert sum(on_disk.values()) > 0
+    clf = ExplicitSoftmaxClassifier().fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(rows[0]), expected)
+
+
+def test_a_worker_is_killed(cluster, rows, expected, tmp_path):
+    before = set(cluster.run(os.getpid).values())
+    flag = Flag(tmp_path / "killed", die)
+    clf = ExplicitSoftmaxClassifier().fit(*collection(flag))
+    np.testing.assert_array_equal(clf.predict_proba(rows[0]), expected)
+    cluster.wait_for_workers(2)
+    assert len(before & set(cluster.run(os.getpid).values())) == 1
+
+
+def test_a_block_raises(cluster, rows, expected):
+    X, y = collection()
+    X[7] = -X[7]
+    clf = ExplicitSoftmaxClassifier().fit(*rows)
+    with pytest.raises(ValueError, match=r"^block 7 of .*: row \d+ contains -\d"):
+        clf.fit(X, y)
+    np.testing.assert_array_equal(clf.predict_proba(rows[0]), expected)
+
+
+def test_the_client_is_interrupted(cluster, rows, expected, tmp_path):
+    flag = Flag(tmp_path / "waits", wait)
+    clf = ExplicitSoftmaxClassifier().fit(*rows)
+    before = dict(vars(clf))
+
+    def interrupt():
+        while not os.path.exists(flag.path):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(*collection(flag))
+    thread.join()
+    assert vars(clf) == before
+    np.testing.assert_array_equal(clf.predict_proba(rows[0]), expected)
+    clf.fit(*collection())  # the cluster is free again
+    np.testing.assert_array_equal(clf.predict_proba(rows[0]), expected)
