@@ -123,8 +123,6 @@ def test_feature_blocks_by_number_and_by_sizes():
     assert feature_blocks(3, np.array([1, 2])) == (slice(0, 1), slice(1, 3))
     with pytest.raises(ValueError, match="does not divide the 6 features"):
         feature_blocks(6, 4)
-    with pytest.raises(ValueError, match=r"sizes that sum to .*, 6"):
-        feature_blocks(6, [2, 3])
-    for sizes in ([6, 0], []):
-        with pytest.raises(ValueError, match="must be a positive integer, or the sizes"):
+    for sizes in ([2, 3], [6, 0], []):
+        with pytest.raises(ValueError, match=r"positive sizes that sum to .*, 6"):
             feature_blocks(6, sizes)
