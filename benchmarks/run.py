@@ -25,6 +25,7 @@ PROBLEMS = {
     "positive": "features that may be negative, made positive in several ways",
     "layers": "several layers, by what the hidden one predicts, beside an MLP",
     "language": "language models of windows: the paper's Table 1, and n-gram peers",
+    "scale_out": "fits on processes of Dask, beside a loop of partial_fit and Spark",
     "counting": "time and memory of counting and streaming windows",
     "paper": "all numbers and claims of the paper beside ours, in one report",
 }

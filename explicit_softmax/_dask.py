@@ -111,11 +111,16 @@ def evaluate_blocks(estimator: BaseEstimator, documents: Any) -> dict[str, float
     """What `evaluate` of a language model says of a collection of documents."""
     parts = _on_each("evaluate", _likelihood, _blocks(documents), estimator)
     sums = _computed(_added_up("sum", _added_values, parts))
-    total = sums.pop("log_likelihood")
-    score = total / sums["n_tokens"]
-    report = {**sums, "score": score, "perplexity": float(np.exp(-score))}
+    n_targets = {"": sums["n_tokens"], "_with_ends": sums.pop("n_with_ends")}
+    report = dict(sums)
+    for suffix, number in n_targets.items():
+        if f"score{suffix}" in sums:
+            score = sums[f"score{suffix}"] / number
+            report[f"score{suffix}"] = score
+            with np.errstate(over="ignore"):  # a likelihood may be too small
+                report[f"perplexity{suffix}"] = float(np.exp(-score))
     if "n_bytes" in sums:
-        report["bits_per_byte"] = -total / math.log(2) / sums["n_bytes"]
+        report["bits_per_byte"] = -sums["score"] / math.log(2) / sums["n_bytes"]
     return report
 
 
@@ -443,7 +448,11 @@ def _likelihood(
         return None
     report = dict(model.evaluate(documents))
     sums = {name: report[name] for name in report if name.startswith("n_")}
-    return sums | {"log_likelihood": report["score"] * report["n_tokens"]}
+    sums["n_with_ends"] = report["n_tokens"] + len(documents)
+    sums["score"] = report["score"] * report["n_tokens"]
+    if "score_with_ends" in report:
+        sums["score_with_ends"] = report["score_with_ends"] * sums["n_with_ends"]
+    return sums
 
 
 def _added_values(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:

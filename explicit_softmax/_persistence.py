@@ -100,19 +100,13 @@ class Persistent:
         check_is_fitted(self)
         arrays: dict[str, NDArray[Any]] = {}
         lost: list[str] = []
-        params = _plain_params(self, "", arrays, lost)
-        fitted = {
-            name: _plain(_stored(value, keep_rows), name.strip("_"), arrays)
-            for name, value in vars(self).items()
-            if _is_fitted_attribute(name)
-        }
+        record = self._as_record(arrays, lost, keep_rows)
         if lost:
             warnings.warn(
                 f"files of models cannot hold the parameters {lost}: they will have "
                 "their defaults when the model is loaded",
                 stacklevel=2,
             )
-        record = {"class": type(self).__name__, "params": params, "fitted": fitted}
         write_file(path, record, arrays, compress=compress)
 
     @classmethod
@@ -140,20 +134,38 @@ class Persistent:
         """
         record, arrays = read_file(path, mmap=mmap)
         with complaint_about(path):
-            if record["class"] != cls.__name__:
-                raise ValueError(f"it holds another class: {record['class']!s:.50}")
-            params, fitted = (
-                {name: _made(node, arrays) for name, node in record[part].items()}
-                for part in ("params", "fitted")
-            )
-            model = cls(**params)
-            model._validate_params()  # type: ignore[attr-defined]
-            for name, value in fitted.items():
-                if not _is_fitted_attribute(name) or hasattr(cls, name):
-                    raise ValueError(f"{name!r:.50} is no attribute of a fitted model")
-                setattr(model, name, value)
-            model._check_consistent()
-            return model
+            return cls._from_record(record, arrays)
+
+    def _as_record(
+        self, arrays: dict[str, NDArray[Any]], lost: list[str], keep_rows: bool
+    ) -> dict[str, Any]:
+        """The fitted estimator as JSON has it; arrays and lost parameters are added."""
+        params = _plain_params(self, "", arrays, lost)
+        fitted = {
+            name: _plain(_stored(value, keep_rows), name.strip("_"), arrays)
+            for name, value in vars(self).items()
+            if _is_fitted_attribute(name)
+        }
+        return {"class": type(self).__name__, "params": params, "fitted": fitted}
+
+    @classmethod
+    def _from_record(
+        cls, record: dict[str, Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> Self:
+        if record["class"] != cls.__name__:
+            raise ValueError(f"it holds another class: {record['class']!s:.50}")
+        params, fitted = (
+            {name: _made(node, arrays) for name, node in record[part].items()}
+            for part in ("params", "fitted")
+        )
+        model = cls(**params)
+        model._validate_params()  # type: ignore[attr-defined]
+        for name, value in fitted.items():
+            if not _is_fitted_attribute(name) or hasattr(cls, name):
+                raise ValueError(f"{name!r:.50} is no attribute of a fitted model")
+            setattr(model, name, value)
+        model._check_consistent()
+        return model
 
     def __getstate__(self) -> dict[str, Any]:
         state: Any = super().__getstate__()

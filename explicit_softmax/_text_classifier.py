@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -11,6 +12,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.pipeline import FeatureUnion
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
@@ -19,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from explicit_softmax._classifier import ExplicitSoftmaxClassifier
 from explicit_softmax._classifier_cv import ExplicitSoftmaxClassifierCV
 from explicit_softmax._dask import refuse_collection
+from explicit_softmax._model_file import complaint_about, read_file, write_file
 from explicit_softmax._sklearn import (
     DocumentationLinkMixin,
     Interval,
@@ -30,7 +33,9 @@ from explicit_softmax.text.features import (
     TextFeatures,
     checked_texts,
     fit_features,
+    joined_vocabulary,
     make_vectorizers,
+    set_vocabulary,
 )
 
 # What features="auto" compares, each the beginning of the next, and for a stream takes.
@@ -83,7 +88,8 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
     classifier : ExplicitSoftmaxClassifierCV or ExplicitSoftmaxClassifier, default=None
         What a clone classifies the features with, its `n_blocks` aside. By default
         ``ExplicitSoftmaxClassifierCV()``, and with `hashing`
-        ``ExplicitSoftmaxClassifier()``, which can read streams.
+        ``ExplicitSoftmaxClassifier(inverse_temperature="frequency")``, which can read
+        streams.
 
     Attributes
     ----------
@@ -100,7 +106,7 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
     See Also
     --------
     read_labeled_text : Reads files in fastText's format.
-    EvidenceDisplay : Draws what `explain` returns.
+    ExplicitSoftmaxClassifierCV : Classifies the features.
 
     Notes
     -----
@@ -331,20 +337,21 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
         if classes is None:
             chosen = np.argsort(-log_proba, kind="stable")[:2]
         else:
-            labels = column_or_1d(classes)
-            unknown = np.setdiff1d(labels, self.classes_)
+            asked = column_or_1d(classes)
+            unknown = np.setdiff1d(asked, self.classes_)
             if unknown.size:
                 raise ValueError(f"classes has labels that are unknown: {unknown[:9]}")
-            chosen = np.searchsorted(self.classes_, labels)
+            chosen = np.searchsorted(self.classes_, asked)
         table: dict[str, list[Any]] = {
             name: [] for name in ("class", "probability", "kind", "feature", "evidence")
         }
+        labels = self.classes_.tolist()  # plain strings and numbers
         for code in chosen.tolist():
             of_class = evidence[:, code]
             largest = np.argsort(-np.abs(of_class), kind="stable")[:top]
             for i in largest[np.argsort(-of_class[largest], kind="stable")].tolist():
                 values = (
-                    self.classes_[code],
+                    labels[code],
                     float(np.exp(log_proba[code])),
                     *names[i],
                 )
@@ -353,6 +360,101 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
                 ):
                     column.append(value)
         return table
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        compress: bool = False,
+        keep_rows: bool = True,
+    ) -> None:
+        """Write the fitted model to a file, without pickle.
+
+        Parameters
+        ----------
+        path, compress, keep_rows
+            As in `ExplicitSoftmaxClassifier.save`. The file holds the n-grams.
+
+        Raises
+        ------
+        ValueError
+            If vectorizers were given as `features`: files hold the named kinds only.
+        """
+        check_is_fitted(self)
+        if not isinstance(self.features, str):
+            raise ValueError(
+                "vectorizers given as features cannot be saved without pickle: choose "
+                "features among the named kinds, or save classifier_ alone"
+            )
+        arrays: dict[str, NDArray[Any]] = {}
+        lost: list[str] = []
+        classifier = self.classifier_._as_record(arrays, lost, keep_rows)
+        for name, vectorizer in self.vectorizer_.transformer_list:
+            if not self.hashing:
+                arrays[f"{name}_vocabulary"] = joined_vocabulary(vectorizer)
+        params = self.get_params(deep=False) | {"classifier": None}
+        if lost or self.classifier is not None:
+            warnings.warn(
+                "files of text classifiers hold the fitted classifier, but not the "
+                f"parameters {['classifier', *lost]}",
+                stacklevel=2,
+            )
+        record = {
+            "class": type(self).__name__,
+            "params": params,
+            "features": self.features_,
+            "sizes": list(self._features.sizes),
+            "classifier_class": type(self.classifier_).__name__,
+            "classifier": classifier,
+        }
+        write_file(path, record, arrays, compress=compress)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, mmap: bool = False) -> Self:
+        """Read a model that `save` wrote.
+
+        Parameters
+        ----------
+        path, mmap
+            As in `ExplicitSoftmaxClassifier.load`.
+
+        Returns
+        -------
+        model : ExplicitTextClassifier
+            With the same n-grams and probabilities.
+
+        Raises
+        ------
+        ValueError
+            If the file is truncated or damaged, or holds no such model.
+        """
+        record, arrays = read_file(path, mmap=mmap)
+        with complaint_about(path):
+            if record["class"] != cls.__name__:
+                raise ValueError(f"it holds another class: {record['class']!s:.50}")
+            model = cls(**record["params"])
+            model._validate_params()
+            kinds = {
+                kind.__name__: kind
+                for kind in (ExplicitSoftmaxClassifierCV, ExplicitSoftmaxClassifier)
+            }
+            kind = kinds[record["classifier_class"]]
+            classifier = kind._from_record(record["classifier"], arrays)
+            vectorizers = list(model._vectorizers(record["features"]))
+            for name, vectorizer in vectorizers:
+                if not model.hashing:
+                    set_vocabulary(vectorizer, arrays[f"{name}_vocabulary"])
+            features = TextFeatures(
+                FeatureUnion(vectorizers), tuple(record["sizes"]), model.log_counts
+            )
+            if not (
+                features.sizes == features.found_sizes
+                and sum(features.sizes) == classifier.n_features_in_
+                and list(features.sizes) == list(classifier.n_blocks)
+            ):
+                raise ValueError("its n-grams are not those of its counts")
+            model._keep(features, classifier)
+            return model
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "classifier_")
@@ -371,7 +473,7 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
         if self.classifier is not None:
             return clone(self.classifier)
         if self.hashing:
-            return ExplicitSoftmaxClassifier()
+            return ExplicitSoftmaxClassifier(inverse_temperature="frequency")
         return ExplicitSoftmaxClassifierCV()
 
     def _vectorizers(self, features: Any) -> Sequence[tuple[str, Any]]:
@@ -442,7 +544,9 @@ def _checked_rows(
 
 def _sample(texts: list[str]) -> NDArray[np.intp]:
     """Texts with the smallest hashes, whatever their order, as far as is needed."""
-    order = np.argsort([crc32(text.encode()) for text in texts], kind="stable")
+    order = np.argsort(
+        [crc32(text.encode(errors="surrogatepass")) for text in texts], kind="stable"
+    )
     order = order[:_MOST_TEXTS]
     characters = np.cumsum([len(texts[i]) for i in order])
     return np.sort(order[: max(1, np.searchsorted(characters, _MOST_CHARACTERS))])

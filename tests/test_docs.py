@@ -1,5 +1,6 @@
 """Documentation and package name the same things; the examples of the gallery run."""
 
+import doctest
 import inspect
 import os
 import re
@@ -74,6 +75,12 @@ def test_examples_run(path):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_code_of_the_page_on_texts_runs():
+    found = doctest.testfile(str(ROOT / "docs/text.rst"), module_relative=False)
+    assert found.attempted
+    assert not found.failed
 
 
 def test_there_are_examples():

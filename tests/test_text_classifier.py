@@ -214,6 +214,7 @@ def test_vectorizers_of_the_user():
         features=[("stop", stop), ("tf", TfidfVectorizer())], log_counts=False
     ).fit(TEXTS, LABELS)
     assert clf.features_ == "stop+tf"
+    assert clf.set_params(log_counts=True).fit(TEXTS, LABELS).score(TEST, TEST_LABELS)
     assert "stop__the" not in clf.get_feature_names_out()
     assert not hasattr(stop, "vocabulary_")
     assert clf.score(TEST, TEST_LABELS) > 0.85
@@ -280,3 +281,48 @@ def test_bad_parameters(params):
     (name,) = params
     with pytest.raises(ValueError, match=f"The '{name}' parameter"):
         ExplicitTextClassifier(**params).fit(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize("name", ["fitted", "hashed"])
+def test_save_and_load(request, tmp_path, name):
+    clf = request.getfixturevalue(name)
+    path = tmp_path / "model"
+    clf.save(path)
+    again = ExplicitTextClassifier.load(path)
+    np.testing.assert_array_equal(again.predict_proba(TEST), clf.predict_proba(TEST))
+    assert again.get_params() == clf.get_params()
+    assert again.features_ == clf.features_
+    assert again.explain(TEST[0]) == clf.explain(TEST[0])
+    if name == "hashed":
+        expected = clone(clf).fit(TEXTS + TEST, np.append(LABELS, TEST_LABELS))
+        again.partial_fit(TEST, TEST_LABELS)
+        if again.features_ == expected.features_:
+            np.testing.assert_allclose(
+                again.predict_proba(TEST), expected.predict_proba(TEST), rtol=1e-6
+            )
+    with pytest.raises(ValueError, match="it holds another class"):
+        ExplicitSoftmaxClassifier.load(path)
+
+
+def test_what_cannot_be_saved(fitted, tmp_path):
+    clf = ExplicitTextClassifier(features=[("mine", CountVectorizer())])
+    with pytest.raises(ValueError, match="cannot be saved without pickle"):
+        clf.fit(TEXTS, LABELS).save(tmp_path / "model")
+    clf = ExplicitTextClassifier(
+        features="words", classifier=ExplicitSoftmaxClassifier()
+    )
+    with pytest.warns(UserWarning, match="not the parameters .'classifier'"):
+        clf.fit(TEXTS, LABELS).save(tmp_path / "model")
+    again = ExplicitTextClassifier.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.predict_proba(TEST), clf.predict_proba(TEST))
+
+
+def test_damaged_files_are_named(fitted, tmp_path):
+    path = tmp_path / "model"
+    fitted.save(path)
+    whole = path.read_bytes()
+    at = whole.index(b"ship")
+    for part in (whole[:-9], whole[:at] + b"sh\np" + whole[at + 4 :]):
+        path.write_bytes(part)
+        with pytest.raises(ValueError, match="model"):
+            ExplicitTextClassifier.load(path)

@@ -43,6 +43,16 @@ class TextFeatures:
     sizes: tuple[int, ...]
     log_counts: bool
 
+    @property
+    def found_sizes(self) -> tuple[int, ...]:
+        """Number of columns that each vectoriser makes."""
+        return tuple(
+            vectorizer.n_features
+            if isinstance(vectorizer, HashingVectorizer)
+            else len(vectorizer.vocabulary_)
+            for _, vectorizer in self.union.transformer_list
+        )
+
     def transform(self, texts: Sequence[str]) -> sp.csr_array:
         """Features of documents, CSR of shape (n_texts, n_features)."""
         return self._weighted(self.union.transform(texts))
@@ -72,6 +82,8 @@ class TextFeatures:
 
     def _weighted(self, counts: Any) -> sp.csr_array:
         rows = sp.csr_array(counts)
+        if rows.dtype.kind != "f":  # CountVectorizer counts in integers by default
+            rows = rows.astype(np.float64)
         if self.log_counts:
             np.log1p(rows.data, out=rows.data)
         return rows
@@ -137,6 +149,20 @@ def make_vectorizers(
         (kind, HashingVectorizer(n_features=n_hashed, **common, **KINDS[kind]))
         for kind in kinds
     ]
+
+
+def joined_vocabulary(vectorizer: CountVectorizer) -> NDArray[np.uint8]:
+    """N-grams in the order of their columns as one text in UTF-8, a line for each."""
+    terms = vectorizer.get_feature_names_out().tolist()
+    text = "\n".join(terms).encode(errors="surrogatepass")
+    return np.frombuffer(text, dtype=np.uint8)
+
+
+def set_vocabulary(vectorizer: CountVectorizer, joined: NDArray[np.uint8]) -> None:
+    """Fit a vectoriser to what `joined_vocabulary` made."""
+    terms = joined.tobytes().decode(errors="surrogatepass").split("\n")
+    vectorizer.vocabulary_ = {term: column for column, term in enumerate(terms)}
+    vectorizer.fixed_vocabulary_ = False
 
 
 def checked_texts(X: Any) -> list[str]:

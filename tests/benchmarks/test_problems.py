@@ -309,3 +309,13 @@ def test_help_and_numbers_of_options(problem, capsys):
     with pytest.raises(SystemExit, match="2"):
         main([problem, "--threads=0"])
     assert "--threads: must be at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.slow  # starts processes of Dask
+def test_scale_out(run):
+    pytest.importorskip("distributed")
+    records, printed = run("scale_out")
+    loss = {record["test_log_loss"] for record in records}
+    assert len(records) == 3
+    assert len(loss) == 1
+    assert "Dask, 2 processes" in printed

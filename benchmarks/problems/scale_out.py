@@ -1,0 +1,164 @@
+"""Fits to blocks of rows on processes of Dask, beside a loop of partial_fit and Spark.
+
+Blocks are made from a seed by the worker that counts them: bags of words in which ranks
+follow Zipf's law, words hashed to features. The seconds that making them alone takes
+are taken off. Every run has processes of its own; peak memory is that of a worker.
+Spark's NaiveBayes, if --spark names a Python that has pyspark, fits to cached rows.
+"""
+
+import json
+import subprocess
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from benchmarks.data.blocks import make_words
+from benchmarks.harness.models import evaluate
+from benchmarks.harness.options import Name, Number
+from benchmarks.harness.records import Record, table
+from benchmarks.harness.timing import in_own_process, peak_memory
+from explicit_softmax import ExplicitSoftmaxClassifier
+
+OPTIONS = {
+    "rows": Number(
+        [1_000_000, 5_000_000, 20_000_000], "training rows", [600], several=True
+    ),
+    "block": Number(50_000, "rows of a block", fast=100),
+    "features": Number(2**20, "hashed features", fast=64),
+    "classes": Number(1000, "classes", fast=4),
+    "tokens": Number(50, "tokens of a row", fast=10),
+    "words": Number(5000, "different words of a class", fast=20),
+    "spark": Name("Python interpreter that has pyspark"),
+    "spark_memory": Name("memory of Spark's process (default: 8g)"),
+}
+# Of no fit.
+_TEST = {"number": 2**31, "n_rows": 1000}
+_SPARK = Path(__file__).resolve().parent.parent / "peers" / "spark.py"
+
+
+def measure(options: Namespace) -> list[Record]:
+    shape = {
+        "n_rows": options.block,
+        "n_features": options.features,
+        "n_classes": options.classes,
+        "n_tokens": options.tokens,
+        "n_words": options.words,
+    }
+    records = []
+    for size in sorted(set(options.rows)):
+        n_blocks = -(-size // options.block)
+        data = {"n_blocks": n_blocks, "shape": shape}
+        runs = {"loop of partial_fit": (loop, {})}
+        for n in (1, 2):
+            runs[f"Dask, {n} process{'es'[: 2 * n - 2]}"] = cluster, {"n_workers": n}
+        for name, (job, arguments) in runs.items():
+            options.announce(f"{name}, {size:,} rows")
+            values = in_own_process(job, **data, **arguments)
+            records.append(_record(name, values, n_blocks * options.block))
+        if options.spark:
+            options.announce(f"Spark, {size:,} rows")
+            records.append(_spark(options, data, n_blocks * options.block))
+    return records
+
+
+def make_block(number: int, shape: dict[str, int]) -> tuple[sp.csr_array, Any]:
+    words, y = make_words(number, **shape)
+    starts = np.arange(0, words.size + 1, words.shape[1], dtype=np.int32)
+    values = np.ones(words.size), words.ravel().astype(np.int32), starts
+    X = sp.csr_array(values, shape=(len(y), shape["n_features"]))
+    X.sum_duplicates()
+    return X, y
+
+
+def loop(n_blocks: int, shape: dict[str, int]) -> dict[str, Any]:
+    """Seconds of `partial_fit` of one block after the other."""
+    model, seconds, cpu = ExplicitSoftmaxClassifier(), 0.0, 0.0
+    for number in range(n_blocks):
+        X, y = make_block(number, shape)
+        start, cpu_start = time.perf_counter(), time.process_time()
+        model.partial_fit(X, y, classes=range(shape["n_classes"]))
+        seconds += time.perf_counter() - start
+        cpu += time.process_time() - cpu_start
+    times = {"fit_seconds": seconds, "cpu_seconds": cpu, "peak_mib": peak_memory()}
+    return {**times, **_quality(model, shape)}
+
+
+def cluster(n_blocks: int, shape: dict[str, int], n_workers: int) -> dict[str, Any]:
+    """Seconds of a fit on processes, less those of making the blocks."""
+    import dask
+    from distributed import Client
+
+    def blocks() -> tuple[list[Any], list[Any]]:
+        make = dask.delayed(make_block, nout=2)
+        parts = [make(number, shape) for number in range(n_blocks)]
+        return [part[0] for part in parts], [part[1] for part in parts]
+
+    size = dask.delayed(lambda X: X.shape[0])
+    with Client(
+        n_workers=n_workers,
+        threads_per_worker=1,
+        dashboard_address=None,
+        memory_limit=0,
+    ) as client:
+        client.run(make_block, 0, {**shape, "n_rows": 10})  # imports
+        clocks = [_clocks(client)]
+        sum(dask.compute(*map(size, blocks()[0])))
+        clocks.append(_clocks(client))
+        model = ExplicitSoftmaxClassifier()
+        model.partial_fit(*blocks(), classes=range(shape["n_classes"]))
+        clocks.append(_clocks(client))
+        peak = max(client.run(peak_memory).values())
+    # The second run less the first.
+    seconds, cpu = np.diff(clocks, n=2, axis=0)[0].tolist()
+    times = {"fit_seconds": seconds, "cpu_seconds": cpu, "peak_mib": peak}
+    return {**times, **_quality(model, shape)}
+
+
+def _clocks(client: Any) -> tuple[float, float]:
+    """Wall time, and processor time of all workers."""
+    return time.perf_counter(), sum(client.run(time.process_time).values())
+
+
+def _quality(model: ExplicitSoftmaxClassifier, shape: dict[str, int]) -> dict[str, Any]:
+    X, y = make_block(_TEST["number"], {**shape, "n_rows": _TEST["n_rows"]})
+    return {
+        "n_counts": int(model.feature_count_.nnz),
+        "test_log_loss": evaluate(model, X, y)["log_loss"],
+    }
+
+
+def _spark(options: Namespace, data: dict[str, Any], n_rows: int) -> Record:
+    memory = options.spark_memory or "8g"
+    arguments = json.dumps({**data, "test": _TEST, "memory": memory})
+    command = [options.spark, str(_SPARK), arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE)
+    name = "Spark NaiveBayes, local[2]"
+    if done.returncode:
+        return Record(name, {"n_rows": n_rows}, f"ended with code {done.returncode}")
+    return _record(name, json.loads(done.stdout.splitlines()[-1]), n_rows)
+
+
+def _record(name: str, values: dict[str, Any], n_rows: int) -> Record:
+    speed = n_rows / values["fit_seconds"]
+    return Record(name, {**values, "n_rows": n_rows, "speed": speed})
+
+
+def report(records: list[Record], options: Namespace) -> str:
+    columns = [
+        ("rows", "n_rows", ",d"),
+        ("s", "fit_seconds", "sig"),
+        ("rows/s", "speed", ",.0f"),
+        ("cpu s", "cpu_seconds", "sig"),
+        ("worker peak MiB", "peak_mib", ".0f"),
+        ("counts", "n_counts", ",d"),
+        ("test loss", "test_log_loss", ".3f"),
+    ]
+    return (
+        f"data: {options.tokens} tokens a row, {options.features} features, "
+        f"{options.classes} classes of {options.words} words, blocks of "
+        f"{options.block} rows\n{table(records, columns)}"
+    )
