@@ -13,6 +13,7 @@ from explicit_softmax._metrics import expected_calibration_error
 from explicit_softmax._network import ExplicitSoftmaxNetworkClassifier
 from explicit_softmax._positive_features import PositiveFeatures
 from explicit_softmax._refinement import Refinement
+from explicit_softmax._skops import skops_trusted_types
 from explicit_softmax._text_classifier import ExplicitTextClassifier
 from explicit_softmax.text.features import read_labeled_text
 from explicit_softmax.text.windows import context_windows
@@ -33,6 +34,7 @@ __all__ = [
     "context_windows",
     "expected_calibration_error",
     "read_labeled_text",
+    "skops_trusted_types",
 ]
 
 __version__ = "0.2.0"

@@ -89,6 +89,16 @@ ONE_LAYER = CONSTRAINTS | {
     ]
 }
 
+# Attributes for which a model is solved that was not, as after `partial_fit`.
+_OF_SOLUTION = {
+    "coef_",
+    "intercept_",
+    "inverse_temperature_",
+    "norm_weight_",
+    "priming_number_",
+    "smoothing_strength_",
+}
+
 
 class FromModel:
     """A fitted attribute, read from the model by a path of attributes or a function.
@@ -218,6 +228,18 @@ class ExplicitSoftmaxBase(
             return score_blocks(self, X, y, sample_weight)
         return float(super().score(X, y, sample_weight))
 
+    def __dir__(self) -> list[str]:
+        """Names of attributes, of which those that would solve a stream are left out.
+
+        Notebooks show an estimator with all attributes of this list.
+        """
+        model = vars(self).get("_model")
+        if model is None or getattr(model, "is_solved", True):
+            return list(super().__dir__())
+        # scikit-learn's own list is made by reading all of them.
+        names = set(object.__dir__(self)) - _OF_SOLUTION
+        return [name for name in names if hasattr(self, name)]
+
     def __sklearn_is_fitted__(self) -> bool:
         return "_model" in vars(self)
 
@@ -258,7 +280,7 @@ class ExplicitSoftmaxBase(
         X: Any,
         y: Any,
         sample_weight: Any,
-        solve: Callable[[Any, NDArray[np.intp], Any], Any],
+        solve: Callable[[Any, NDArray[np.intp], Any, FitReport], Any],
         prior: Callable[[int], NDArray[np.float64] | None] = lambda n_classes: None,
     ) -> Self:
         """Keep what `solve` makes of rows, classes, and weights, refined if asked.
@@ -273,7 +295,7 @@ class ExplicitSoftmaxBase(
                 "warm_start=True; the alpha of naive Bayes is smoothing_strength"
             )
         report = FitReport(
-            self, X, y, sample_weight, refinement.max_iter if self.warm_start else 0
+            self, X, y, sample_weight, 2 + refinement.max_iter * self.warm_start
         )
         with restored_on_error(self):
             rows, labels, weights = self._check_training_data(
@@ -285,7 +307,7 @@ class ExplicitSoftmaxBase(
             train, validation = (rows, codes, weights), None
             if self.warm_start:
                 train, validation = split_validation(refinement, *train)
-            model = solve(*train)
+            model = solve(*train, report)
             if self.warm_start:
                 model = refine_model(refinement, model, *train, validation, report)
             if class_prior is not None:

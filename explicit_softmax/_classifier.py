@@ -24,6 +24,7 @@ from explicit_softmax._base import (
 from explicit_softmax._dask import fit_blocks, is_collection, partial_fit_blocks
 from explicit_softmax._refinement import Refinement
 from explicit_softmax._sklearn import (
+    FitReport,
     Interval,
     StrOptions,
     _fit_context,
@@ -276,11 +277,15 @@ shape (n_blocks,), default="auto"
         if is_collection(X):
             return fit_blocks(self, X, y, sample_weight)
 
-        def solve(rows: Any, codes: Any, weights: Any) -> ExplicitModel:
-            model = ExplicitModel.from_rows(
-                rows, codes, len(self.classes_), self._settings(), weights
-            )
-            _ = model.solution
+        def solve(
+            rows: Any, codes: Any, weights: Any, report: FitReport
+        ) -> ExplicitModel:
+            with report.stage("count"):
+                model = ExplicitModel.from_rows(
+                    rows, codes, len(self.classes_), self._settings(), weights
+                )
+            with report.stage("leave-one-out"):
+                _ = model.solution
             return model.without_sample() if model.settings.is_by_feature else model
 
         prior = partial(checked_prior, self.class_prior, self.fit_prior)
@@ -331,6 +336,7 @@ shape (n_blocks,), default="auto"
                 "{name}={1} differs from {0}, with which this model was counted: call "
                 "fit to start again",
             )
+        report = FitReport(self, X, y, sample_weight, 0, "partial_fit")
         with restored_on_error(self):
             rows, labels, weights = self._check_training_data(
                 X, y, sample_weight, reset=earlier is None
@@ -348,6 +354,7 @@ shape (n_blocks,), default="auto"
             prior = checked_prior(self.class_prior, self.fit_prior, len(declared))
             self.classes_ = declared
             self._model = replace(model, prior=prior)
+            report.end()
         return self
 
     def merge(self, *others: Self) -> Self:

@@ -29,11 +29,13 @@ from explicit_softmax._classifier import ExplicitSoftmaxClassifier
 from explicit_softmax._dask import fit_blocks, is_collection, take_over
 from explicit_softmax._refinement import Refinement
 from explicit_softmax._sklearn import (
+    FitReport,
     MetadataRouter,
     MethodMapping,
     _fit_context,
     _safe_indexing,
     accepts_weights,
+    after_each,
     process_routing,
     routing_enabled,
     warn_caller,
@@ -266,25 +268,30 @@ validation_scores_, n_features_in_, feature_names_in_
             )
         routed = self._routed(sample_weight, params)
 
-        def solve(rows: Any, codes: Any, weights: Any) -> ExplicitModel:
+        def solve(
+            rows: Any, codes: Any, weights: Any, report: FitReport
+        ) -> ExplicitModel:
             train = rows, codes, weights
             n_classes = len(self.classes_)
             n_scores = n_classes * len(shared.blocks(rows.shape[1]))
             if self.cv is None:
                 limit = BUDGETS["candidates"].limit(n_scores)
                 sample = RowSample.from_rows(*train, limit)
-                best = self._search_by_leave_one_out(grid, train, sample, routed)
+                best = self._search_by_leave_one_out(
+                    grid, train, sample, routed, report
+                )
             else:
-                best = self._search_by_folds(grid, train, routed)
+                best = self._search_by_folds(grid, train, routed, report)
             settings = replace(shared, **best)
             limit = BUDGETS["best_candidate"].limit(n_scores)
             if settings.is_by_feature:
                 limit = settings.sample_limit(rows.shape[1], n_classes)
-            model = ExplicitModel.from_rows(
-                rows, codes, n_classes, settings, weights, limit
-            )
-            # No counts are added later, and the sampled rows are not needed again.
-            return model.without_sample()
+            with report.stage("solve"):
+                model = ExplicitModel.from_rows(
+                    rows, codes, n_classes, settings, weights, limit
+                )
+                # No counts are added later: the sampled rows are not needed again.
+                return model.without_sample()
 
         prior = partial(checked_prior, self.class_prior, self.fit_prior)
         return self._fit(X, y, sample_weight, solve, prior)
@@ -350,7 +357,12 @@ validation_scores_, n_features_in_, feature_names_in_
         return params | ({"sample_weight": weights} if asked else {})
 
     def _search_by_leave_one_out(
-        self, grid: Grid, train: tuple[Any, Any, Any], sample: RowSample, routed: Any
+        self,
+        grid: Grid,
+        train: tuple[Any, Any, Any],
+        sample: RowSample,
+        routed: Any,
+        report: FitReport,
     ) -> dict[str, Any]:
         scorer = self._scorer
         filled = sample.part(np.flatnonzero(row_norms(sample.X) > 0))
@@ -371,9 +383,15 @@ validation_scores_, n_features_in_, feature_names_in_
             classifier = _LeftOut(self.classes_, scores[members])
             return float(scorer(classifier, rows, labels, **params)), row_log_likelihood
 
-        scored = score_by_leave_one_out(
-            grid, *train, len(self.classes_), sample, score, self.n_jobs
-        )
+        with report.stage("search", len(list(grid.candidates()))) as step:
+            scored = score_by_leave_one_out(
+                grid,
+                *train,
+                len(self.classes_),
+                sample,
+                after_each(score, step),
+                self.n_jobs,
+            )
         best = self._record(grid, np.array([value for value, _ in scored]))
         if self.store_cv_results:
             self.cv_results_ |= {
@@ -383,7 +401,7 @@ validation_scores_, n_features_in_, feature_names_in_
         return best
 
     def _search_by_folds(
-        self, grid: Grid, train: tuple[Any, Any, Any], routed: Any
+        self, grid: Grid, train: tuple[Any, Any, Any], routed: Any, report: FitReport
     ) -> dict[str, Any]:
         rows, codes, weights = train
         splitter = check_cv(self.cv, codes, classifier=True)
@@ -403,9 +421,16 @@ validation_scores_, n_features_in_, feature_names_in_
             labels = self.classes_[codes[test]]
             return float(scorer(classifier, rows[test], labels, **params))
 
-        by_fold = score_by_folds(
-            grid, *train, len(self.classes_), folds, score, self.n_jobs
-        )
+        n_steps = len(folds) * len(list(grid.candidates()))
+        with report.stage("search", n_steps) as step:
+            by_fold = score_by_folds(
+                grid,
+                *train,
+                len(self.classes_),
+                folds,
+                after_each(score, step),
+                self.n_jobs,
+            )
         best = self._record(grid, np.nanmean(by_fold, axis=0))
         if self.store_cv_results:
             for i, row in enumerate(by_fold):

@@ -269,9 +269,10 @@ default="auto"
         refinement = checked_refinement(self.refinement)
         # Callbacks get the documents as targets too: they score only if there are some.
         max_iter = refinement.max_iter if self.warm_start else 0
-        report = FitReport(self, documents, documents, None, max_iter)
+        report = FitReport(self, documents, documents, None, 3 + max_iter)
         with restored_on_error(self):
-            self._encoder = self._new_encoder(documents)
+            with report.stage("learn-tokens"):
+                self._encoder = self._new_encoder(documents)
             if self.warm_start and self.aggregation == "ngram":
                 raise ValueError(
                     "warm_start=True refines models of windows: it needs "
@@ -279,15 +280,14 @@ default="auto"
                 )
             if self.warm_start and refinement.early_stopping and documents_val is None:
                 documents, documents_val = _set_aside(documents, refinement)
-            model = self._counted(self._encoder, documents)
-            if isinstance(model, NgramModel):
+            with report.stage("count"):
+                model = self._counted(self._encoder, documents)
+            with report.stage("solve"):
                 _ = model.solution
-            else:
-                _ = model.solution
-                if self.warm_start:
-                    model = self._refined(
-                        model, refinement, documents, documents_val, report
-                    )
+            if self.warm_start and not isinstance(model, NgramModel):
+                model = self._refined(
+                    model, refinement, documents, documents_val, report
+                )
             self._model = model
             report.end()
         return self

@@ -225,7 +225,7 @@ feature_names_in_
         betas = given_temperatures(self.inverse_temperature, self.n_layers, "layers")
         refinement = checked_refinement(self.refinement)
         report = FitReport(
-            self, X, y, sample_weight, refinement.max_iter if self.warm_start else 0
+            self, X, y, sample_weight, 2 + refinement.max_iter * self.warm_start
         )
         with restored_on_error(self):
             rows, labels, weights = self._check_training_data(
@@ -241,21 +241,23 @@ feature_names_in_
             hidden, hidden_owner = codes, np.arange(n_classes)
             if n_hidden_layers:
                 rng = check_random_state(self.random_state)
-                hidden, hidden_owner = _hidden_codes(
-                    self.hidden_targets, rows, codes, n_classes, weights, rng
-                )
+                with report.stage("hidden-targets"):
+                    hidden, hidden_owner = _hidden_codes(
+                        self.hidden_targets, rows, codes, n_classes, weights, rng
+                    )
             self.hidden_classes_ = self.classes_[hidden_owner]
             strength, smoothing = self.smoothing_strength, self.smoothing
-            model = solve_layers(
-                rows,
-                [hidden] * n_hidden_layers + [codes],
-                [len(hidden_owner)] * n_hidden_layers + [n_classes],
-                sample_weight=weights,
-                betas=None if betas is None else betas.tolist(),
-                smoothing=smoothing,
-                strength=None if isinstance(strength, str) else float(strength),
-                norm_exponent=self.norm_exponent,
-            )
+            with report.stage("layers"):
+                model = solve_layers(
+                    rows,
+                    [hidden] * n_hidden_layers + [codes],
+                    [len(hidden_owner)] * n_hidden_layers + [n_classes],
+                    sample_weight=weights,
+                    betas=None if betas is None else betas.tolist(),
+                    smoothing=smoothing,
+                    strength=None if isinstance(strength, str) else float(strength),
+                    norm_exponent=self.norm_exponent,
+                )
             if self.warm_start:
                 model = refine_model(refinement, model, *train, validation, report)
             self._model = model

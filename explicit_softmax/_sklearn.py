@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ __all__ = [
     "_fit_context",
     "_safe_indexing",
     "accepts_weights",
+    "after_each",
     "check_matplotlib_support",
     "process_routing",
     "restored_on_error",
@@ -80,12 +82,20 @@ class FitReport:
         Training data as given by the user, for callbacks that compute scores.
     sample_weight : array-like or None
         Weights as given by the user.
-    max_iterations : int
-        Largest number of iterations; 0 if the fit does not iterate.
+    max_subtasks : int
+        Largest number of stages and iterations together.
+    name : str, default="fit"
+        What is reported.
     """
 
     def __init__(
-        self, estimator: Any, X: Any, y: Any, sample_weight: Any, max_iterations: int
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        max_subtasks: int,
+        name: str = "fit",
     ) -> None:
         self.estimator = estimator
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
@@ -93,8 +103,35 @@ class FitReport:
         self.context: Any = None
         self.iteration: Any = None
         if hasattr(estimator, "_init_callback_context"):
-            self.context = estimator._init_callback_context(max_subtasks=max_iterations)
+            self.context = estimator._init_callback_context(
+                task_name=name, max_subtasks=max_subtasks
+            )
             self.context.call_on_fit_task_begin(estimator=estimator, **self.data)
+
+    @contextmanager
+    def stage(self, name: str, n_steps: int = 0) -> Iterator[Callable[[], None]]:
+        """A part that does not iterate.
+
+        Yields
+        ------
+        step : callable
+            To be called after each step of it.
+        """
+        if self.context is None:
+            yield lambda: None
+            return
+        stage = self.context.subcontext(task_name=name, max_subtasks=n_steps)
+        stage.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+        lock = threading.Lock()
+
+        def step() -> None:
+            with lock:
+                task = stage.subcontext(task_name="step")
+                task.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+                task.call_on_fit_task_end(estimator=self.estimator, **self.data)
+
+        yield step
+        stage.call_on_fit_task_end(estimator=self.estimator, **self.data)
 
     def begin_iteration(self, name: str) -> None:
         """Announce an iteration."""
@@ -178,6 +215,19 @@ def accepts_weights(scorer: Any) -> bool:
     if hasattr(scorer, "_accept_sample_weight"):
         return bool(scorer._accept_sample_weight())
     return "sample_weight" in inspect.signature(scorer).parameters
+
+
+def after_each(
+    function: Callable[..., Any], then: Callable[[], None]
+) -> Callable[..., Any]:
+    """The function, after each call of which `then` is called."""
+
+    def both(*args: Any) -> Any:
+        result = function(*args)
+        then()
+        return result
+
+    return both
 
 
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:

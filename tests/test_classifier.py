@@ -18,6 +18,7 @@ from explicit_softmax import (
     ExplicitSoftmaxClassifierCV,
     Refinement,
 )
+from explicit_softmax.calibration.model import ExplicitModel
 from tests.layouts import LAYOUTS
 
 SMOOTHINGS = ["prior", "uniform", "noise"]
@@ -473,3 +474,14 @@ def test_refinement_of_float32_features_in_any_unit(digits, unit, solver):
     expected = clf.fit(X[:300], labels).score(X[:300], labels)
     found = clf.fit(rows, labels).score(rows, labels)
     assert found == pytest.approx(expected, abs=0.01)
+
+
+def test_showing_a_stream_does_not_solve_it(digits, monkeypatch):
+    X, y, _, _ = digits
+    clf = ExplicitSoftmaxClassifier().partial_fit(X, y, classes=range(10))
+    with monkeypatch.context() as patch:
+        patch.setattr(ExplicitModel, "_choose", None)
+        text = clf._repr_html_()
+    assert "ExplicitSoftmaxClassifier" in text
+    assert "inverse_temperature_" not in dir(clf)
+    assert "inverse_temperature_" in dir(clf.fit(X, y))

@@ -20,6 +20,7 @@ from explicit_softmax import (
     ExplicitSoftmaxClassifierCV,
     ExplicitSoftmaxNetworkClassifier,
     Refinement,
+    skops_trusted_types,
 )
 from explicit_softmax._model_file import read_file, write_file
 from tests.strategies import properties
@@ -112,6 +113,14 @@ def test_a_pickled_model_is_the_same_and_plain(model):
         fitted("cat").__getstate__()["_encoder"],
     ):
         assert type(value) is dict
+
+
+def test_skops_trusts_the_published_types(model):
+    skops_io = pytest.importorskip("skops.io")
+    content = skops_io.dumps(model)
+    trusted = skops_trusted_types()
+    assert set(skops_io.get_untrusted_types(data=content)) <= set(trusted)
+    assert_same(model, skops_io.loads(content, trusted=trusted))
 
 
 def test_what_was_not_chosen_yet_is_chosen_after_loading(tmp_path):

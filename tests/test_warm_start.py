@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 
 from explicit_softmax import (
     ExplicitSoftmaxClassifier,
+    ExplicitSoftmaxClassifierCV,
     ExplicitSoftmaxNetworkClassifier,
     Refinement,
 )
@@ -172,8 +173,8 @@ class TestCallbacks:
         clf = warm(estimator, solver=solver, max_iter=3).set_callbacks(recorder)
         clf.fit(X, y)
         name = "lbfgs-iteration" if solver == "lbfgs" else "epoch"
-        assert recorder.begun == ["fit", *[name] * 3]
-        assert recorder.ended == [*[name] * 3, "fit"]
+        assert recorder.begun[0] == recorder.ended[-1] == "fit"
+        assert recorder.begun[-3:] == recorder.ended[-4:-1] == [name] * 3
         assert recorder.scores[-1] == clf.score(X, y)
         assert not recorder.is_set_up
 
@@ -187,9 +188,37 @@ class TestCallbacks:
         X, y, _, _ = digits
         recorder = Recorder()
         clf = clone(estimator).set_callbacks(recorder).fit(X, y)
-        assert recorder.begun == recorder.ended == ["fit"]
+        assert sorted(recorder.begun) == sorted(recorder.ended)
         with pytest.raises(ValueError, match="Negative"):
             clf.set_params(warm_start=warm_start).fit(-X, y)
+        assert not recorder.is_set_up
+
+    @each_estimator
+    def test_a_fit_tells_its_stages(self, digits, estimator):
+        X, y, _, _ = digits
+        recorder = Recorder()
+        clone(estimator).set_callbacks(recorder).fit(X[:200], y[:200])
+        stages = {
+            "ExplicitSoftmaxClassifier": ["count", "leave-one-out"],
+            "ExplicitSoftmaxNetworkClassifier": ["hidden-targets", "layers"],
+        }
+        assert recorder.begun == ["fit", *stages[type(estimator).__name__]]
+
+    @pytest.mark.parametrize(("cv", "n_steps"), [(None, 20), (2, 40)])
+    def test_a_search_tells_each_candidate(self, digits, cv, n_steps):
+        X, y, _, _ = digits
+        recorder = Recorder()
+        clf = ExplicitSoftmaxClassifierCV(cv=cv, n_jobs=2, translation="column")
+        clf.set_callbacks(recorder).fit(X[:200], y[:200])
+        assert recorder.begun == ["fit", "search", *["step"] * n_steps, "solve"]
+        assert recorder.ended == [*["step"] * n_steps, "search", "solve", "fit"]
+
+    def test_a_batch_of_a_stream_is_told(self, digits):
+        X, y, _, _ = digits
+        recorder = Recorder()
+        clf = ExplicitSoftmaxClassifier().set_callbacks(recorder)
+        clf.partial_fit(X[:200], y[:200], classes=range(10))
+        assert recorder.begun == recorder.ended == ["partial_fit"]
         assert not recorder.is_set_up
 
     def test_a_callback_that_raises_at_the_end_leaves_the_model(self, digits):

@@ -349,6 +349,11 @@ class ExplicitModel:
         return self.counts.n_features, self.counts.n_classes
 
     @property
+    def is_solved(self) -> bool:
+        """Whether everything is chosen and written down."""
+        return "solution" in vars(self) or self.refined is not None
+
+    @property
     def chosen(self) -> Choice:
         """What was chosen or given; where it is known, the model is not solved."""
         return self.solution.choice if self.choice is None else self.choice

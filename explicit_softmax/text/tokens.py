@@ -162,12 +162,12 @@ class TokenIds:
 
     @classmethod
     def of(cls, tokenizer: Any) -> TokenIds:
-        """Vocabulary of a trained tokenizer."""
+        """Vocabulary of a trained tokenizer, or of the one that a fast one wraps."""
+        tokenizer = getattr(tokenizer, "backend_tokenizer", tokenizer)
         if not hasattr(tokenizer, "encode_batch"):
             raise TypeError(
-                "tokenizer must be a tokenizers.Tokenizer, not "
-                f"{type(tokenizer).__name__}; the fast tokenizers of other libraries "
-                "wrap one"
+                "tokenizer must be a tokenizers.Tokenizer "
+                f"or a fast one of transformers, not {type(tokenizer).__name__}"
             )
         for name in ("padding", "truncation"):
             if getattr(tokenizer, name) is not None:

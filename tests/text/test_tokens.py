@@ -217,3 +217,14 @@ BAD = {
 def test_bad_documents(read, documents, error, message):
     with pytest.raises(error, match=message):
         read(documents)
+
+
+def test_fast_tokenizers_of_transformers_are_unwrapped():
+    class Fast:
+        """Wraps a tokenizer under the name that transformers uses."""
+
+        backend_tokenizer = TokenIds.trained(["a rose is a rose"], 20).tokenizer
+
+    ids = TokenIds.of(Fast())
+    assert ids.tokenizer is Fast.backend_tokenizer
+    assert ids.equals(TokenIds.of(Fast.backend_tokenizer))
