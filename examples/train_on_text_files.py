@@ -6,7 +6,7 @@ Train on your own text files
 Train a language model on all text files in a folder, from the command line::
 
     python examples/train_on_text_files.py FOLDER [--context-size 4] [--refine]
-        [--prompt "Once upon a time"] [--tokens 60] [--save model.npz]
+        [--prompt "Once upon a time"] [--tokens 60] [--save model]
 
 Every ``*.txt`` file below FOLDER (UTF-8) is a document. One file in ten (at least one)
 is held out to score the model; the choice is the same in every run. Byte-pair encoding
