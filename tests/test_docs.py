@@ -1,11 +1,11 @@
-"""Documentation and package name the same things; the examples of the gallery run."""
+"""Documentation and package name the same things.
+
+The build of the documentation runs the examples of the gallery.
+"""
 
 import doctest
 import inspect
-import os
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -60,21 +60,6 @@ def test_versions_agree():
     assert newest[1] == version
     released = f"\ndate-released: {newest[2]}\n" in read("CITATION.cff")
     assert released or newest[2] == "unreleased"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_examples_run(path):
-    if path.stem == "plot_language_model":
-        pytest.importorskip("tokenizers")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(path)],
-        env={**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_code_of_the_page_on_texts_runs():

@@ -137,7 +137,7 @@ def test_reproduction_at_toy_size(tmp_path, no_data, capsys):
     folder = tmp_path / "report"
     records = main(["paper", "--fast", "--threads=1", f"--output={folder}"])
     text = (folder / "report.rst").read_text()
-    assert len(records) == 21
+    assert len(records) == 22
     assert text.count("**") == 2 * len(records)
     for name in ("one_layer", "priming", "scaling", "approach", "language"):
         assert (folder / f"{name}.png").stat().st_size > 5000
