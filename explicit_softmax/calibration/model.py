@@ -371,6 +371,16 @@ class ExplicitModel:
         return (*before, last)
 
     @property
+    def evidence(self) -> Decoder:
+        """Beta times log F~ - log S~ of all features, or the refined weights."""
+        if self.refined is not None:
+            return self.refined.decoders[-1]
+        # An infinite priming number leaves out the class prior.
+        plain = Calibration(self.chosen.calibration.beta, np.inf)
+        smoothed = self._smoothed(self.chosen.smoothing_strength)
+        return explicit_decoder(smoothed, plain, layout=self.layout)
+
+    @property
     def class_count(self) -> FloatArray:
         """Weight of the rows of each class."""
         return self.counts.class_count
