@@ -354,13 +354,13 @@ def minimised(
 ) -> NDArray[np.float64]:
     """Point of least objective, factors not negative."""
     start = loss.start if start is None else start
-    bounds = [(0.0, None)] * loss.n_factors
+    least = np.where(np.arange(start.size) < loss.n_factors, 0.0, -np.inf)
     found = scipy.optimize.minimize(
         loss,
         start,
         jac=True,
         method="L-BFGS-B",
-        bounds=bounds + [(None, None)] * (start.size - loss.n_factors),
+        bounds=scipy.optimize.Bounds(least),  # pairs would be read one by one
         options={"maxiter": max_iter, "ftol": tol, "gtol": 1e-8},
     )
     return np.asarray(found.x)
