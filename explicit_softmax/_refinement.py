@@ -62,6 +62,13 @@ class Refinement(DocumentationLinkMixin, BaseEstimator):
     max_iter : int, default=20
         Largest number of iterations: epochs of the mini-batch solvers, or iterations of
         L-BFGS.
+    margins : bool, default=True
+        Whether a classifier of one layer trains beside leave-one-out margins: what the
+        score of the own class of a row loses when the row is taken out of the counts is
+        added to it in training, so that no row profits from having been counted. The
+        explicit solution is kept unless its leave-one-out log-loss falls. False is the
+        training of [1]_. No effect without smoothing, and for networks and language
+        models.
     alpha : float, default=0.0
         Strength of the L2 penalty, which shrinks towards the explicit solution.
     tol : float, default=1e-4
@@ -100,6 +107,7 @@ class Refinement(DocumentationLinkMixin, BaseEstimator):
         "learning_rate_init": [_AUTO, Interval(Real, 0, None, closed="neither")],
         "batch_size": [_AUTO, _POSITIVE],
         "max_iter": [_POSITIVE],
+        "margins": ["boolean"],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
@@ -117,6 +125,7 @@ class Refinement(DocumentationLinkMixin, BaseEstimator):
         learning_rate_init: float | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
         max_iter: int = 20,
+        margins: bool = True,
         alpha: float = 0.0,
         tol: float = 1e-4,
         early_stopping: bool = False,
@@ -130,6 +139,7 @@ class Refinement(DocumentationLinkMixin, BaseEstimator):
         self.learning_rate_init = learning_rate_init
         self.batch_size = batch_size
         self.max_iter = max_iter
+        self.margins = margins
         self.alpha = alpha
         self.tol = tol
         self.early_stopping = early_stopping
@@ -222,6 +232,7 @@ def refine_model(
     sample_weight: FloatArray | None,
     validation: LabelledRows | None,
     progress: FitReport,
+    margins: FloatArray | None = None,
 ) -> Model:
     """The model with its decoders trained on rows, as `refine` does it.
 
@@ -233,6 +244,8 @@ def refine_model(
     exponent = model.decoders[0].norm_exponent
     if validation is not None:
         validation = scaled_rows(validation[0], exponent), *validation[1:]
+    if margins is not None and sample_weight is not None:
+        margins = margins[sample_weight > 0]
     X, y, sample_weight = of_positive_weight(X, y, sample_weight)
 
     def decoders_of(weights: Arrays, intercepts: Arrays) -> tuple[Decoder, ...]:
@@ -257,6 +270,7 @@ def refine_model(
             scaled_rows(X, exponent),
             y,
             sample_weight=sample_weight,
+            margins=margins,
             solver=refinement.solver,
             learning_rate=None if rate == "auto" else rate,
             batch_size=_BATCH_SIZES[kind] if size == "auto" else size,
@@ -274,7 +288,23 @@ def refine_model(
         warn_caller(f"{error}. The explicit solution is kept.", ConvergenceWarning)
         return model
     decoders = decoders_of(result.weights, result.intercepts)
-    rise = _rise(model.decoders, decoders, X, y, sample_weight, refinement.tol)
+    if margins is not None:
+        # The losses of epochs are those of batches as they came, the start's is exact.
+        losses = [
+            log_loss(layers, X, y, sample_weight, margins)
+            for layers in (model.decoders, decoders)
+        ]
+        if not losses[1] <= losses[0]:
+            warn_caller(
+                f"The refinement raised the leave-one-out log-loss from {losses[0]:.4g} "
+                f"to {losses[1]:.4g} nats: the explicit solution is kept. Choose a "
+                "smaller learning_rate_init to refine.",
+                ConvergenceWarning,
+            )
+            return model
+    rise = None
+    if margins is None:
+        rise = _rise(model.decoders, decoders, X, y, sample_weight, refinement.tol)
     if rise is not None:
         warn_caller(
             f"The refinement diverged: the log-loss of its rows rose {rise}. The "
