@@ -288,23 +288,8 @@ def refine_model(
         warn_caller(f"{error}. The explicit solution is kept.", ConvergenceWarning)
         return model
     decoders = decoders_of(result.weights, result.intercepts)
-    if margins is not None:
-        # The losses of epochs are those of batches as they came, the start's is exact.
-        losses = [
-            log_loss(layers, X, y, sample_weight, margins)
-            for layers in (model.decoders, decoders)
-        ]
-        if not losses[1] <= losses[0]:
-            warn_caller(
-                f"The refinement raised the leave-one-out log-loss from {losses[0]:.4g} "
-                f"to {losses[1]:.4g} nats: the explicit solution is kept. Choose a "
-                "smaller learning_rate_init to refine.",
-                ConvergenceWarning,
-            )
-            return model
-    rise = None
-    if margins is None:
-        rise = _rise(model.decoders, decoders, X, y, sample_weight, refinement.tol)
+    rows = X, y, sample_weight, margins
+    rise = _rise(model.decoders, decoders, *rows, refinement.tol)
     if rise is not None:
         warn_caller(
             f"The refinement diverged: the log-loss of its rows rose {rise}. The "
@@ -313,17 +298,21 @@ def refine_model(
         )
         return model
     if not result.converged and result.n_iter >= refinement.max_iter:
-        advice = ", or set early_stopping=True to stop when others no longer gain"
-        warn_caller(
-            f"The refinement reached max_iter={refinement.max_iter} while the loss was "
-            "still falling. This is harmless if the model is good enough; otherwise "
-            f"increase max_iter{advice if validation is None else ''}.",
-            ConvergenceWarning,
-        )
+        _warn_of_limit(refinement.max_iter, validation is None)
     scores = None if validation is None else [-loss for loss in result.validation_curve]
     # L-BFGS takes no iteration where the start is a minimum already.
     how = result.loss_curve, scores, max(result.n_iter, 1)
     return model.with_refinement(Refined(decoders, *how))
+
+
+def _warn_of_limit(max_iter: int, can_validate: bool) -> None:
+    advice = ", or set early_stopping=True to stop when others no longer gain"
+    warn_caller(
+        f"The refinement reached max_iter={max_iter} while the loss was still falling. "
+        "This is harmless if the model is good enough; otherwise increase max_iter"
+        f"{advice if can_validate else ''}.",
+        ConvergenceWarning,
+    )
 
 
 def _rise(
@@ -332,18 +321,23 @@ def _rise(
     X: Rows,
     y: IntArray,
     sample_weight: FloatArray | None,
+    margins: FloatArray | None,
     tol: float,
 ) -> str | None:
     """From what to what the log-loss of some rows rose; None if it did not.
 
-    Too large steps may end in losses that are finite, the last of which is that of the
+    With margins it is that of all rows, and may not rise at all. Without, too large steps may end in losses that are finite, the last of which is that of the
     weights before the last step.
     """
-    members = np.sort(np.random.default_rng(0).permutation(len(y))[:_COMPARED_ROWS])
+    order = np.random.default_rng(0).permutation(len(y))
+    members: Any = np.sort(order[:_COMPARED_ROWS])
+    if margins is not None:
+        members, tol = slice(None), 0.0
     weight = None if sample_weight is None else sample_weight[members]
-    rows = X[members]
+    rows, extra = X[members], None if margins is None else margins[members]
     with np.errstate(over="ignore", invalid="ignore"):
-        losses = [log_loss(d, rows, y[members], weight) for d in (before, after)]
-    if losses[1] <= losses[0] + max(tol, _ROUNDING * losses[0]):
+        losses = [log_loss(d, rows, y[members], weight, extra) for d in (before, after)]
+    rounding = _ROUNDING * losses[0] if margins is None else 0.0
+    if losses[1] <= losses[0] + max(tol, rounding):
         return None
     return f"from {losses[0]:.3g} to {losses[1]:.3g} nats"

@@ -100,8 +100,8 @@ class Problem:
     """Rows, targets, and the start of a refinement: what every solver reads.
 
     `weights`, `intercepts`, and `scales` have one entry per layer; sample weights have
-    mean one; `rng` has a method `permutation`. `margins`, if any, are added to the score
-    of the own class of each row.
+    mean one; `rng` has a method `permutation`. `margins`, if any, are added to the
+    score of the own class of each row.
     """
 
     X: Rows
