@@ -326,8 +326,9 @@ def _rise(
 ) -> str | None:
     """From what to what the log-loss of some rows rose; None if it did not.
 
-    With margins it is that of all rows, and may not rise at all. Without, too large steps may end in losses that are finite, the last of which is that of the
-    weights before the last step.
+    With margins it is that of all rows, and may not rise at all. Too large steps may
+    end in losses that are finite, the last of which is that of the weights before the
+    last step.
     """
     order = np.random.default_rng(0).permutation(len(y))
     members: Any = np.sort(order[:_COMPARED_ROWS])
