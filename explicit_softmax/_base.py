@@ -499,6 +499,61 @@ class OneLayerMixin:
             self._model = self._model.with_layout("dense")
         return self
 
+    def feature_evidence(
+        self, top: Any = 10, feature_names: Any = None
+    ) -> dict[Any, list[tuple[Any, float]]]:
+        """Features that speak most for or against each class.
+
+        Parameters
+        ----------
+        top : int, default=10
+            Number of features of each class.
+        feature_names : array-like of shape (n_features,), default=None
+            Names, such as ``vectorizer.get_feature_names_out()``. By default
+            `feature_names_in_`, or column numbers where there are none.
+
+        Returns
+        -------
+        evidence : dict of {label: list of (name, float)}
+            Features of the largest absolute evidence for each class, the largest first.
+            It is beta_d (log F_di - log S_i) with mean zero over the classes, in nats
+            per unit of the feature: negative evidence speaks against the class. After a
+            refinement it is the refined weight. All weights are never held at once.
+
+        Raises
+        ------
+        ValueError
+            If `top` is no positive integer, or the names are not one for each feature.
+
+        Examples
+        --------
+        >>> from explicit_softmax import ExplicitSoftmaxClassifier
+        >>> X, y = [[3, 1, 0], [0, 1, 3], [2, 1, 0]], ["sea", "land", "sea"]
+        >>> clf = ExplicitSoftmaxClassifier(inverse_temperature=1.0).fit(X, y)
+        >>> strongest = clf.feature_evidence(1, ["fish", "sky", "tree"])
+        >>> [(label, name) for label, [(name, _)] in strongest.items()]
+        [('land', 'tree'), ('sea', 'tree')]
+        """
+        check_is_fitted(self)
+        if not isinstance(top, Integral) or top < 1:
+            raise ValueError(f"top must be a positive integer, not {top!r}")
+        if feature_names is None:
+            default = np.arange(self.n_features_in_)
+            feature_names = getattr(self, "feature_names_in_", default)
+        names = np.asarray(feature_names)
+        if names.shape != (self.n_features_in_,):
+            raise ValueError(
+                f"feature_names must have one name for each of the "
+                f"{self.n_features_in_} features, not the shape {names.shape}"
+            )
+        features, evidence = self._model.evidence.largest_weights(int(top))
+        return {
+            label: list(zip(names[which].tolist(), values.tolist(), strict=True))
+            for label, which, values in zip(
+                self.classes_.tolist(), features, evidence, strict=True
+            )
+        }
+
     def to_logistic_regression(self) -> LogisticRegression:
         """The same model as a fitted LogisticRegression, for tools that expect one.
 

@@ -14,6 +14,8 @@ from explicit_softmax.calibration.sample import BUDGETS, Budget
 from explicit_softmax.solution.theorem import explicit_decoder
 from tests import strategies
 
+pytestmark = pytest.mark.filterwarnings("ignore:leave-one-out finds no evidence")
+
 N_CLASSES = 3
 few_examples = settings(strategies.properties, max_examples=25)
 

@@ -237,7 +237,9 @@ def test_grid_search_over_methods_and_folds_of_unseen_values():
 def test_temperature_for_the_bins_of_each_feature():
     X, y = load_iris(return_X_y=True)
     transformer = PositiveFeatures(n_bins=4).fit(X[::2])
-    clf = ExplicitSoftmaxClassifierCV(n_blocks=transformer.n_bins_)
+    clf = ExplicitSoftmaxClassifierCV(
+        inverse_temperature="auto", n_blocks=transformer.n_bins_
+    )
     clf.fit(transformer.transform(X[::2]), y[::2])
     assert clf.inverse_temperature_.shape == (4,)
     assert clf.score(transformer.transform(X[1::2]), y[1::2]) > 0.85

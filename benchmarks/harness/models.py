@@ -21,6 +21,10 @@ AS_PRINTED: dict[str, Any] = {
 Makers = Mapping[str, Callable[[], Any]]
 
 
+# Inverse temperatures that a note lists one by one.
+MOST_SHOWN = 8
+
+
 def runs_of(makers: Makers, X: Any, y: NDArray[Any]) -> Makers:
     """A fit for each maker of a model."""
     return {name: lambda make=make: make().fit(X, y) for name, make in makers.items()}
@@ -57,9 +61,12 @@ def fitted_records(
 def describe(timing: Timing) -> str:
     """What was chosen, iterations, and how often the fit was timed, if it is slow."""
     model, notes = timing.result, []
-    if getattr(model, "inverse_temperature", None) == "auto":
+    if isinstance(getattr(model, "inverse_temperature", None), str):
         beta = np.ravel(model.inverse_temperature_)
-        notes.append(f"beta={', '.join(f'{value:.3g}' for value in beta)}")
+        if beta.size > MOST_SHOWN:
+            notes.append(f"beta={np.median(beta):.3g} in the median of {beta.size}")
+        else:
+            notes.append(f"beta={', '.join(f'{value:.3g}' for value in beta)}")
         notes.append(f"strength={model.smoothing_strength_:.3g}")
         if hasattr(model, "norm_exponents"):
             notes.append(f"norm_exponent={model.norm_exponent_:g}")

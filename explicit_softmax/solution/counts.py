@@ -203,8 +203,8 @@ class CooccurrenceCounts:
         count = _count_sparse if sp.issparse(X) else _count_dense
         cooccurrence, frequency = count(X, y, n_classes, weight, scale)
         class_count = np.bincount(y, weights=weight, minlength=n_classes)
-        n_nonzero = float(frequency.sum())
         with np.errstate(over="ignore"):
+            n_nonzero = float(frequency.sum())
             total = cooccurrence.sum() + class_count.sum() + n_nonzero
         if not np.isfinite(total):
             cause = "features" if weight is None else "features or their sample_weight"

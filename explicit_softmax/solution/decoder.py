@@ -116,6 +116,33 @@ class Decoder:
             return np.asarray(weights)
         return np.asarray(weights.toarray() + self.left[features] @ self.right.T)
 
+    def largest_weights(self, n: int) -> tuple[NDArray[np.intp], FloatArray]:
+        """Features whose weights, centred over the classes, are largest in size.
+
+        Returns
+        -------
+        features : ndarray of int, shape (n_classes, min(n, n_features))
+            Those of each class, the largest absolute weight first.
+        weights : ndarray of the same shape
+            Their centred weights for the class.
+        """
+        features = np.zeros((self.n_classes, 0), dtype=np.intp)
+        best = np.zeros(features.shape, dtype=self.weights.dtype)
+        # Never all weights at once: what a block has competes with the best so far.
+        for block in row_blocks(self.weights.shape[0], self.n_classes, _WORK_VALUES):
+            part = self.weights_of(block)
+            part = (part - part.mean(axis=1, keepdims=True)).T
+            here = np.broadcast_to(np.arange(block.start, block.stop), part.shape)
+            best = np.hstack([best, part])
+            features = np.hstack([features, here])
+            if best.shape[1] > n:
+                kept = np.argpartition(-np.abs(best), n - 1, axis=1)[:, :n]
+                best = np.take_along_axis(best, kept, axis=1)
+                features = np.take_along_axis(features, kept, axis=1)
+        order = np.lexsort((features, -np.abs(best)), axis=1)
+        take = np.take_along_axis
+        return take(features, order, axis=1), take(best, order, axis=1)
+
     def densify(self) -> Decoder:
         """The same scores from dense weights."""
         weights = self.dense_weights()

@@ -109,6 +109,7 @@ def test_text_goes_on_without_a_peer_that_refuses(run, data_root):
     assert refused == ["MultinomialNB, alpha=0.1, temperature"]
 
 
+@pytest.mark.filterwarnings("ignore:leave-one-out finds no evidence")
 def test_positive(run, monkeypatch):
     data = list(positive.load(None))
     names = [name for name, _, _ in data]
