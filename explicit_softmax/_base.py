@@ -309,7 +309,10 @@ class ExplicitSoftmaxBase(
                 train, validation = split_validation(refinement, *train)
             model = solve(*train, report)
             if self.warm_start:
-                model = refine_model(refinement, model, *train, validation, report)
+                margins = model.own_margins(*train) if refinement.margins else None
+                model = refine_model(
+                    refinement, model, *train, validation, report, margins
+                )
             if class_prior is not None:
                 model = model.with_prior(class_prior)
             self._model = model

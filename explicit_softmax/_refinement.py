@@ -62,6 +62,13 @@ class Refinement(DocumentationLinkMixin, BaseEstimator):
     max_iter : int, default=20
         Largest number of iterations: epochs of the mini-batch solvers, or iterations of
         L-BFGS.
+    margins : bool, default=True
+        Whether a classifier of one layer trains beside leave-one-out margins: what the
+        score of the own class of a row loses when the row is taken out of the counts is
+        added to it in training, so that no row profits from having been counted. The
+        explicit solution is kept unless its leave-one-out log-loss falls. False is the
+        training of [1]_. No effect without smoothing, and for networks and language
+        models.
     alpha : float, default=0.0
         Strength of the L2 penalty, which shrinks towards the explicit solution.
     tol : float, default=1e-4
@@ -100,6 +107,7 @@ class Refinement(DocumentationLinkMixin, BaseEstimator):
         "learning_rate_init": [_AUTO, Interval(Real, 0, None, closed="neither")],
         "batch_size": [_AUTO, _POSITIVE],
         "max_iter": [_POSITIVE],
+        "margins": ["boolean"],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
@@ -117,6 +125,7 @@ class Refinement(DocumentationLinkMixin, BaseEstimator):
         learning_rate_init: float | Literal["auto"] = "auto",
         batch_size: int | Literal["auto"] = "auto",
         max_iter: int = 20,
+        margins: bool = True,
         alpha: float = 0.0,
         tol: float = 1e-4,
         early_stopping: bool = False,
@@ -130,6 +139,7 @@ class Refinement(DocumentationLinkMixin, BaseEstimator):
         self.learning_rate_init = learning_rate_init
         self.batch_size = batch_size
         self.max_iter = max_iter
+        self.margins = margins
         self.alpha = alpha
         self.tol = tol
         self.early_stopping = early_stopping
@@ -222,6 +232,7 @@ def refine_model(
     sample_weight: FloatArray | None,
     validation: LabelledRows | None,
     progress: FitReport,
+    margins: FloatArray | None = None,
 ) -> Model:
     """The model with its decoders trained on rows, as `refine` does it.
 
@@ -233,6 +244,8 @@ def refine_model(
     exponent = model.decoders[0].norm_exponent
     if validation is not None:
         validation = scaled_rows(validation[0], exponent), *validation[1:]
+    if margins is not None and sample_weight is not None:
+        margins = margins[sample_weight > 0]
     X, y, sample_weight = of_positive_weight(X, y, sample_weight)
 
     def decoders_of(weights: Arrays, intercepts: Arrays) -> tuple[Decoder, ...]:
@@ -257,6 +270,7 @@ def refine_model(
             scaled_rows(X, exponent),
             y,
             sample_weight=sample_weight,
+            margins=margins,
             solver=refinement.solver,
             learning_rate=None if rate == "auto" else rate,
             batch_size=_BATCH_SIZES[kind] if size == "auto" else size,
@@ -274,7 +288,8 @@ def refine_model(
         warn_caller(f"{error}. The explicit solution is kept.", ConvergenceWarning)
         return model
     decoders = decoders_of(result.weights, result.intercepts)
-    rise = _rise(model.decoders, decoders, X, y, sample_weight, refinement.tol)
+    rows = X, y, sample_weight, margins
+    rise = _rise(model.decoders, decoders, *rows, refinement.tol)
     if rise is not None:
         warn_caller(
             f"The refinement diverged: the log-loss of its rows rose {rise}. The "
@@ -283,17 +298,21 @@ def refine_model(
         )
         return model
     if not result.converged and result.n_iter >= refinement.max_iter:
-        advice = ", or set early_stopping=True to stop when others no longer gain"
-        warn_caller(
-            f"The refinement reached max_iter={refinement.max_iter} while the loss was "
-            "still falling. This is harmless if the model is good enough; otherwise "
-            f"increase max_iter{advice if validation is None else ''}.",
-            ConvergenceWarning,
-        )
+        _warn_of_limit(refinement.max_iter, validation is None)
     scores = None if validation is None else [-loss for loss in result.validation_curve]
     # L-BFGS takes no iteration where the start is a minimum already.
     how = result.loss_curve, scores, max(result.n_iter, 1)
     return model.with_refinement(Refined(decoders, *how))
+
+
+def _warn_of_limit(max_iter: int, can_validate: bool) -> None:
+    advice = ", or set early_stopping=True to stop when others no longer gain"
+    warn_caller(
+        f"The refinement reached max_iter={max_iter} while the loss was still falling. "
+        "This is harmless if the model is good enough; otherwise increase max_iter"
+        f"{advice if can_validate else ''}.",
+        ConvergenceWarning,
+    )
 
 
 def _rise(
@@ -302,18 +321,24 @@ def _rise(
     X: Rows,
     y: IntArray,
     sample_weight: FloatArray | None,
+    margins: FloatArray | None,
     tol: float,
 ) -> str | None:
     """From what to what the log-loss of some rows rose; None if it did not.
 
-    Too large steps may end in losses that are finite, the last of which is that of the
-    weights before the last step.
+    With margins it is that of all rows, and may not rise at all. Too large steps may
+    end in losses that are finite, the last of which is that of the weights before the
+    last step.
     """
-    members = np.sort(np.random.default_rng(0).permutation(len(y))[:_COMPARED_ROWS])
+    order = np.random.default_rng(0).permutation(len(y))
+    members: Any = np.sort(order[:_COMPARED_ROWS])
+    if margins is not None:
+        members, tol = slice(None), 0.0
     weight = None if sample_weight is None else sample_weight[members]
-    rows = X[members]
+    rows, extra = X[members], None if margins is None else margins[members]
     with np.errstate(over="ignore", invalid="ignore"):
-        losses = [log_loss(d, rows, y[members], weight) for d in (before, after)]
-    if losses[1] <= losses[0] + max(tol, _ROUNDING * losses[0]):
+        losses = [log_loss(d, rows, y[members], weight, extra) for d in (before, after)]
+    rounding = _ROUNDING * losses[0] if margins is None else 0.0
+    if losses[1] <= losses[0] + max(tol, rounding):
         return None
     return f"from {losses[0]:.3g} to {losses[1]:.3g} nats"

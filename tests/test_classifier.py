@@ -372,7 +372,8 @@ def test_priors_are_those_of_multinomial_naive_bayes(counts, prior, translation)
         ExplicitSoftmaxClassifier(),
         ExplicitSoftmaxClassifierCV(),
         ExplicitSoftmaxClassifier(
-            warm_start=True, refinement=Refinement(solver="lbfgs", alpha=0.1)
+            warm_start=True,
+            refinement=Refinement(solver="lbfgs", alpha=0.1, max_iter=200),
         ),
     ],
     ids=["default", "CV", "refined"],

@@ -70,6 +70,7 @@ def refined(refinement, model, X, y, weight=None, validation=None, progress=None
         ("learning_rate_init", "optimal"),
         ("batch_size", 0),
         ("max_iter", 0),
+        ("margins", "yes"),
         ("alpha", -1.0),
         ("tol", -1.0),
         ("early_stopping", "yes"),

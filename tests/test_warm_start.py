@@ -55,7 +55,8 @@ def test_lbfgs_reaches_the_optimum_of_logistic_regression():
     alpha = 0.01
     how = {"norm_exponent": 0.0, "translation": "intercept"}
     start = ExplicitSoftmaxClassifier(inverse_temperature=0.0, **how)
-    cold = warm(start, solver="lbfgs", alpha=alpha, max_iter=200, tol=1e-8)
+    how = {"alpha": alpha, "max_iter": 200, "tol": 1e-8}
+    cold = warm(start, solver="lbfgs", margins=False, **how)
     proba = cold.fit(X, y).predict_proba(X)
     peer = LogisticRegression(C=1 / (alpha * len(y)), tol=1e-9, max_iter=500)
     assert_allclose(proba, peer.fit(X, y).predict_proba(X), atol=1e-5)

@@ -79,7 +79,8 @@ def _explicit(**parameters: Any) -> Callable[[], Any]:
 
 
 def _refined(**parameters: Any) -> Callable[[], Any]:
-    refinement = Refinement(random_state=0, **parameters)
+    # The training of the paper, which a start from zeros can have as well.
+    refinement = Refinement(margins=False, random_state=0, **parameters)
     return _explicit(warm_start=True, refinement=refinement)
 
 

@@ -44,7 +44,13 @@ from explicit_softmax.calibration.leave_one_out import (
     sparse_own_logs,
     without_each,
 )
-from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, row_blocks
+from explicit_softmax.solution.counts import (
+    FloatArray,
+    IntArray,
+    Rows,
+    row_blocks,
+    row_norms,
+)
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.loss import cross_entropy_residual
 from explicit_softmax.solution.smoothing import SmoothedCounts
@@ -202,6 +208,42 @@ def _gained_without(
             masses = np.log(left.mass[:, b]) - np.log(within.mass[:, b])
         gained[inside] = logs - masses[row[inside]]
     return gained
+
+
+def own_margins(
+    smoothed: SmoothedCounts,
+    calibration: Calibration,
+    X: Rows,
+    y: IntArray,
+    sample_weight: FloatArray | None,
+    norm_exponent: float,
+) -> NDArray[np.float64]:
+    """Leave-one-out less ordinary score of the own class of each row.
+
+    Zero for rows without any feature. Arguments as `leave_one_out`.
+    """
+    beta = calibration.beta
+    if beta.size == len(smoothed.blocks):
+        sizes = [block.stop - block.start for block in smoothed.blocks]
+        beta = np.repeat(beta, sizes)
+    plain = replace(calibration, intercept_shift=0.0, column_shift=0.0)
+    margins = np.zeros(len(y))
+    norms = row_norms(X)
+    width = X.shape[1] if isinstance(X, np.ndarray) else X.nnz // max(1, len(y))
+    for chunk in row_blocks(len(y), width, _CHUNK_VALUES):
+        weight = None if sample_weight is None else sample_weight[chunk]
+        left = without_each(smoothed, X[chunk], y[chunk], weight, norm_exponent)
+        rows = sp.csr_array(left.X)
+        row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+        gained = _gained_without(smoothed, rows, left, row)
+        check_own_class(gained)
+        terms = rows.data * left.scale[row] * beta[rows.indices] * gained
+        own = plain.class_terms(left.log_count, left.log_norm)
+        same = plain.class_terms(smoothed.log_count[left.y], smoothed.log_norm[left.y])
+        margin = np.bincount(row, terms, len(left.y))
+        margin += (own[0] - same[0]) * left.norms.sum(axis=1) + own[1] - same[1]
+        margins[chunk][norms[chunk] > 0] = margin
+    return margins
 
 
 class FeatureLoss:

@@ -28,6 +28,7 @@ from explicit_softmax.calibration.feature_temperature import (
     FeatureEvidence,
     chosen_temperatures,
     has_groups,
+    own_margins,
 )
 from explicit_softmax.calibration.leave_one_out import LeaveOneOut, leave_one_out
 from explicit_softmax.calibration.sample import (
@@ -391,6 +392,21 @@ class ExplicitModel:
         """Leave-one-out scores (n_rows, n_classes) of the sampled rows."""
         choice = self.chosen
         return self._held_out(choice.smoothing_strength).scores(choice.calibration)
+
+    def own_margins(
+        self, X: Rows, y: IntArray, sample_weight: FloatArray | None
+    ) -> NDArray[np.float64] | None:
+        """What the score of the own class of counted rows loses without the row.
+
+        None without smoothing, where a co-occurrence may vanish with a row.
+        """
+        if self.settings.smoothing is None:
+            return None
+        smoothed = self._smoothed(self.chosen.smoothing_strength)
+        exponent = self.settings.norm_exponent
+        return own_margins(
+            smoothed, self.chosen.calibration, X, y, sample_weight, exponent
+        )
 
     def with_layout(self, layout: Layout) -> ExplicitModel:
         """The same solution with its weights stored in another way."""

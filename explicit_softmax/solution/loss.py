@@ -91,10 +91,12 @@ def log_loss(
     X: Rows,
     y: IntArray,
     sample_weight: FloatArray | None = None,
+    margins: FloatArray | None = None,
 ) -> float:
     """Weighted mean negative log-likelihood in nats, without storing all scores.
 
-    `decoders` has one entry per layer; X may be anything whose slices are rows.
+    `decoders` has one entry per layer; X may be anything whose slices are rows;
+    `margins`, if any, are added to the score of the own class of each row.
 
     Examples
     --------
@@ -110,6 +112,8 @@ def log_loss(
     total = 0.0
     for block in _score_blocks(decoders, n_rows):
         scores = network_scores(decoders, X[block])
+        if margins is not None:
+            scores[np.arange(len(scores)), y[block]] += margins[block]
         losses, _ = cross_entropy_residual(scores, y[block])
         total += float(losses @ weight[block])
     return total / float(weight.sum())

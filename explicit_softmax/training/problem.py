@@ -100,7 +100,8 @@ class Problem:
     """Rows, targets, and the start of a refinement: what every solver reads.
 
     `weights`, `intercepts`, and `scales` have one entry per layer; sample weights have
-    mean one; `rng` has a method `permutation`.
+    mean one; `rng` has a method `permutation`. `margins`, if any, are added to the
+    score of the own class of each row.
     """
 
     X: Rows
@@ -111,6 +112,7 @@ class Problem:
     intercepts: Arrays
     scales: tuple[InputScale, ...]
     rng: Any
+    margins: FloatArray | None = None
 
     def penalty(self, weights: Arrays) -> float:
         """Part of the objective that is not log-loss."""
@@ -136,7 +138,10 @@ def backpropagate(
         inputs.append(softmax_in_place(scores) if inputs else problem.X[members])
         scores = inputs[-1] @ weight
         scores += intercept
-    losses, residual = cross_entropy_residual(scores, problem.y[members])
+    y = problem.y[members]
+    if problem.margins is not None:
+        scores[np.arange(len(y)), y] += problem.margins[members]
+    losses, residual = cross_entropy_residual(scores, y)
     if problem.sample_weight is not None:
         row_weight = problem.sample_weight[members]
         losses *= row_weight

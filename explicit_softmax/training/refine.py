@@ -45,6 +45,7 @@ def refine(
     y: IntArray,
     *,
     sample_weight: FloatArray | None = None,
+    margins: FloatArray | None = None,
     solver: Solver = "adagrad",
     learning_rate: float | None = None,
     batch_size: int = 256,
@@ -71,6 +72,8 @@ def refine(
         batch, and need a mini-batch solver.
     y, sample_weight : ndarray of shape (n_rows,)
         Class of each row, and weight of its loss.
+    margins : ndarray of shape (n_rows,), default=None
+        What is added to the score of the own class of each row in training.
     solver, batch_size, max_iter, alpha, tol, n_iter_no_change, shuffle
         As in `explicit_softmax.Refinement`. ``tol=0`` and ``n_iter_no_change=1`` stop
         at the first increase of the loss, as the paper does.
@@ -116,13 +119,15 @@ def refine(
     if sample_weight is not None:
         # Losses are per unit of weight, whatever the unit of the weights.
         sample_weight = (sample_weight / np.mean(sample_weight)).astype(dtype)
+    if margins is not None:
+        margins = margins.astype(dtype)
     starts = tuple(np.ascontiguousarray(weight, dtype=dtype) for weight in weights)
     offsets = tuple(np.asarray(intercept, dtype=dtype) for intercept in intercepts)
     scales = (InputScale(),) * len(starts)
     if standardize:
         scales = input_scales(X, sample_weight, starts, offsets)
     rng = np.random.default_rng(0) if rng is None else rng
-    problem = Problem(X, y, sample_weight, alpha, starts, offsets, scales, rng)
+    problem = Problem(X, y, sample_weight, alpha, starts, offsets, scales, rng, margins)
     default_rate = _LEARNING_RATES[solver][len(starts) > 1]
     rate = default_rate if learning_rate is None else learning_rate
     size = samples_per_iter or X.shape[0]
