@@ -78,9 +78,10 @@ shape (n_blocks,), default="auto"
         whatever the order, and are stored in the model. "frequency" goes on to one for
         each group of features that occur in a like number of rows (1, 2, 3, 4 to 7, 8
         to 15, ..., 4,096 or more) of each block, except where more than a tenth of all
-        features are non-zero. "feature" has one for every feature, and takes all rows,
-        up to 2**26 stored features and 2**30 scores, with a warning where there are
-        more: `fit` only, not `partial_fit`, `merge`, and `forget`.
+        features are non-zero. "feature" has one for every feature, with a prior around
+        that of its block, and takes all rows, up to 2**26 stored features and 2**30
+        scores, with a warning where there are more: `fit` only, not `partial_fit`,
+        `merge`, and `forget`.
     smoothing : {"prior", "uniform", "noise"} or None, default="prior"
         What is added to the co-occurrences. "prior" adds `smoothing_strength` times the
         number of classes times the marginal of the class, "uniform" adds

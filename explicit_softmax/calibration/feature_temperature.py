@@ -13,16 +13,18 @@ leave-one-out log-loss is convex in them, and its gradient
 takes two products with the rows. A row is scored as if it had not been counted: D
 numbers instead of D x N, chosen without a validation set.
 
-Rare features are over-confident in another way than frequent ones. Groups of features
-with like document frequency get a common beta first, with a prior that holds it at the
-beta of its block, and the beta of a feature has a prior around that of its group,
+Every beta has a prior around that of its block,
 
-    1/2 (beta_d / beta_group - 1)^2,
+    1/2 (beta_d / beta_block - 1)^2,
 
-of the weight of one row. Leave-one-out sees a feature of k documents as one of k - 1:
-groups are those of the frequency without the row there, and of all rows in prediction.
-A feature of one document is then judged by what those of two are worth to a row that is
-out. (Groups by the frequency with the row would let leave-one-out recognise rows.)
+of the weight of one row. Rare features are over-confident in another way than frequent
+ones: where there are too many rows, or a stream of them, groups of features with like
+document frequency have a common beta in place of one for each feature. (Betas of
+features around those of such groups are no better in hold-out rows than around that of
+the block.) Leave-one-out sees a feature of k documents as one of k - 1: groups are
+those of the frequency without the row there, and of all rows in prediction. A feature
+of one document is then judged by what those of two are worth to a row that is out.
+(Groups by the frequency with the row would let leave-one-out recognise rows.)
 """
 
 from __future__ import annotations
@@ -352,67 +354,45 @@ def minimised(
 ) -> NDArray[np.float64]:
     """Point of least objective, factors not negative."""
     start = loss.start if start is None else start
-    bounds = [(0.0, None)] * loss.n_factors
+    least = np.where(np.arange(start.size) < loss.n_factors, 0.0, -np.inf)
     found = scipy.optimize.minimize(
         loss,
         start,
         jac=True,
         method="L-BFGS-B",
-        bounds=bounds + [(None, None)] * (start.size - loss.n_factors),
+        bounds=scipy.optimize.Bounds(least),  # pairs would be read one by one
         options={"maxiter": max_iter, "ftol": tol, "gtol": 1e-8},
     )
     return np.asarray(found.x)
 
 
-def group_temperatures(
+def chosen_temperatures(
+    smoothed: SmoothedCounts,
     evidence: FeatureEvidence,
     calibration: Calibration,
+    by_feature: bool,
     fits_shifts: bool,
     prior_weight: float = 1.0,
-) -> tuple[NDArray[np.float64], Calibration, float]:
-    """Inverse temperatures of blocks and groups (n_blocks * N_GROUPS,).
+) -> tuple[Calibration, float]:
+    """Inverse temperatures of groups or, `by_feature`, of every feature.
 
-    `calibration` has those of the blocks, around which they have a prior. Also returns
-    the calibration with its translations, and the leave-one-out log-loss.
+    `calibration` has those of the blocks, around which they have a prior. Returns it
+    with those of all features (n_features,) and its translations, and the leave-one-out
+    log-loss.
     """
     blocks = np.repeat(_not_zero(calibration.beta), N_GROUPS)
+    parts = frequency_parts(smoothed, np.arange(smoothed.counts.n_features))
+    tie, n_factors, how = evidence.part, blocks.size, (GROUP_ITERATIONS, 1e-7)
+    if by_feature:
+        tie, n_factors, how = evidence.feature, parts.size, (FEATURE_ITERATIONS, 1e-12)
+    base = blocks[evidence.part]
     loss = FeatureLoss(
-        evidence,
-        calibration,
-        blocks[evidence.part],
-        evidence.part,
-        blocks.size,
-        fits_shifts,
-        prior_weight,
+        evidence, calibration, base, tie, n_factors, fits_shifts, prior_weight
     )
-    point = minimised(loss, GROUP_ITERATIONS, 1e-7)
-    return blocks * point[: blocks.size], loss.fitted(point), loss.log_loss(point)
-
-
-def feature_factors(
-    evidence: FeatureEvidence,
-    calibration: Calibration,
-    groups: NDArray[np.float64],
-    n_features: int,
-    fits_shifts: bool,
-    prior_weight: float = 1.0,
-) -> tuple[NDArray[np.float64], Calibration, float]:
-    """Factor of each feature (n_features,), by which it departs from its group.
-
-    `groups` are what `group_temperatures` found. Also returns the calibration with its
-    translations, and the leave-one-out log-loss.
-    """
-    loss = FeatureLoss(
-        evidence,
-        calibration,
-        groups[evidence.part],
-        evidence.feature,
-        n_features,
-        fits_shifts,
-        prior_weight,
-    )
-    point = minimised(loss, FEATURE_ITERATIONS)
-    return point[:n_features], loss.fitted(point), loss.log_loss(point)
+    point = minimised(loss, *how)
+    factors = point[:n_factors] if by_feature else point[parts]
+    fitted = replace(loss.fitted(point), beta=blocks[parts] * factors)
+    return fitted, loss.log_loss(point)
 
 
 def _not_zero(beta: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -136,8 +136,10 @@ def leave_one_out(
     X, y, n_rows = left.X, left.y, len(left.y)
     if sp.issparse(X) and smoothed.counts.is_sparse and not smoothed.is_noise:
         # Logarithms of the counts of features that no row has would not be used.
-        features = np.unique(X.indices)
-        places = np.searchsorted(features, X.indices).astype(X.indices.dtype)
+        present = np.zeros(X.shape[1], dtype=bool)
+        present[X.indices] = True
+        features = np.flatnonzero(present)
+        places = (np.cumsum(present, dtype=X.indices.dtype) - 1)[X.indices]
         shape = n_rows, features.size
         X = sp.csr_array((X.data, places, X.indptr), shape=shape)
         smoothed = smoothed.restricted(features)

@@ -25,11 +25,8 @@ from explicit_softmax.calibration.calibrate import (
     calibrate,
 )
 from explicit_softmax.calibration.feature_temperature import (
-    N_GROUPS,
     FeatureEvidence,
-    feature_factors,
-    frequency_parts,
-    group_temperatures,
+    chosen_temperatures,
     has_groups,
 )
 from explicit_softmax.calibration.leave_one_out import LeaveOneOut, leave_one_out
@@ -476,44 +473,34 @@ class ExplicitModel:
     def _by_frequency(
         self, choice: Choice, rows: RowSample, fits_shifts: bool
     ) -> Choice:
-        """Go on from one temperature for each block to groups and single features."""
+        """Go on from one temperature for each block to groups or single features."""
         smoothed = self._smoothed(choice.smoothing_strength)
-        grouped = has_groups(smoothed)
-        if not (rows.X.sum() and (grouped or self.settings.is_by_feature)):
+        by_feature = self.settings.is_by_feature
+        if not (rows.X.sum() and (by_feature or has_groups(smoothed))):
             return choice
-        calibration, log_loss = choice.calibration, choice.log_loss
-        groups = np.repeat(calibration.beta, N_GROUPS)
-
-        def chosen(method: Any, sample: RowSample, *arguments: Any) -> Any:
-            evidence = FeatureEvidence.of(
-                smoothed,
-                sample.X,
-                sample.y,
-                sample.weights,
-                self.settings.norm_exponent,
-            )
-            how = fits_shifts, _row_weight(sample)
-            return method(evidence, calibration, *arguments, *how)
-
-        n_features, n_classes = self.counts.n_features, self.counts.n_classes
-        if grouped:
-            budget = BUDGETS["groups"]
-            values = budget.n_values // n_classes
-            few = rows.head(Limit(budget.n_rows, values, budget.least_rows))
-            groups, calibration, log_loss = chosen(group_temperatures, few)
-        factors = np.ones(n_features)
-        if self.settings.is_by_feature:
-            if not self.sample.is_complete:
+        if by_feature:
+            rows = self.sample
+            if not rows.is_complete:
                 warnings.warn(
                     f"the rows are too many for a temperature of every feature: "
-                    f"{len(self.sample.y)} of them choose it",
+                    f"{len(rows.y)} of them choose it",
                     stacklevel=2,
                 )
-            factors, calibration, log_loss = chosen(
-                feature_factors, self.sample, groups, n_features
-            )
-        parts = frequency_parts(smoothed, np.arange(n_features))
-        calibration = replace(calibration, beta=groups[parts] * factors)
+        else:
+            budget = BUDGETS["groups"]
+            values = budget.n_values // self.counts.n_classes
+            rows = rows.head(Limit(budget.n_rows, values, budget.least_rows))
+        evidence = FeatureEvidence.of(
+            smoothed, rows.X, rows.y, rows.weights, self.settings.norm_exponent
+        )
+        calibration, log_loss = chosen_temperatures(
+            smoothed,
+            evidence,
+            choice.calibration,
+            by_feature,
+            fits_shifts,
+            _row_weight(rows),
+        )
         return replace(choice, calibration=calibration, log_loss=log_loss)
 
     def _held_out(
