@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -39,6 +40,7 @@ from explicit_softmax._sklearn import (
     restored_on_error,
 )
 from explicit_softmax.calibration.model import ExplicitModel, Settings
+from explicit_softmax.text.arpa import write_arpa
 from explicit_softmax.text.language import (
     WindowEncoder,
     WindowPredictor,
@@ -655,6 +657,30 @@ default="auto"
             history[place] = token
         drawn = history[n_known:]
         return drawn if ids.tokenizer is None else ids.decode(drawn)
+
+    def to_arpa(self, path: str | PathLike[str]) -> None:
+        """Write the n-grams to a file that KenLM reads, without the mixture.
+
+        Words are the tokens of `tokenizer_`, with white space, control characters,
+        ``<``, ``>``, and ``%`` as in URLs (``%20``), or else the ids in decimals.
+        ``<unk>`` is out of vocabulary.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write; compressed if its name ends in ``.gz``.
+
+        Raises
+        ------
+        ValueError
+            If the model is not of n-grams.
+        """
+        check_is_fitted(self)
+        if not isinstance(self._model, NgramModel):
+            raise ValueError(
+                'to_arpa writes n-grams: fit a model with aggregation="ngram"'
+            )
+        write_arpa(path, self._model.kneser_ney, self._encoder.ids.words())
 
     @property
     def tokenizer_(self) -> Any:

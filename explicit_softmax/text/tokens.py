@@ -255,6 +255,14 @@ class TokenIds:
             ids = ids + (ids >= self.unknown)
         return str(self.tokenizer.decode(ids.tolist()))
 
+    def words(self) -> list[str]:
+        """Tokens of the ids below `oov`; ids themselves where there are none."""
+        if self.tokenizer is None:
+            return [str(number) for number in range(self.oov)]
+        ids = [n for n in range(self.oov + 1) if n != self.unknown][: self.oov]
+        tokens = [self.tokenizer.id_to_token(n) for n in ids]
+        return [token or f"%{n}" for n, token in zip(ids, tokens, strict=True)]
+
     def equals(self, other: TokenIds) -> bool:
         """Whether the same strings or ids have the same meaning."""
         if self.tokenizer is None or other.tokenizer is None:
