@@ -221,7 +221,8 @@ def sample_rows(
     """
     n_rows = X.shape[0]
     rng = np.random.default_rng(0)
-    members = np.sort(rng.permutation(n_rows)[:_SAMPLE_ROWS])
+    size = min(n_rows, _SAMPLE_ROWS)
+    members = np.sort(rng.choice(n_rows, size, replace=False))
     share = np.ones(members.size)
     if sample_weight is not None:
         share = sample_weight[members].astype(float)
