@@ -8,15 +8,17 @@ process. Nothing is chosen on test rows.
 import time
 import warnings
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import f1_score
 
 from benchmarks.data.texts import HELP, load_texts
+from benchmarks.harness import figures
 from benchmarks.harness.models import log_probabilities
-from benchmarks.harness.options import Name, Number, Switch
-from benchmarks.harness.records import Record, named, ratio, table
+from benchmarks.harness.options import FIGURE, Name, Number, Switch
+from benchmarks.harness.records import Record, named, ratio, show, table
 from benchmarks.harness.timing import in_own_process, peak_memory
 from benchmarks.peers.text import TEXT_PEERS
 from explicit_softmax import ExplicitTextClassifier, expected_calibration_error
@@ -25,6 +27,7 @@ OPTIONS = {
     "dataset": Name(HELP, fast="topics"),
     "classes": Number(None, "classes, at most; with it 30 + 10 rows of each", fast=3),
     "ours": Switch("the package alone, without peers"),
+    **FIGURE,
 }
 OURS = {
     "explicit": lambda: ExplicitTextClassifier(),
@@ -98,3 +101,19 @@ def report(records: list[Record], options: Namespace) -> str:
         ("ECE", "test_calibration_error", ".2%"),
     ]
     return "\n".join([f"data: {records[0]['data']}", table(records, columns)])
+
+
+def draw(path: Path, records: list[Record]) -> None:
+    """Log-losses of all models with probabilities, with accuracies and fit times."""
+    scored = [record for record in records if record["test_log_loss"] is not None]
+    scored.sort(key=lambda record: record["test_log_loss"], reverse=True)
+    figure, axes = figures.new_figure(1, 1, (7.0, 0.7 + 0.28 * len(scored)))
+    panel = axes[0, 0]
+    losses = [record["test_log_loss"] for record in scored]
+    colors = [figures.BLUE if r.model in OURS else figures.GREY for r in scored]
+    bars = panel.barh([record.model for record in scored], losses, color=colors)
+    labels = [f"{r['test_accuracy']:.1%}, {show(r['fit_seconds'])} s" for r in scored]
+    panel.bar_label(bars, labels, padding=4, fontsize=9)
+    panel.margins(x=0.3)
+    panel.set_xlabel("test log-loss (nats); accuracy, fit CPU seconds")
+    figures.save(figure, path)

@@ -65,7 +65,7 @@ def test_curve_from_the_default_is_the_warm_start():
     start = images.make_start(images.DEFAULT, *data[:2])
     rng = np.random.RandomState(0)
     curve = images.follow(start, *data[:2], max_iter=3, rng=rng)
-    refinement = Refinement(max_iter=3, random_state=0)
+    refinement = Refinement(max_iter=3, margins=False, random_state=0)
     model = ExplicitSoftmaxClassifier(warm_start=True, refinement=refinement)
     with pytest.warns(match="max_iter=3"):
         model.fit(*data[:2])
@@ -330,8 +330,10 @@ def test_scale_out(run):
     assert "Dask, 2 processes" in printed
 
 
-def test_raw_text(run):
-    records, printed = run("raw_text", "--ours")
+def test_raw_text(run, tmp_path):
+    figure = tmp_path / "figure.png"
+    records, printed = run("raw_text", "--ours", f"--figure={figure}")
+    assert figure.stat().st_size > 0
     records = by_model(records)
     assert set(records) == set(raw_text.OURS)
     assert all(record["test_accuracy"] > 0.5 for record in records.values())
