@@ -568,12 +568,18 @@ def _network_fits(network: ExplicitNetwork) -> bool:
 
 def _ngrams_fit(ngrams: NgramCounts) -> bool:
     """Whether keys rise, and lead from each context to the one without its farthest."""
-    n_ids, n_shorter = ngrams.n_ids, 1
+    n_ids = ngrams.n_ids
     if not 2 <= n_ids < 2**31 or not ngrams.contexts:
         return False
+    n_shorter = int(ngrams.contexts[0].size > 0)  # the context of no token
     for keys in (*ngrams.contexts, ngrams.keys):
-        rises = keys.ndim == 1 and bool((keys[1:] > keys[:-1]).all())
-        if not rises or (keys.size and (keys[0] < 0 or keys[-1] >= n_shorter * n_ids)):
+        if keys.ndim != 1:
+            return False
+        rises = bool((keys[1:] > keys[:-1]).all())
+        # Every context is there for the longer ones, or windows, that begin with it.
+        shorter = keys // n_ids
+        steps = np.diff(shorter, prepend=-1, append=n_shorter)
+        if not rises or steps.max() > 1 or (keys.size and keys[0] < 0):
             return False
         n_shorter = keys.size
     counts = ngrams.counts
