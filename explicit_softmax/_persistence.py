@@ -579,12 +579,14 @@ def _ngrams_fit(ngrams: NgramCounts) -> bool:
         # Every context is there for the longer ones, or windows, that begin with it.
         shorter = keys // n_ids
         steps = np.diff(shorter, prepend=-1, append=n_shorter)
-        if not rises or steps.max() > 1 or (keys.size and keys[0] < 0):
+        if not rises or steps.max() > 1 or steps[-1] != 1 or keys.min(initial=0) < 0:
             return False
         n_shorter = keys.size
     counts = ngrams.counts
+    n_targets = n_ids - (not ngrams.has_ends)
     return (
         counts.shape == ngrams.keys.shape
+        and bool((ngrams.keys % n_ids < n_targets).all())
         and counts.dtype.kind == "u"
         and bool((counts > 0).all())
     )
