@@ -198,7 +198,6 @@ default="auto"
     # Documents are the data of these methods, not metadata to be routed to them.
     __metadata_request__fit = {"documents": UNUSED}
     __metadata_request__partial_fit = {"documents": UNUSED}
-    __metadata_request__forget = {"documents": UNUSED}
     __metadata_request__predict_proba = {"prefixes": UNUSED}
     __metadata_request__score = {"documents": UNUSED}
 
