@@ -300,8 +300,8 @@ def test_scorers_get_the_weights_that_they_ask_for(counts, cv, requested):
         scorer = make_scorer(metric).set_score_request(sample_weight=requested)
         given(scoring=scorer, cv=cv).fit(X, y, sample_weight=weight)
         if HAS_CALLBACKS:  # scikit-learn < 1.9 passes it on without asking
+            unset = given(scoring=make_scorer(metric), cv=cv)
             with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
-                unset = given(scoring=make_scorer(metric), cv=cv)
                 unset.fit(X, y, sample_weight=weight)
         # The log-loss of the default is weighted without asking.
         given(cv=cv).fit(X, y, sample_weight=weight)
