@@ -74,19 +74,14 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "refinement": "no_validation",  # type: ignore[dict-item]
 }
 
-# Those of the classifiers of one layer.
-PRIOR_CONSTRAINTS: dict[str, list[Any]] = {
-    "class_prior": ["array-like", None],
-    "fit_prior": ["boolean"],
-}
-
-
 # Those of the classifiers of one layer, whose features can have temperatures too.
 ONE_LAYER = CONSTRAINTS | {
     "inverse_temperature": [
         StrOptions({"auto", "frequency", "feature"}),
         *CONSTRAINTS["inverse_temperature"][1:],
-    ]
+    ],
+    "class_prior": ["array-like", None],
+    "fit_prior": ["boolean"],
 }
 
 # Attributes for which a model is solved that was not, as after `partial_fit`.

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._base import (
     ONE_LAYER,
-    PRIOR_CONSTRAINTS,
     ExplicitSoftmaxBase,
     OneLayerMixin,
     checked_prior,
@@ -217,7 +216,6 @@ shape (n_blocks,), default="auto"
             Interval(Real, 0, None, closed="neither"),
         ],
         **ONE_LAYER,
-        **PRIOR_CONSTRAINTS,
     }
 
     def __init__(

@@ -19,7 +19,6 @@ from sklearn.utils import Bunch
 
 from explicit_softmax._base import (
     ONE_LAYER,
-    PRIOR_CONSTRAINTS,
     ExplicitSoftmaxBase,
     FromModel,
     OneLayerMixin,
@@ -160,7 +159,6 @@ validation_scores_, n_features_in_, feature_names_in_
             for name, constraint in ONE_LAYER.items()
             if name not in ("smoothing_strength", "norm_exponent")
         },
-        **PRIOR_CONSTRAINTS,
         "priming_numbers": ["array-like"],
         "smoothing_strengths": ["array-like"],
         "norm_exponents": ["array-like"],

@@ -20,6 +20,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._sklearn import FitReport
+from explicit_softmax.text.language import scores_and_perplexities
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -112,13 +113,12 @@ def evaluate_blocks(estimator: BaseEstimator, documents: Any) -> dict[str, float
     parts = _on_each("evaluate", _likelihood, _blocks(documents), estimator)
     sums = _computed(_added_up("sum", _added_values, parts))
     n_targets = {"": sums["n_tokens"], "_with_ends": sums.pop("n_with_ends")}
-    report = dict(sums)
-    for suffix, number in n_targets.items():
-        if f"score{suffix}" in sums:
-            score = sums[f"score{suffix}"] / number
-            report[f"score{suffix}"] = score
-            with np.errstate(over="ignore"):  # a likelihood may be too small
-                report[f"perplexity{suffix}"] = float(np.exp(-score))
+    scores = {
+        suffix: sums[f"score{suffix}"] / number
+        for suffix, number in n_targets.items()
+        if f"score{suffix}" in sums
+    }
+    report: dict[str, float] = sums | scores_and_perplexities(scores)
     if "n_bytes" in sums:
         report["bits_per_byte"] = -sums["score"] / math.log(2) / sums["n_bytes"]
     return report

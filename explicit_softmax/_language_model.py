@@ -45,6 +45,7 @@ from explicit_softmax.text.language import (
     WindowEncoder,
     WindowPredictor,
     count_documents,
+    scores_and_perplexities,
 )
 from explicit_softmax.text.ngram_model import NgramModel, NgramSolution
 from explicit_softmax.text.tokens import TokenIds, document_list
@@ -466,10 +467,7 @@ default="auto"
         scores = {"": total / stream.n_targets}
         if self._encoder.has_ends:
             scores["_with_ends"] = (total + of_ends) / targets.size
-        for suffix, score in scores.items():
-            report[f"score{suffix}"] = score
-            with np.errstate(over="ignore"):  # a likelihood may be too small
-                report[f"perplexity{suffix}"] = float(np.exp(-score))
+        report |= scores_and_perplexities(scores)
         if self.tokenizer_ is not None:
             report["n_bytes"] = sum(len(text.encode()) for text in documents)
             report["bits_per_byte"] = -total / math.log(2) / report["n_bytes"]

@@ -48,8 +48,10 @@ from explicit_softmax.solution.counts import (
     FloatArray,
     IntArray,
     Rows,
+    entry_rows,
     row_blocks,
     row_norms,
+    without_empty_columns,
 )
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.loss import cross_entropy_residual
@@ -152,16 +154,18 @@ class FeatureEvidence:
         """Evidence of rows that are in the counts; arguments as `leave_one_out`."""
         left = without_each(smoothed, X, y, sample_weight, norm_exponent)
         rows = sp.csr_array(left.X)
-        row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+        row = entry_rows(rows)
         values = rows.data * left.scale[row]
-        feature, column = np.unique(rows.indices, return_inverse=True)
+        narrow, feature = without_empty_columns(rows)
+        column: IntArray = narrow.indices
         place = np.arange(feature.size)
         if left.unit.size and (left.unit == left.unit[0]).all():
             part = frequency_parts(smoothed, feature, left.unit[0])
         else:
             parts = frequency_parts(smoothed, rows.indices, left.unit[row])
             n_parts = len(smoothed.blocks) * N_GROUPS
-            pairs, column = np.unique(column * n_parts + parts, return_inverse=True)
+            pairs = column.astype(np.int64) * n_parts + parts
+            pairs, column = np.unique(pairs, return_inverse=True)
             place, part = pairs // n_parts, pairs % n_parts
         own = values * _gained_without(smoothed, rows, left, row)
         check_own_class(own)
@@ -234,16 +238,27 @@ def own_margins(
         weight = None if sample_weight is None else sample_weight[chunk]
         left = without_each(smoothed, X[chunk], y[chunk], weight, norm_exponent)
         rows = sp.csr_array(left.X)
-        row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+        row = entry_rows(rows)
         gained = _gained_without(smoothed, rows, left, row)
         check_own_class(gained)
         terms = rows.data * left.scale[row] * beta[rows.indices] * gained
-        own = plain.class_terms(left.log_count, left.log_norm)
-        same = plain.class_terms(smoothed.log_count[left.y], smoothed.log_norm[left.y])
-        margin = np.bincount(row, terms, len(left.y))
-        margin += (own[0] - same[0]) * left.norms.sum(axis=1) + own[1] - same[1]
-        margins[chunk][norms[chunk] > 0] = margin
+        prior = _prior_gained(plain, smoothed.log_count, smoothed.log_norm, left)
+        gained = np.bincount(row, terms, len(left.y)) + prior
+        margins[chunk][norms[chunk] > 0] = gained
     return margins
+
+
+def _prior_gained(
+    calibration: Calibration,
+    log_count: FloatArray,
+    log_norm: FloatArray,
+    left: WithoutEach,
+) -> NDArray[np.float64]:
+    """Prior of the own class of each row without the row, less that with it."""
+    own = calibration.class_terms(left.log_count, left.log_norm)
+    same = calibration.class_terms(log_count[left.y], log_norm[left.y])
+    norms = left.norms.sum(axis=1)
+    return np.asarray((own[0] - same[0]) * norms + own[1] - same[1])
 
 
 class FeatureLoss:
@@ -302,9 +317,8 @@ class FeatureLoss:
             [np.ones_like(norms), norms / self.mean_norm - 1.0], axis=1
         )
         plain = replace(fixed, intercept_shift=0.0, column_shift=0.0)
-        own = plain.class_terms(left.log_count, left.log_norm)
-        same = plain.class_terms(evidence.log_count[left.y], evidence.log_norm[left.y])
-        self.own_prior = (own[0] - same[0]) * norms + own[1] - same[1]
+        priors = evidence.log_count, evidence.log_norm
+        self.own_prior = _prior_gained(plain, *priors, left)
         self.held = None
         if len(tie) * n_classes <= _HELD_VALUES:
             self.held = evidence.weights.weights_of(evidence.place)
@@ -378,12 +392,7 @@ class FeatureLoss:
         width = n_classes * max(1, found.X.nnz // max(1, n_rows))
         for rows in row_blocks(n_rows, width, 4 * _HELD_VALUES):
             X, own = found.X[rows], found.own[rows]
-            columns, narrow = np.unique(X.indices, return_inverse=True)
-            shape = X.shape[0], columns.size
-            X, own = (
-                sp.csr_array((part.data, narrow.ravel(), part.indptr), shape=shape)
-                for part in (X, own)
-            )
+            (X, columns), (own, _) = map(without_empty_columns, (X, own))
             weights = found.weights.weights_of(found.place[columns])
             yield rows, columns, X, own, weights
 

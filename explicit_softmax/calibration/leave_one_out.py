@@ -46,11 +46,13 @@ from explicit_softmax.solution.counts import (
     FloatArray,
     IntArray,
     Rows,
+    entry_rows,
     remainder,
     row_blocks,
     row_norms,
     row_scale,
     values_at,
+    without_empty_columns,
 )
 from explicit_softmax.solution.smoothing import SmoothedCounts, log_class_frequency
 from explicit_softmax.solution.theorem import (
@@ -136,12 +138,7 @@ def leave_one_out(
     X, y, n_rows = left.X, left.y, len(left.y)
     if sp.issparse(X) and smoothed.counts.is_sparse and not smoothed.is_noise:
         # Logarithms of the counts of features that no row has would not be used.
-        present = np.zeros(X.shape[1], dtype=bool)
-        present[X.indices] = True
-        features = np.flatnonzero(present)
-        places = (np.cumsum(present, dtype=X.indices.dtype) - 1)[X.indices]
-        shape = n_rows, features.size
-        X = sp.csr_array((X.data, places, X.indptr), shape=shape)
+        X, features = without_empty_columns(X)
         smoothed = smoothed.restricted(features)
     at = np.arange(n_rows)
     out = np.empty((len(smoothed.blocks), n_rows, smoothed.counts.n_classes))
@@ -270,7 +267,7 @@ def _own_class(
     """Evidence of block b for the own class without the row."""
     if sp.issparse(X):
         logs = sparse_own_logs(smoothed, b, X, left)
-        row = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+        row = entry_rows(X)
         terms = X.data * left.scale[row] * logs
         own = np.bincount(row, weights=terms, minlength=X.shape[0]).astype(float)
     else:
@@ -321,7 +318,7 @@ def sparse_own_logs(
     It is that of a block of features, E folded in, but for - log S~_y.
     """
     block, y = smoothed.blocks[b], left.y
-    row = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+    row = entry_rows(X)
     feature, offset = X.indices, left.offset[:, b]
     counted = values_at(smoothed.counts.cooccurrence, feature + block.start, y[row])
     ratio = smoothed.ratio(block)[feature]

@@ -57,6 +57,7 @@ from explicit_softmax.solution.theorem import (
     Calibration,
     Layout,
     Translation,
+    evidence_decoder,
     explicit_decoder,
 )
 from explicit_softmax.training.problem import Refined
@@ -373,10 +374,8 @@ class ExplicitModel:
         """Beta times log F~ - log S~ of all features, or the refined weights."""
         if self.refined is not None:
             return self.refined.decoders[-1]
-        # An infinite priming number leaves out the class prior.
-        plain = Calibration(self.chosen.calibration.beta, np.inf)
         smoothed = self._smoothed(self.chosen.smoothing_strength)
-        return explicit_decoder(smoothed, plain, layout=self.layout)
+        return evidence_decoder(smoothed, self.chosen.calibration.beta, self.layout)
 
     @property
     def class_count(self) -> FloatArray:

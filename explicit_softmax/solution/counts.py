@@ -93,9 +93,20 @@ def scaled_rows(X: Rows, norm_exponent: float) -> Rows:
 
 def without_empty_columns(rows: sp.csr_array) -> tuple[sp.csr_array, IntArray]:
     """Rows with those columns only that hold an entry, and the numbers of these."""
-    kept, column = np.unique(rows.indices, return_inverse=True)
+    if rows.nnz < rows.shape[1]:
+        kept, column = np.unique(rows.indices, return_inverse=True)
+    else:  # marking columns is faster than sorting entries
+        is_kept = np.zeros(rows.shape[1], dtype=bool)
+        is_kept[rows.indices] = True
+        kept = np.flatnonzero(is_kept)
+        column = (np.cumsum(is_kept, dtype=rows.indices.dtype) - 1)[rows.indices]
     parts = rows.data, column.ravel(), rows.indptr
     return sp.csr_array(parts, shape=(rows.shape[0], kept.size)), kept
+
+
+def entry_rows(rows: sp.csr_array) -> IntArray:
+    """The row of each entry."""
+    return np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
 
 
 @dataclass(frozen=True, eq=False)

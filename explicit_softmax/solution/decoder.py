@@ -179,11 +179,7 @@ class Decoder:
             are the scores of the row, up to a constant.
         """
         features = row.indices
-        weights = self.weights[features]
-        weights = weights.toarray() if sp.issparse(weights) else weights
-        left = self.left[features]
-        left = left.toarray() if sp.issparse(left) else left
-        weights = weights + left @ self.right.T
+        weights = self.weights_of(features)
         values = row.data * row_scale(row_norms(row), self.norm_exponent)
         weights = weights - weights.mean(axis=1, keepdims=True)
         return features.astype(np.intp), values[:, None] * weights

@@ -202,11 +202,18 @@ def explicit_decoder(
     ).astype(dtype)
 
 
-def evidence_decoder(smoothed: SmoothedCounts) -> Decoder:
-    """Evidence log F~ - log S~ of all features, the noise model folded in."""
-    # The class prior is divided by an infinite priming number.
-    plain = Calibration(np.ones(len(smoothed.blocks)), np.inf)
-    return explicit_decoder(smoothed, plain)
+def evidence_decoder(
+    smoothed: SmoothedCounts,
+    beta: NDArray[np.float64] | None = None,
+    layout: Layout = "auto",
+) -> Decoder:
+    """Evidence beta (log F~ - log S~) of all features, the noise model folded in.
+
+    Inverse temperatures are those of blocks or features, and one by default.
+    """
+    beta = np.ones(len(smoothed.blocks)) if beta is None else beta
+    # An infinite priming number leaves out the class prior.
+    return explicit_decoder(smoothed, Calibration(beta, np.inf), layout=layout)
 
 
 def is_sparse_layout(counts: CooccurrenceCounts, layout: Layout) -> bool:

@@ -124,7 +124,7 @@ def fit_features(
 
 
 def make_vectorizers(
-    features: str, min_df: Any, n_hashed: int | None, dtype: Any = np.float64
+    features: str, min_df: Any, n_hashed: int | None
 ) -> list[tuple[str, Any]]:
     """Vectorisers of the kinds in a string such as "words+chars".
 
@@ -141,10 +141,10 @@ def make_vectorizers(
         )
     if n_hashed is None:
         return [
-            (kind, CountVectorizer(min_df=min_df, dtype=dtype, **KINDS[kind]))
+            (kind, CountVectorizer(min_df=min_df, dtype=np.float64, **KINDS[kind]))
             for kind in kinds
         ]
-    common: dict[str, Any] = {"alternate_sign": False, "norm": None, "dtype": dtype}
+    common: dict[str, Any] = {"alternate_sign": False, "norm": None}
     return [
         (kind, HashingVectorizer(n_features=n_hashed, **common, **KINDS[kind]))
         for kind in kinds

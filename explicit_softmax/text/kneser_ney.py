@@ -37,6 +37,7 @@ from explicit_softmax.text.ngrams import (
     NgramCounts,
     find,
     first_places,
+    ragged,
     split_keys,
 )
 
@@ -100,13 +101,8 @@ class KneserNey:
         places = np.arange(targets.size)  # of windows whose context is known
         context = np.zeros(targets.size, dtype=np.int64)
         is_found = np.ones(targets.size, dtype=bool)  # n-grams of the shorter context
-        for column, contexts, keys, values, backoff in zip(
-            columns,
-            self.contexts,
-            self.keys,
-            self.proba[1:],
-            self.backoff,
-            strict=False,
+        for column, (contexts, keys, values, backoff) in zip(
+            columns, self._levels, strict=False
         ):
             context = find(contexts, context * self.n_ids + column[places])
             here = context >= 0
@@ -127,13 +123,8 @@ class KneserNey:
         proba = np.tile(self.proba[0].astype(np.float64), (n_windows, 1))
         places = np.arange(n_windows)
         context = np.zeros(n_windows, dtype=np.int64)
-        for column, contexts, keys, values, backoff in zip(
-            columns,
-            self.contexts,
-            self.keys,
-            self.proba[1:],
-            self.backoff,
-            strict=False,
+        for column, (contexts, keys, values, backoff) in zip(
+            columns, self._levels, strict=False
         ):
             context = find(contexts, context * self.n_ids + column[places])
             places, context = places[context >= 0], context[context >= 0]
@@ -195,21 +186,15 @@ def beyond_the_beginning(
     return begins[contexts[size - 1] // n_ids]
 
 
-def ragged(starts: IntArray, sizes: IntArray) -> NDArray[np.intp]:
-    """Numbers of all members of slices, one slice after the other."""
-    shift = np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
-    return shift + np.arange(shift.size)
-
-
 def _adjusted_counts(counts: NgramCounts) -> Iterator[tuple[Keys, IntArray]]:
     """Keys and adjusted counts of n-grams with contexts of K to 0 tokens."""
     n_ids, keys, adjusted = counts.n_ids, counts.keys, counts.counts
     yield keys, adjusted
     for size in range(counts.context_size, 1, -1):
         context, target = split_keys(keys, n_ids)
-        context = (counts.contexts[size - 1] // n_ids)[context]
         # Nothing but the boundary comes before what begins a document.
-        begins = (counts.contexts[size - 2] % n_ids == n_ids - 1)[context]
+        begins = beyond_the_beginning(counts.contexts, size, n_ids)[context]
+        context = (counts.contexts[size - 1] // n_ids)[context]
         context *= n_ids
         context += target
         others = context[~begins]

@@ -6,7 +6,7 @@ blocks of Cat.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -37,6 +37,16 @@ _CHUNK_VALUES = 2**20
 # float32) is made dense: products are then twice as fast.
 _MANY_WINDOWS = 2**14
 _MOST_DENSE_VALUES = 2**27
+
+
+def scores_and_perplexities(scores: Mapping[str, float]) -> dict[str, float]:
+    """Mean log-likelihoods by suffix, under their names, and perplexities beside."""
+    report = {}
+    for suffix, score in scores.items():
+        report[f"score{suffix}"] = score
+        with np.errstate(over="ignore"):  # a likelihood may be too small
+            report[f"perplexity{suffix}"] = float(np.exp(-score))
+    return report
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +84,7 @@ class WindowEncoder:
 
     def targets(self, stream: TokenStream) -> IntArray:
         """What is predicted: all tokens, and where asked the end of each document."""
-        if not self.has_ends:
-            return stream.targets
-        return np.insert(stream.targets, stream.stops, stream.pad)
+        return stream.targets_with_ends if self.has_ends else stream.targets
 
     def windows(self, documents: Iterable[Any]) -> OneHotWindows:
         """One-hot windows of all tokens of documents; ValueError if there is none."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from explicit_softmax.calibration.sample import mixed_bits
 from explicit_softmax.solution.counts import IntArray
-from explicit_softmax.text.ngrams import first_places
+from explicit_softmax.text.ngrams import first_places, ragged
 from explicit_softmax.text.windows import TokenStream
 
 DECAY = 0.995
@@ -92,7 +92,9 @@ class DocumentSample:
             threshold,
         )
         order = np.argsort(pool.keys, kind="stable")
-        below = int(np.searchsorted(pool.keys[order], _last_key(threshold), "right"))
+        below = int(
+            np.searchsorted(pool.keys[order], np.uint64(threshold - 1), "right")
+        )
         return pool._members(order[:below])._head()
 
     def __sub__(self, other: DocumentSample) -> DocumentSample:
@@ -126,10 +128,8 @@ class DocumentSample:
     def _members(self, numbers: IntArray) -> DocumentSample:
         sizes = np.diff(self.stops, prepend=0)
         starts, sizes = (self.stops - sizes)[numbers], sizes[numbers]
-        stops = np.cumsum(sizes)
-        places = np.repeat(starts - stops + sizes, sizes) + np.arange(sizes.sum())
-        keys = self.keys[numbers]
-        return DocumentSample(self.tokens[places], stops, keys, self.threshold)
+        tokens, stops = self.tokens[ragged(starts, sizes)], np.cumsum(sizes)
+        return DocumentSample(tokens, stops, self.keys[numbers], self.threshold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,10 +266,6 @@ def _classes(after_one: Floats, after_two: Floats) -> NDArray[np.int64]:
 def _numbers(values: IntArray) -> NDArray[np.int64]:
     """Ranks of values, so that their products fit 64 bits."""
     return np.unique(values, return_inverse=True)[1].astype(np.int64)
-
-
-def _last_key(threshold: int) -> np.uint64:
-    return np.uint64(threshold - 1)
 
 
 def _document_keys(

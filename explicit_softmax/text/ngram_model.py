@@ -186,8 +186,7 @@ class NgramSolution:
         """What documents say of their own tokens."""
         targets, sizes = stream.targets, np.diff(stream.stops, prepend=0)
         if self.has_ends:
-            targets = np.insert(targets, stream.stops, stream.pad)
-            sizes = sizes + 1
+            targets, sizes = stream.targets_with_ends, sizes + 1
         return document_models(targets, sizes, self.kneser_ney.n_ids)
 
     def next_proba(self, prefixes: Sequence[NDArray[np.int32]]) -> NDArray[np.float64]:

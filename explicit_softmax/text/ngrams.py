@@ -203,6 +203,12 @@ def first_places(ordered: NDArray[Any]) -> NDArray[np.intp]:
     return np.concatenate([np.zeros(min(1, ordered.size), np.intp), changes + 1])
 
 
+def ragged(starts: IntArray, sizes: IntArray) -> NDArray[np.intp]:
+    """Numbers of all members of slices, one slice after the other."""
+    shift = np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
+    return shift + np.arange(shift.size)
+
+
 def find(keys: Keys, wanted: Keys) -> NDArray[np.intp]:
     """Places of wanted keys among sorted ones, -1 for those that are not there."""
     if not keys.size:

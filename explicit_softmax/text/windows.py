@@ -101,6 +101,11 @@ class TokenStream:
         tokens = self.tokens[self.context_size :]
         return tokens if len(self.stops) == 1 else tokens[tokens != self.pad]
 
+    @property
+    def targets_with_ends(self) -> NDArray[Any]:
+        """All tokens, and a pad for the end of each document."""
+        return np.insert(self.targets, self.stops, self.pad)
+
     def windows(self, members: IntArray | slice = slice(None)) -> NDArray[Any]:
         """Tokens before targets (n_members, context_size), the nearest first.
 
