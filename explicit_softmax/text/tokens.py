@@ -324,3 +324,12 @@ def _batches(texts: list[str]) -> Iterator[list[str]]:
             start, characters = number, 0
     if start < len(texts):
         yield texts[start:]
+
+
+def word_tokenizer(words: Iterable[str], unknown: str) -> Any:
+    """Tokenizer of words between white space, with the ids from 0, then the unknown."""
+    library = tokenizers_library()
+    ids = {word: number for number, word in enumerate([*words, unknown])}
+    tokenizer = library.Tokenizer(library.models.WordLevel(ids, unk_token=unknown))
+    tokenizer.pre_tokenizer = library.pre_tokenizers.WhitespaceSplit()
+    return tokenizer
