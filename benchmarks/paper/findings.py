@@ -24,7 +24,8 @@ CORPUS_TOKENS = 5_000_000
 RULES = (
     f"Accuracies agree within {100 * POINTS:g} points, priming numbers and epochs "
     f"within {NUMBERS:g}, the mean norm to its digits, slopes from "
-    f"{SLOPES[0]:g} to {SLOPES[1]:g}, training perplexities within {PERPLEXITY:.0%}. An improvement of the log-loss below {MARGINAL:.0%} is "
+    f"{SLOPES[0]:g} to {SLOPES[1]:g}, training perplexities within "
+    f"{PERPLEXITY:.0%}. An improvement of the log-loss below {MARGINAL:.0%} is "
     f"marginal, and losses within {SAME_LOSS:g} are the same optimum."
 )
 _STOPPING = (
