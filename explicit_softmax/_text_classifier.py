@@ -334,7 +334,7 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
 
         Returns
         -------
-        scores : ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
+        scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
             In nats, as of `classifier_`.
         """
         return self.classifier_.decision_function(self._rows(X))

@@ -51,6 +51,6 @@ for name, found in searches.items():
 # %%
 # The evidence of the theorem is over-confident, and the class prior has to be
 # over-weighted to have any influence: the best K is about a tenth of the mean norm, and
-# the model is still poor. Once the evidence is tempered, the best K is of the
-# order of the mean norm, and the curve is flat around it. This is why ``"mean_norm"`` is the
+# the model is still poor. Once the evidence is tempered, the best K is of the order of
+# the mean norm, and the curve is flat around it. This is why ``"mean_norm"`` is the
 # default, and why the inverse temperature is fitted instead.
