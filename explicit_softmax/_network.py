@@ -128,11 +128,11 @@ feature_names_in_
 
     Notes
     -----
-    Outputs of hidden layers for training rows are surer than those for new rows. The
-    temperatures are chosen on a sample of rows that passes through every layer by its
-    leave-one-out scores; the counts of later layers hold the outputs as they are. That
-    a row belongs to its cluster is not undone: with few rows for each cluster the
-    classifier is somewhat over-confident.
+    Hidden layers are more confident for training rows than for new rows. Inverse
+    temperatures are therefore chosen on a sample of rows that passes through every
+    layer by its leave-one-out scores; the counts of later layers hold the
+    outputs as they are. That a row belongs to its cluster is not undone: with few rows
+    for each cluster the classifier is somewhat over-confident.
 
     There is no `partial_fit`: when the first layer changes, so do the inputs of the
     second, and what was counted of them cannot be corrected.

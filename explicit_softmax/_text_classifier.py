@@ -283,23 +283,73 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Most probable class labels of texts, shape (n_samples,)."""
+        """Most probable class labels of texts.
+
+        Parameters
+        ----------
+        X : iterable of str
+            Texts.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            From `classes_`.
+        """
         return self.classifier_.predict(self._rows(X))
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Probabilities of the classes of texts, shape (n_samples, n_classes)."""
+        """Probabilities of the classes of texts.
+
+        Parameters
+        ----------
+        X : iterable of str
+            Texts.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
         return self.classifier_.predict_proba(self._rows(X))
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Log-probabilities of texts in nats, shape (n_samples, n_classes)."""
+        """Log-probabilities of the classes of texts, in nats.
+
+        Parameters
+        ----------
+        X : iterable of str
+            Texts.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
         return self.classifier_.predict_log_proba(self._rows(X))
 
     def decision_function(self, X: Any) -> NDArray[Any]:
-        """Log-probabilities, or log-odds of two classes, as of the classifier."""
+        """Log-probabilities of the classes, or log-odds of the second of two.
+
+        Parameters
+        ----------
+        X : iterable of str
+            Texts.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
+            In nats, as of `classifier_`.
+        """
         return self.classifier_.decision_function(self._rows(X))
 
     def get_feature_names_out(self) -> NDArray[Any]:
-        """Names of the features, such as "words__rain"; hashed ones have none."""
+        """Names of the features, such as "words__rain"; hashed ones have none.
+
+        Returns
+        -------
+        names : ndarray of shape (n_features,)
+            The kind of n-gram and the n-gram, in the order of the columns.
+        """
         check_is_fitted(self)
         return np.asarray(self.vectorizer_.get_feature_names_out())
 

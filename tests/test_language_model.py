@@ -473,7 +473,7 @@ class TestRefinement:
                 model.fit(DOCUMENTS, documents_val=bad)
 
 
-STAGES = ["learn-tokens", "count", "solve"]
+STAGES = ["learn-tokens", "encode", "count", "solve"]
 
 
 @pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn < 1.9 has no callbacks")

@@ -234,8 +234,7 @@ class ExplicitModel:
         norms = keys = None
         if limit.n_rows:
             # One pass for the norms and the keys of the rows.
-            with np.errstate(invalid="ignore", over="ignore"):
-                products = row_products(X, key_numbers(X.shape[1]))
+            products = row_products(X, key_numbers(X.shape[1]))
             norms, keys = products[:, 0], row_keys(X, y, products)
         counts = CooccurrenceCounts.from_rows(
             X,

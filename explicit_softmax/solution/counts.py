@@ -28,7 +28,7 @@ _FLOAT32_EXACT = 2.0**24
 _MANY_CLASSES = 32
 
 # Significant bits of the factors that rows are scaled by.
-_SCALE_BITS = 16
+SCALE_BITS = 16
 
 # Sums in another order differ by rounding of at most this share of the largest sum.
 _ROUNDING = 2.0**-43
@@ -47,19 +47,21 @@ def row_blocks(n_rows: int, width: int, values: int) -> Iterator[slice]:
 
 def row_products(X: Rows, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     """Products of rows with numbers (n_features, n_products), in float64."""
-    if sp.issparse(X) or X.dtype == np.float64:
-        return np.asarray(X @ numbers)
-    n_rows, n_features = X.shape
-    products = np.empty((n_rows, numbers.shape[1]), order="F")
-    # One column after the other: BLAS is slow on products with two or three.
-    columns = np.ascontiguousarray(numbers.T)
-    buffer = np.empty((max(1, _BLOCK_VALUES // max(1, n_features)), n_features))
-    for block in row_blocks(n_rows, n_features, _BLOCK_VALUES):
-        part = buffer[: block.stop - block.start]
-        np.copyto(part, X[block])
-        for product, column in zip(products.T, columns, strict=True):
-            np.dot(part, column, out=product[block])
-    return products
+    # Counting refuses NaN and infinite features, with a message of its own.
+    with np.errstate(invalid="ignore", over="ignore"):
+        if sp.issparse(X) or X.dtype == np.float64:
+            return np.asarray(X @ numbers)
+        n_rows, n_features = X.shape
+        products = np.empty((n_rows, numbers.shape[1]), order="F")
+        # One column after the other: BLAS is slow on products with two or three.
+        columns = np.ascontiguousarray(numbers.T)
+        buffer = np.empty((max(1, _BLOCK_VALUES // max(1, n_features)), n_features))
+        for block in row_blocks(n_rows, n_features, _BLOCK_VALUES):
+            part = buffer[: block.stop - block.start]
+            np.copyto(part, X[block])
+            for product, column in zip(products.T, columns, strict=True):
+                np.dot(part, column, out=product[block])
+        return products
 
 
 def row_norms(X: Rows) -> NDArray[np.float64]:
@@ -77,8 +79,8 @@ def row_scale(norms: NDArray[np.float64], norm_exponent: float) -> FloatArray:
     scale = np.ones_like(norms)
     np.power(norms, -norm_exponent, out=scale, where=norms > 0)
     mantissa, exponent = np.frexp(scale)
-    rounded = np.rint(mantissa * 2.0**_SCALE_BITS)
-    return np.asarray(np.ldexp(rounded, exponent - _SCALE_BITS))
+    rounded = np.rint(mantissa * 2.0**SCALE_BITS)
+    return np.asarray(np.ldexp(rounded, exponent - SCALE_BITS))
 
 
 def scaled_rows(X: Rows, norm_exponent: float) -> Rows:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from numbers import Integral
 from typing import Any, Literal, TypeAlias
 
@@ -33,6 +34,9 @@ _CELLS_PER_TOKEN = 16
 # Tokens whose pairs are formed at a time, and whose keys are: the latter fit in cache.
 _CHUNK_TOKENS = 2**22
 _CHUNK_KEYS = 2**16
+
+# Documents that are joined at a time.
+_JOINED_DOCUMENTS = 2**12
 
 # Base of the polynomial of a prefix: odd, and so invertible modulo 2**64.
 _BASE = 0x9E3779B97F4A7C15
@@ -90,10 +94,28 @@ class TokenStream:
         stops = np.cumsum([array.size for array in arrays], dtype=np.int64)
         return cls(tokens, stops, context_size, pad)
 
+    @classmethod
+    def from_ids(
+        cls, arrays: Iterable[NDArray[np.int32]], context_size: int, pad: int
+    ) -> TokenStream:
+        """Join ids of documents as they come; empty ones are left out."""
+        padding = np.full(context_size, pad, dtype=np.int32)
+        chunks, lengths = [], [np.zeros(0, dtype=np.int64)]
+        rest = iter(arrays)
+        # Arrays of single documents would take more memory than their ids.
+        while batch := list(islice(rest, _JOINED_DOCUMENTS)):
+            filled = [array for array in batch if array.size]
+            parts = [part for array in filled for part in (padding, array)]
+            chunks.append(np.concatenate([padding[:0], *parts]))
+            lengths.append(np.array([array.size for array in filled], dtype=np.int64))
+        stops = np.cumsum(np.concatenate(lengths))
+        tokens = np.concatenate([padding[:0], *chunks])
+        return cls(tokens, stops, context_size, pad)
+
     @property
     def n_targets(self) -> int:
         """Number of tokens, each of which is a target."""
-        return int(self.stops[-1])
+        return int(self.stops[-1]) if self.stops.size else 0
 
     @property
     def targets(self) -> NDArray[Any]:
