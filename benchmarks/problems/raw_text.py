@@ -32,6 +32,7 @@ OPTIONS = {
     "dataset": Name(HELP, fast="topics"),
     "classes": Number(None, "classes, at most; with it 30 + 10 rows of each", fast=3),
     "ours": Switch("the package alone, without peers"),
+    "peers": Name("only peers that have this in their names, such as calibrated"),
     **FIGURE,
 }
 _PAIRS = "words+bigrams"
@@ -70,7 +71,8 @@ REFERENCE = "LinearSVC, calibrated, the same"
 
 
 def measure(options: Namespace) -> list[Record]:
-    names = [*OURS] if options.ours else [*OURS, *TEXT_PEERS]
+    asked = [name for name in TEXT_PEERS if (options.peers or "") in name]
+    names = [*OURS] if options.ours else [*OURS, *asked]
     records = []
     for name in names:
         options.announce(name)
