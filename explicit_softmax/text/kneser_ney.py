@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 # N-grams that are smoothed at a time: what is computed for them stays in cache.
 _CHUNK_NGRAMS = 2**18
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +69,13 @@ class KneserNey:
         As in `NgramCounts`.
     keys : tuple of K arrays of int64
         Sorted keys ``context * V + target`` of n-grams with contexts of 1 to K tokens.
-    proba : tuple of K + 1 arrays of float32
+    proba : tuple of K + 1 arrays of float
         Probabilities of all targets after no token (n_classes,), and of the n-grams of
         `keys`.
-    backoff : tuple of K arrays of float32
+    backoff : tuple of K arrays of float
         gamma of the contexts.
-    discounts : ndarray of shape (K + 1, 3)
-        D(1), D(2), and D(3) of contexts of 0 to K tokens.
+    discounts : ndarray of shape (K + 1, 3) or None
+        D(1), D(2), and D(3) of contexts of 0 to K tokens; None if they are unknown.
     """
 
     n_ids: int
@@ -83,7 +84,7 @@ class KneserNey:
     keys: tuple[Keys, ...]
     proba: tuple[Floats, ...]
     backoff: tuple[Floats, ...]
-    discounts: NDArray[np.float64]
+    discounts: NDArray[np.float64] | None = None
 
     @property
     def context_size(self) -> int:

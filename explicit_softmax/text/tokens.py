@@ -334,7 +334,7 @@ class TokenIds:
 
         Documents are sequences of words if `are_split`, else strings.
         """
-        library = tokenizers_library()
+        tokenizers_library()  # missing, it is an error before all is read
         counts: Counter[str] = Counter()
         tell = listener()
         for number, document in enumerate(documents):
@@ -348,12 +348,7 @@ class TokenIds:
         ranked = [word for word in counts if counts[word] >= min_frequency]
         ranked.sort(key=lambda word: (-counts[word], word))
         ranked = ranked[: None if size is None else size - 2]
-        ids = {word: number for number, word in enumerate([*ranked, _OOV])}
-        model = library.models.WordLevel(ids, unk_token=_OOV)
-        tokenizer = library.Tokenizer(model)
-        if not are_split:
-            tokenizer.pre_tokenizer = library.pre_tokenizers.WhitespaceSplit()
-        return cls.of(tokenizer)
+        return cls.of(word_tokenizer(ranked, _OOV, are_split=are_split))
 
     @classmethod
     def for_documents(
@@ -576,3 +571,18 @@ def _batches(documents: Iterable[Any]) -> Iterator[list[Any]]:
             batch, characters = [], 0
     if batch:
         yield batch
+
+
+def word_tokenizer(
+    words: Iterable[str], unknown: str, *, are_split: bool = False
+) -> Any:
+    """Tokenizer that gives words the ids from 0, and then the unknown one.
+
+    It takes words if `are_split`, and else what has white space between them.
+    """
+    library = tokenizers_library()
+    ids = {word: number for number, word in enumerate([*words, unknown])}
+    tokenizer = library.Tokenizer(library.models.WordLevel(ids, unk_token=unknown))
+    if not are_split:
+        tokenizer.pre_tokenizer = library.pre_tokenizers.WhitespaceSplit()
+    return tokenizer
