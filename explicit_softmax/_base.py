@@ -163,7 +163,19 @@ class ExplicitSoftmaxBase(
 
     @lazy_on_blocks
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Log-probabilities (n_samples, n_classes) in nats; see `predict_proba`."""
+        """Log-probabilities of the classes, in nats.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Non-negative features.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`. They are finite where `predict_proba` rounds
+            to zero.
+        """
         return np.asarray(log_softmax(self._scores(self._check_features(X)), axis=1))
 
     @lazy_on_blocks

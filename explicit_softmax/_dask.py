@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._sklearn import FitReport
 from explicit_softmax.text.language import scores_and_perplexities
+from explicit_softmax.text.tokens import Documents, has_words, is_empty, text_splitter
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -408,12 +409,15 @@ def _count(
 
 def _check_vocabulary(blank: BaseEstimator, document: Any) -> None:
     """ValueError if each block would have a vocabulary of its own."""
-    if isinstance(document, str) and blank.tokenizer is None:
+    split = text_splitter(blank.tokenizer)
+    tokens = next(iter(Documents([document], split)))
+    is_text = isinstance(tokens, str) or (not is_empty(tokens) and has_words(tokens))
+    if is_text and (blank.tokenizer in (None, "whitespace") or split is not None):
         raise ValueError(
-            "byte-pair encoding is learned from documents in memory: fit to some of "
-            "them, and pass the tokenizer_ of this model as tokenizer"
+            "a vocabulary of strings is learned from documents in memory: fit to some "
+            "of them, and pass the tokenizer_ of this model as tokenizer"
         )
-    if not isinstance(document, str) and blank.vocabulary_size is None:
+    if not is_text and blank.vocabulary_size is None:
         raise ValueError("pass the number of token ids as vocabulary_size")
 
 

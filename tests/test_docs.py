@@ -21,7 +21,7 @@ ESTIMATORS = [
     for value in vars(explicit_softmax).values()
     if inspect.isclass(value) and issubclass(value, BaseEstimator)
 ]
-EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
+EXAMPLES = sorted((ROOT / "examples").rglob("plot_*.py"))
 
 
 def read(name):
