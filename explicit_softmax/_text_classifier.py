@@ -23,12 +23,15 @@ from explicit_softmax._classifier_cv import ExplicitSoftmaxClassifierCV
 from explicit_softmax._dask import refuse_collection
 from explicit_softmax._model_file import complaint_about, read_file, write_file
 from explicit_softmax._sklearn import (
+    CallbackSupportMixin,
     DocumentationLinkMixin,
+    FitReport,
     Interval,
     _check_sample_weight,
     _fit_context,
     restored_on_error,
 )
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.text.features import (
     TextFeatures,
     checked_texts,
@@ -61,7 +64,9 @@ def _streams(estimator: ExplicitTextClassifier) -> bool:
     return True
 
 
-class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
+class ExplicitTextClassifier(
+    CallbackSupportMixin, DocumentationLinkMixin, ClassifierMixin, BaseEstimator
+):
     """Text classifier: strings in, calibrated probabilities out, nothing to tune.
 
     Words, word bigrams, and character n-grams are counted by vectorisers of
@@ -180,14 +185,21 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
         """
         texts, labels, weights = _checked_rows(X, y, sample_weight)
         classifier = self._new_classifier()
+        report = FitReport(self, texts, y, sample_weight, 3)
         features = self.features
         if isinstance(features, str) and features == "auto":
-            features = self._chosen_features(texts, labels, weights)
+            n_read = min(len(texts), _MOST_TEXTS) * len(_CANDIDATES)
+            with report.stage("choose-features", 2 * n_read):
+                features = self._chosen_features(texts, labels, weights)
         vectorizers = self._vectorizers(features)
-        found, rows = fit_features(texts, vectorizers, self.log_counts)
-        classifier.set_params(n_blocks=list(found.sizes)).fit(rows, labels, weights)
+        with report.stage("count-features", len(texts) * len(vectorizers)):
+            found, rows = fit_features(texts, vectorizers, self.log_counts)
+        classifier.set_params(n_blocks=list(found.sizes))
+        with report.stage_of("classify", classifier):
+            classifier.fit(rows, labels, weights)
         with restored_on_error(self):
             self._keep(found, classifier)
+            report.end()
         return self
 
     @available_if(_streams)
@@ -213,9 +225,14 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
         self : ExplicitTextClassifier
         """
         texts, labels, weights = _checked_rows(X, y, sample_weight)
+        report = FitReport(self, texts, y, sample_weight, 2, "partial_fit")
         if hasattr(self, "classifier_"):
-            rows = self._features.transform(texts)
-            self.classifier_.partial_fit(rows, labels, classes, weights)
+            n_read = len(texts) * len(self._features.sizes)
+            with report.stage("count-features", n_read):
+                rows = self._features.transform(texts)
+            with report.stage_of("classify", self.classifier_):
+                self.classifier_.partial_fit(rows, labels, classes, weights)
+            report.end()
             return self
         classifier = self._new_classifier()
         if not hasattr(classifier, "partial_fit"):
@@ -225,11 +242,14 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
             )
         features = _CANDIDATES[-1] if self.features == "auto" else self.features
         vectorizers = self._vectorizers(features)
-        found, rows = fit_features(texts, vectorizers, self.log_counts)
+        with report.stage("count-features", len(texts) * len(vectorizers)):
+            found, rows = fit_features(texts, vectorizers, self.log_counts)
         classifier.set_params(n_blocks=list(found.sizes))
-        classifier.partial_fit(rows, labels, classes, weights)
+        with report.stage_of("classify", classifier):
+            classifier.partial_fit(rows, labels, classes, weights)
         with restored_on_error(self):
             self._keep(found, classifier)
+            report.end()
         return self
 
     @available_if(_streams)
@@ -546,7 +566,9 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
         found, rows = fit_features(few, vectorizers, self.log_counts)
         kinds = [name for name, _ in found.union.transformer_list]
         best, least = _CANDIDATES[0], np.inf
+        tell = listener()
         for candidate in _CANDIDATES:
+            tell(len(few))
             sizes = [
                 size
                 for kind, size in zip(kinds, found.sizes, strict=True)
