@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
+from explicit_softmax.text import kneser_ney as kneser_ney_module
 from explicit_softmax.text.kneser_ney import FALLBACK_DISCOUNTS, kneser_ney
 from tests import oracles
 from tests.strategies import properties
@@ -58,10 +59,25 @@ def test_probabilities_are_those_of_the_formulas(size, ends):
     assert not np.isin(model.discounts[1], FALLBACK_DISCOUNTS).any()
 
 
+@pytest.mark.parametrize("chunk", [2, 2**18])
 @settings(properties, max_examples=15)
 @given(documents_of_ids, st.integers(1, 4), st.booleans())
-def test_any_documents(documents, size, ends):
-    assert_oracle(documents, size, ends=ends)
+def test_any_documents(chunk, documents, size, ends):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kneser_ney_module, "_CHUNK_NGRAMS", chunk)
+        assert_oracle(documents, size, ends=ends)
+
+
+def test_chunks_are_one_model(monkeypatch):
+    """Equal in all bits, however many contexts are smoothed at a time."""
+    counts = counted(corpus(n_ids=30), 4, n_ids=30)
+    whole = kneser_ney(counts)
+    monkeypatch.setattr(kneser_ney_module, "_CHUNK_NGRAMS", 50)
+    parts = kneser_ney(counts)
+    for name in ("keys", "proba", "backoff", "discounts"):
+        for one, other in zip(getattr(whole, name), getattr(parts, name), strict=True):
+            assert one.dtype == other.dtype
+            assert_array_equal(one, other)
 
 
 def test_discounts_that_have_no_closed_form_fall_back():
