@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from numbers import Integral, Real
-from os import PathLike
-from typing import Any, Literal, Self
+from os import PathLike, fsdecode
+from typing import Any, BinaryIO, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +25,7 @@ from explicit_softmax._dask import (
     lazy_on_blocks,
     partial_fit_blocks,
 )
+from explicit_softmax._model_file import replace_file
 from explicit_softmax._persistence import Persistent
 from explicit_softmax._refinement import (
     Refinement,
@@ -41,7 +43,7 @@ from explicit_softmax._sklearn import (
     restored_on_error,
 )
 from explicit_softmax.calibration.model import ExplicitModel, Settings
-from explicit_softmax.text.arpa import write_arpa
+from explicit_softmax.text.arpa import Progress, read_arpa, write_arpa
 from explicit_softmax.text.language import (
     WindowEncoder,
     WindowPredictor,
@@ -55,8 +57,10 @@ from explicit_softmax.text.tokens import (
     TokenIds,
     as_documents,
     document_list,
+    n_documents,
     repeatable,
     text_splitter,
+    word_tokenizer,
 )
 from explicit_softmax.text.windows import Aggregation, TokenStream
 
@@ -307,7 +311,8 @@ default="auto"
         with restored_on_error(self), repeatable(as_documents(documents)) as documents:
             # Callbacks get documents as targets too: they score only if there are some.
             report = FitReport(self, documents, documents, None, 4 + max_iter)
-            with report.stage("learn-tokens"):
+            n_read = n_documents(documents) if report.is_heard else 0
+            with report.stage("learn-tokens", n_read):
                 self._encoder = self._new_encoder(documents)
             if self.warm_start and self.aggregation == "ngram":
                 raise ValueError(
@@ -316,11 +321,12 @@ default="auto"
                 )
             if self.warm_start and refinement.early_stopping and documents_val is None:
                 documents, documents_val = _set_aside(documents, refinement)
-            with report.stage("encode"):
+            with report.stage("encode", n_read):
                 stream = self._encoder.stream(self._split(documents))
-            with report.stage("count"):
+            n_levels = self._encoder.context_size
+            with report.stage("count", stream.tokens.size * n_levels):
                 model = self._counted(self._encoder, stream)
-            with report.stage("solve"):
+            with report.stage("solve", 2 * n_levels * (1 + self.mixture)):
                 _ = model.solution
             if self.warm_start and not isinstance(model, NgramModel):
                 model = self._refined(model, refinement, stream, documents_val, report)
@@ -370,27 +376,34 @@ default="auto"
         """
         if is_collection(documents):
             return partial_fit_blocks(self, documents)
-        documents = as_documents(documents)
         earlier = vars(self).get("_model")
-        if earlier is None:
-            with repeatable(documents) as documents:
-                encoder = self._new_encoder(documents)
-                stream = encoder.stream(self._split(documents))
-            model = self._counted(encoder, stream)
-        else:
+        if earlier is not None:
             earlier.check_additive("partial_fit")
-            encoder = self._new_encoder(documents, self._encoder)
             changed = (
                 "{name}={1} differs from {0}, with which this model was counted: call "
                 "fit to start again"
             )
+            encoder = self._new_encoder((), self._encoder)
             self._encoder.check_equal(encoder, changed)
             earlier.check_settings(self._settings(encoder), changed)
-            stream = encoder.stream(self._split(documents))
-            model = earlier + self._counted(encoder, stream)
-        # The model last: it is what makes an estimator fitted.
-        self._encoder = encoder
-        self._model = model
+        documents = as_documents(documents)
+        first = nullcontext(documents) if earlier is not None else repeatable(documents)
+        with first as documents:
+            report = FitReport(self, documents, documents, None, 3, "partial_fit")
+            n_read = n_documents(documents) if report.is_heard else 0
+            if earlier is None:
+                with report.stage("learn-tokens", n_read):
+                    encoder = self._new_encoder(documents)
+            with report.stage("encode", n_read):
+                stream = encoder.stream(self._split(documents))
+        with report.stage("count", stream.tokens.size * encoder.context_size):
+            model = self._counted(encoder, stream)
+            model = model if earlier is None else earlier + model
+        with restored_on_error(self):
+            # The model last: it is what makes an estimator fitted.
+            self._encoder = encoder
+            self._model = model
+            report.end()
         return self
 
     def forget(self, documents: Iterable[Any]) -> Self:
@@ -500,7 +513,9 @@ default="auto"
                 yield document
 
         ids, predictor = self._encoder.ids, self._predictor
-        never_counted = np.append(self.class_count_ == 0, False)
+        # All words of an ARPA file were, where there are no counts.
+        class_count = getattr(self, "class_count_", np.ones(ids.pad))
+        never_counted = np.append(class_count == 0, False)
         n_tokens = n_oov = n_new = n_ends = 0
         total = of_ends = 0.0
         for stream, _ in self._encoder.chunks(self._split(counted())):
@@ -723,36 +738,115 @@ default="auto"
         drawn = history[n_known:]
         return drawn if ids.tokenizer is None else ids.decode(drawn)
 
-    def to_arpa(self, path: str | PathLike[str]) -> None:
+    def to_arpa(
+        self, path: str | PathLike[str], *, progress: Progress | None = None
+    ) -> None:
         """Write the n-grams to a file that KenLM reads, without the mixture.
 
-        Words are the tokens of `tokenizer_`, with white space, control characters,
-        ``<``, ``>``, and ``%`` as in URLs (``%20``), or else the ids in decimals.
-        ``<unk>`` is out of vocabulary.
+        Words are the tokens of `tokenizer_`, or else the ids in decimals. White space
+        and control characters in tokens are written as in URLs (``%20``). ``<unk>`` is
+        out of vocabulary.
 
         Parameters
         ----------
         path : str or path-like
-            File to write; compressed if its name ends in ``.gz``.
+            File to write; compressed if its name ends in ``.gz``. An existing file is
+            replaced only when the new one is complete.
+        progress : callable, default=None
+            Called with the number of n-grams written so far, and that of all.
 
         Raises
         ------
         ValueError
             If the model is not of n-grams.
+
+        See Also
+        --------
+        from_arpa : Read such a file.
         """
         check_is_fitted(self)
         if not isinstance(self._model, NgramModel):
             raise ValueError(
                 'to_arpa writes n-grams: fit a model with aggregation="ngram"'
             )
-        write_arpa(path, self._model.kneser_ney, self._encoder.ids.words())
+        model, words = self._model.kneser_ney, self._encoder.ids.words()
+        is_gzip = fsdecode(path).endswith(".gz")
+
+        def write(file: BinaryIO) -> None:
+            write_arpa(file, model, words, progress, compress=is_gzip)
+
+        replace_file(path, write)
+
+    @classmethod
+    def from_arpa(
+        cls, path: str | PathLike[str], *, progress: Progress | None = None
+    ) -> Self:
+        """Read n-grams from an ARPA file, as KenLM's ``lmplz`` and others write it.
+
+        The model scores as KenLM does. It has no counts: it cannot be continued,
+        merged, or made to forget. This needs the extra ``lm``.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to read; compressed if its name ends in ``.gz``.
+        progress : callable, default=None
+            Called with the number of n-grams read so far, and that of all.
+
+        Returns
+        -------
+        model : ExplicitLanguageModel
+            Model of texts, whose tokens are what white space separates. ``<unk>`` is
+            out of vocabulary; ends of documents are predicted if the file has ``</s>``.
+
+        Raises
+        ------
+        ValueError
+            If the file is not a complete ARPA file; the message names the line. Each
+            n-gram needs its context, and itself without its first word, among the
+            shorter ones. Back-off weights that are not there are one.
+
+        See Also
+        --------
+        to_arpa : Write such a file.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from explicit_softmax import ExplicitLanguageModel
+        >>> model = ExplicitLanguageModel(context_size=1, vocabulary_size=5)
+        >>> model = model.fit([[0, 1, 2, 0, 1, 2], [1, 2, 0]])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "model.arpa.gz")
+        ...     model.to_arpa(path)
+        ...     other = ExplicitLanguageModel.from_arpa(path)
+        >>> bool(abs(other.score(["1 2 0"]) - model.score([[1, 2, 0]])) < 1e-6)
+        True
+        """
+        smoothed, words = read_arpa(path, progress)
+        ids = TokenIds.of(word_tokenizer(words, "<unk>"))
+        model = NgramModel(None, smoothed=smoothed)
+        _, size, has_ends = model.shape
+        made = cls(
+            context_size=size,
+            predict_end=has_ends,
+            tokenizer=ids.tokenizer,
+            vocabulary_size=None,
+        )
+        made._encoder = WindowEncoder(ids, size, "ngram", has_ends)
+        made._model = model
+        return made
 
     @property
     def tokenizer_(self) -> Any:
         check_is_fitted(self)
         return self._encoder.ids.tokenizer
 
-    vocabulary_size_ = FromModel(lambda model: model.class_count.size + 1)
+    @property
+    def vocabulary_size_(self) -> int:
+        check_is_fitted(self)
+        return self._encoder.ids.size
+
     class_count_ = FromModel("class_count")
     n_tokens_ = FromModel(lambda model: int(model.class_count.sum()))
     n_oov_ = FromModel(lambda model: int(model.class_count[-1]))
@@ -776,15 +870,16 @@ default="auto"
         return tags
 
     def _check_consistent(self) -> None:
-        encoder, counts = self._encoder, self._model.counts
+        encoder = self._encoder
         if isinstance(self._model, NgramModel) != (encoder.aggregation == "ngram"):
             raise ValueError("its counts are not those of its aggregation")
         if encoder.aggregation == "ngram":
             shape = (encoder.ids.size, encoder.context_size, encoder.has_ends)
-            if shape != (counts.n_ids, counts.context_size, counts.has_ends):
+            if shape != self._model.shape:
                 raise ValueError("its n-grams are not those of its parameters")
             return
-        size, mass = encoder.ids.size, encoder.context_size * counts.class_count
+        counts, size = self._model.counts, encoder.ids.size
+        mass = encoder.context_size * counts.class_count
         fits = self._model.shape == (encoder.n_blocks * size, size - 1)
         # Every token was counted with each token of its window.
         if not (fits and np.array_equal(counts.class_mass, mass)):

@@ -28,11 +28,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from explicit_softmax.solution.counts import IntArray
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.text.ngrams import (
     Keys,
     NgramCounts,
@@ -50,7 +52,7 @@ FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 # N-grams that are smoothed at a time: what is computed for them stays in cache.
 _CHUNK_NGRAMS = 2**18
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +69,13 @@ class KneserNey:
         As in `NgramCounts`.
     keys : tuple of K arrays of int64
         Sorted keys ``context * V + target`` of n-grams with contexts of 1 to K tokens.
-    proba : tuple of K + 1 arrays of float32
+    proba : tuple of K + 1 arrays of float
         Probabilities of all targets after no token (n_classes,), and of the n-grams of
         `keys`.
-    backoff : tuple of K arrays of float32
+    backoff : tuple of K arrays of float
         gamma of the contexts.
-    discounts : ndarray of shape (K + 1, 3)
-        D(1), D(2), and D(3) of contexts of 0 to K tokens.
+    discounts : ndarray of shape (K + 1, 3) or None
+        D(1), D(2), and D(3) of contexts of 0 to K tokens; None if they are unknown.
     """
 
     n_ids: int
@@ -82,7 +84,7 @@ class KneserNey:
     keys: tuple[Keys, ...]
     proba: tuple[Floats, ...]
     backoff: tuple[Floats, ...]
-    discounts: NDArray[np.float64]
+    discounts: NDArray[np.float64] | None = None
 
     @property
     def context_size(self) -> int:
@@ -145,6 +147,7 @@ class KneserNey:
 def kneser_ney(counts: NgramCounts) -> KneserNey:
     """Smooth counts."""
     n_ids, n_classes = counts.n_ids, counts.n_ids - 1 + counts.has_ends
+    tell = listener()
     # Those of contexts of K to 1 tokens; `shorter` are the places of n-grams without
     # their farthest tokens.
     keys, adjusted = [counts.keys], [counts.counts]
@@ -153,6 +156,7 @@ def kneser_ney(counts: NgramCounts) -> KneserNey:
         level = _without_farthest(counts, size, keys[-1], adjusted[-1])
         for known, new in zip((keys, adjusted, shorter), level, strict=True):
             known.append(new)
+        tell(1)
     shorter.append(keys[-1] % n_ids)
     n_before = np.bincount(shorter[-1], minlength=n_classes)
     targets = np.flatnonzero(n_before)
@@ -169,6 +173,7 @@ def kneser_ney(counts: NgramCounts) -> KneserNey:
         discounts.append(found)
         proba.append(values)
         backoff.append(gamma)
+        tell(1)
     return KneserNey(
         n_ids,
         n_classes,

@@ -35,17 +35,21 @@ class NgramModel:
 
     Parameters
     ----------
-    counts : NgramCounts
+    counts : NgramCounts or None
+        None for a model that cannot count, as one that was read from an ARPA file.
     sample : DocumentSample or None
         Some of the documents, by which the weights of a mixture are chosen; None for
         Kneser-Ney alone.
     weights : ndarray of shape (25, 4), default=None
         Weights that were chosen for a mixture before; by default, they are chosen.
+    smoothed : KneserNey, default=None
+        What was made of the counts before; by default, it is made.
     """
 
-    counts: NgramCounts
+    counts: NgramCounts | None
     sample: DocumentSample | None = None
     weights: NDArray[np.float64] | None = None
+    smoothed: KneserNey | None = None
 
     # As of models of windows, which can be refined.
     refined = None
@@ -69,38 +73,60 @@ class NgramModel:
 
     def __add__(self, other: NgramModel) -> NgramModel:
         """Model of the documents of both, which have the same V, K, and ends."""
+        first, second = self._counted("merge"), other._counted("merge")
         self.check_settings(
             other.settings, "models with different {name} cannot be merged: {} and {}"
         )
         sample = None
         if self.sample is not None and other.sample is not None:
             sample = self.sample + other.sample
-        return NgramModel(self.counts + other.counts, sample)
+        return NgramModel(first + second, sample)
 
     def __sub__(self, other: NgramModel) -> NgramModel:
         """Model without the documents of `other`, whose sample must be complete."""
+        counts = self._counted("forget") - other._counted("forget")
         sample = None
         if self.sample is not None and other.sample is not None:
             sample = self.sample - other.sample
-        return NgramModel(self.counts - other.counts, sample)
+        return NgramModel(counts, sample)
 
     @property
     def settings(self) -> bool:
         """Whether it is a mixture."""
         return self.sample is not None or self.weights is not None
 
+    @property
+    def shape(self) -> tuple[int, int, bool]:
+        """V, K, and whether ends of documents are predicted."""
+        if self.counts is not None:
+            counts = self.counts
+            return counts.n_ids, counts.context_size, counts.has_ends
+        model = self.kneser_ney
+        return model.n_ids, model.context_size, model.n_classes == model.n_ids
+
     @cached_property
     def class_count(self) -> NDArray[np.float64]:
         """How often each token was counted (V - 1,); ends of documents are not."""
+        if self.counts is None:
+            raise AttributeError("this model was read from a file, without counts")
         return self.counts.target_counts()[:-1]
 
     def check_additive(self, method: str) -> None:
-        """ValueError if weights are those of a sample that is no longer there."""
+        """ValueError unless there are counts, and what chooses weights."""
+        self._counted(method)
         if self.weights is not None and self.sample is None:
             raise ValueError(
                 f"{method} chooses weights of the mixture again, and this model was "
                 "saved without the documents for this: save it with keep_rows=True"
             )
+
+    def _counted(self, method: str) -> NgramCounts:
+        if self.counts is None:
+            raise ValueError(
+                f"{method} needs counts, and this model has probabilities only: it was "
+                "read from an ARPA file"
+            )
+        return self.counts
 
     def stored(self) -> NgramModel:
         """The same model, with the weights if they were chosen."""
@@ -121,14 +147,20 @@ class NgramModel:
     @cached_property
     def solution(self) -> NgramSolution:
         """Smoothed n-grams and weights, made when they are first needed."""
-        weights = self.weights
-        if weights is None and self.sample is not None:
-            weights = self._chosen_weights(self.sample)
-        return NgramSolution(kneser_ney(self.counts), self.counts.has_ends, weights)
+        weights, smoothed = self.weights, self.smoothed
+        if self.counts is not None:
+            if weights is None and self.sample is not None:
+                weights = self._chosen_weights(self.counts, self.sample)
+            if smoothed is None:
+                smoothed = kneser_ney(self.counts)
+        assert smoothed is not None
+        has_ends = smoothed.n_classes == smoothed.n_ids
+        return NgramSolution(smoothed, has_ends, weights)
 
-    def _chosen_weights(self, sample: DocumentSample) -> NDArray[np.float64]:
+    def _chosen_weights(
+        self, counts: NgramCounts, sample: DocumentSample
+    ) -> NDArray[np.float64]:
         """Weights of a mixture that has not counted some of the documents."""
-        counts = self.counts
         arrays = sample.left_out(int(self.class_count.sum()))
         if not arrays:
             return start_weights()

@@ -17,6 +17,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from explicit_softmax.solution.progress import Listener, listener
+
 # Padding before the first token of a document, for ids and for strings.
 PAD_ID = -1
 PAD_STRING = ""
@@ -136,6 +138,13 @@ def repeatable(documents: Iterable[Any]) -> Iterator[Iterable[Any]]:
         return
     with tempfile.TemporaryFile() as file:
         yield KeptDocuments(documents, file)
+
+
+def n_documents(documents: Iterable[Any]) -> int | None:
+    """How many documents there are, lines of files among them; None if unknown."""
+    if not isinstance(documents, Sized):
+        return None
+    return sum(1 for _ in Documents(documents))
 
 
 def text_splitter(tokenizer: Any) -> Callable[[str], Any] | None:
@@ -308,7 +317,8 @@ class TokenIds:
             special_tokens=[_OOV],
             show_progress=False,
         )
-        tokenizer.train_from_iterator(_checked_strings(documents), trainer)
+        # Threads of the library read the documents: they would find no listener.
+        tokenizer.train_from_iterator(_checked_strings(documents, listener()), trainer)
         return cls.of(tokenizer)
 
     @classmethod
@@ -324,9 +334,11 @@ class TokenIds:
 
         Documents are sequences of words if `are_split`, else strings.
         """
-        library = tokenizers_library()
+        tokenizers_library()  # missing, it is an error before all is read
         counts: Counter[str] = Counter()
+        tell = listener()
         for number, document in enumerate(documents):
+            tell(1)
             if are_split:
                 counts.update(_word_list(document, number))
             else:
@@ -336,12 +348,7 @@ class TokenIds:
         ranked = [word for word in counts if counts[word] >= min_frequency]
         ranked.sort(key=lambda word: (-counts[word], word))
         ranked = ranked[: None if size is None else size - 2]
-        ids = {word: number for number, word in enumerate([*ranked, _OOV])}
-        model = library.models.WordLevel(ids, unk_token=_OOV)
-        tokenizer = library.Tokenizer(model)
-        if not are_split:
-            tokenizer.pre_tokenizer = library.pre_tokenizers.WhitespaceSplit()
-        return cls.of(tokenizer)
+        return cls.of(word_tokenizer(ranked, _OOV, are_split=are_split))
 
     @classmethod
     def for_documents(
@@ -383,7 +390,7 @@ class TokenIds:
         TypeError if a document is not of the kind of the vocabulary, ValueError if an
         id is out of range.
         """
-        number = 0
+        number, tell = 0, listener()
         for batch in _batches(documents):
             if self._word_ids is not None:
                 words = [self._split(each, n) for n, each in enumerate(batch, number)]
@@ -396,6 +403,7 @@ class TokenIds:
             else:
                 yield from self._checked(batch, number)
             number += len(batch)
+            tell(len(batch))
 
     def encode(self, documents: Iterable[Any]) -> list[NDArray[np.int32]]:
         """What `encoded` yields, as a list."""
@@ -517,9 +525,10 @@ def check_strings(documents: list[Any], first: int = 0) -> None:
             ) from None
 
 
-def _checked_strings(documents: Iterable[Any]) -> Iterator[str]:
+def _checked_strings(documents: Iterable[Any], tell: Listener) -> Iterator[str]:
     for number, document in enumerate(documents):
         check_strings([document], number)
+        tell(1)
         yield document
 
 
@@ -562,3 +571,18 @@ def _batches(documents: Iterable[Any]) -> Iterator[list[Any]]:
             batch, characters = [], 0
     if batch:
         yield batch
+
+
+def word_tokenizer(
+    words: Iterable[str], unknown: str, *, are_split: bool = False
+) -> Any:
+    """Tokenizer that gives words the ids from 0, and then the unknown one.
+
+    It takes words if `are_split`, and else what has white space between them.
+    """
+    library = tokenizers_library()
+    ids = {word: number for number, word in enumerate([*words, unknown])}
+    tokenizer = library.Tokenizer(library.models.WordLevel(ids, unk_token=unknown))
+    if not are_split:
+        tokenizer.pre_tokenizer = library.pre_tokenizers.WhitespaceSplit()
+    return tokenizer
