@@ -51,8 +51,7 @@ html_favicon = "_static/favicon.svg"
 html_show_sourcelink = False
 # Pages of no section have nothing to show in a left column.
 html_sidebars = {
-    page: []
-    for page in ("index", "start", "benchmarks", "changelog", "contributing")
+    page: [] for page in ("index", "start", "benchmarks", "changelog", "contributing")
 }
 html_theme_options = {
     "header_links_before_dropdown": 8,
