@@ -283,7 +283,7 @@ shape (n_blocks,), default="auto"
                 model = ExplicitModel.from_rows(
                     rows, codes, len(self.classes_), self._settings(), weights
                 )
-            with report.stage("leave-one-out"):
+            with report.stage("leave-one-out", self._settings().n_steps):
                 _ = model.solution
             return model.without_sample() if model.settings.is_by_feature else model
 

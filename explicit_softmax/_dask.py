@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+import pickle
 import uuid
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -403,7 +404,7 @@ def _count(
         _check_vocabulary(blank, rows[0])
     if weights is not None:
         keywords = {**keywords, "sample_weight": weights}
-    return copy.copy(blank).partial_fit(rows, labels, **keywords)
+    return _sized(copy.copy(blank).partial_fit(rows, labels, **keywords))
 
 
 def _check_vocabulary(blank: BaseEstimator, document: Any) -> None:
@@ -421,7 +422,21 @@ def _check_vocabulary(blank: BaseEstimator, document: Any) -> None:
 
 
 def _merged(one: BaseEstimator, other: BaseEstimator) -> BaseEstimator:
-    return copy.copy(one).merge(other)
+    return _sized(copy.copy(one).merge(other))
+
+
+def _sized(counted: BaseEstimator) -> BaseEstimator:
+    """The same, of which Dask knows how many bytes it would have to move or spill."""
+    from dask.sizeof import sizeof
+
+    sizeof.register(type(counted), _n_bytes)
+    return counted
+
+
+def _n_bytes(counted: BaseEstimator) -> int:
+    buffers: list[pickle.PickleBuffer] = []
+    rest = pickle.dumps(counted, protocol=5, buffer_callback=buffers.append)
+    return len(rest) + sum(buffer.raw().nbytes for buffer in buffers)
 
 
 def _prediction(

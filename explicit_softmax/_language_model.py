@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from numbers import Integral, Real
 from os import PathLike, fsdecode
@@ -56,6 +57,7 @@ from explicit_softmax.text.tokens import (
     TokenIds,
     as_documents,
     document_list,
+    n_documents,
     repeatable,
     text_splitter,
     word_tokenizer,
@@ -309,7 +311,8 @@ default="auto"
         with restored_on_error(self), repeatable(as_documents(documents)) as documents:
             # Callbacks get documents as targets too: they score only if there are some.
             report = FitReport(self, documents, documents, None, 4 + max_iter)
-            with report.stage("learn-tokens"):
+            n_read = n_documents(documents) if report.is_heard else 0
+            with report.stage("learn-tokens", n_read):
                 self._encoder = self._new_encoder(documents)
             if self.warm_start and self.aggregation == "ngram":
                 raise ValueError(
@@ -318,11 +321,12 @@ default="auto"
                 )
             if self.warm_start and refinement.early_stopping and documents_val is None:
                 documents, documents_val = _set_aside(documents, refinement)
-            with report.stage("encode"):
+            with report.stage("encode", n_read):
                 stream = self._encoder.stream(self._split(documents))
-            with report.stage("count"):
+            n_levels = self._encoder.context_size
+            with report.stage("count", stream.tokens.size * n_levels):
                 model = self._counted(self._encoder, stream)
-            with report.stage("solve"):
+            with report.stage("solve", 2 * n_levels * (1 + self.mixture)):
                 _ = model.solution
             if self.warm_start and not isinstance(model, NgramModel):
                 model = self._refined(model, refinement, stream, documents_val, report)
@@ -372,27 +376,34 @@ default="auto"
         """
         if is_collection(documents):
             return partial_fit_blocks(self, documents)
-        documents = as_documents(documents)
         earlier = vars(self).get("_model")
-        if earlier is None:
-            with repeatable(documents) as documents:
-                encoder = self._new_encoder(documents)
-                stream = encoder.stream(self._split(documents))
-            model = self._counted(encoder, stream)
-        else:
+        if earlier is not None:
             earlier.check_additive("partial_fit")
-            encoder = self._new_encoder(documents, self._encoder)
             changed = (
                 "{name}={1} differs from {0}, with which this model was counted: call "
                 "fit to start again"
             )
+            encoder = self._new_encoder((), self._encoder)
             self._encoder.check_equal(encoder, changed)
             earlier.check_settings(self._settings(encoder), changed)
-            stream = encoder.stream(self._split(documents))
-            model = earlier + self._counted(encoder, stream)
-        # The model last: it is what makes an estimator fitted.
-        self._encoder = encoder
-        self._model = model
+        documents = as_documents(documents)
+        first = nullcontext(documents) if earlier is not None else repeatable(documents)
+        with first as documents:
+            report = FitReport(self, documents, documents, None, 3, "partial_fit")
+            n_read = n_documents(documents) if report.is_heard else 0
+            if earlier is None:
+                with report.stage("learn-tokens", n_read):
+                    encoder = self._new_encoder(documents)
+            with report.stage("encode", n_read):
+                stream = encoder.stream(self._split(documents))
+        with report.stage("count", stream.tokens.size * encoder.context_size):
+            model = self._counted(encoder, stream)
+            model = model if earlier is None else earlier + model
+        with restored_on_error(self):
+            # The model last: it is what makes an estimator fitted.
+            self._encoder = encoder
+            self._model = model
+            report.end()
         return self
 
     def forget(self, documents: Iterable[Any]) -> Self:

@@ -285,6 +285,20 @@ def test_tasks_have_names_and_callbacks_hear_of_blocks(rows):
         assert named.count(name) == number
 
 
+def test_dask_knows_how_large_counts_are(rows, documents):
+    # Or it would neither spill them nor count them where moving is cheap.
+    clf = ExplicitSoftmaxClassifier().fit(
+        in_chunks(rows[0], 100), in_chunks(rows[1], 100)
+    )
+    counts = clf._model.counts.cooccurrence.nbytes + clf._model.sample.X.nbytes
+    assert counts < dask.sizeof.sizeof(clf) < 3 * counts
+    model = ExplicitLanguageModel(vocabulary_size=32)
+    model.fit(db.from_sequence(documents, npartitions=3))
+    counts = model._model.counts
+    size = sum(v.nbytes for v in vars(counts).values() if isinstance(v, np.ndarray))
+    assert size < dask.sizeof.sizeof(model)
+
+
 def test_sums_are_taken_in_runs():
     # So that few of them are held at a time: see _MOST_BLOCKS.
     from explicit_softmax._dask import _added_up

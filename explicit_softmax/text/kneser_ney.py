@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explicit_softmax.solution.counts import IntArray
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.text.ngrams import (
     Keys,
     NgramCounts,
@@ -153,6 +154,7 @@ class KneserNey:
 def kneser_ney(counts: NgramCounts) -> KneserNey:
     """Smooth counts."""
     n_ids, n_classes = counts.n_ids, counts.n_ids - 1 + counts.has_ends
+    tell = listener()
     # Those of contexts of K to 1 tokens; `shorter` are the places of n-grams without
     # their farthest tokens.
     keys, adjusted = [counts.keys], [counts.counts]
@@ -161,6 +163,7 @@ def kneser_ney(counts: NgramCounts) -> KneserNey:
         level = _without_farthest(counts, size, keys[-1], adjusted[-1])
         for known, new in zip((keys, adjusted, shorter), level, strict=True):
             known.append(new)
+        tell(1)
     shorter.append(keys[-1] % n_ids)
     n_before = np.bincount(shorter[-1], minlength=n_classes)
     targets = np.flatnonzero(n_before)
@@ -177,6 +180,7 @@ def kneser_ney(counts: NgramCounts) -> KneserNey:
         discounts.append(found)
         proba.append(values)
         backoff.append(gamma)
+        tell(1)
     return KneserNey(
         n_ids,
         n_classes,

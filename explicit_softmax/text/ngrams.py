@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explicit_softmax.solution.counts import IntArray
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.text.windows import TokenStream
 
 Keys = NDArray[np.int64]
@@ -130,6 +131,7 @@ def _count_places(
         (tokens[first : first + n_places][is_target] for first in firsts), n_ids
     )
     packed.sort()
+    listener()(tokens.size)
     starts = first_places(packed)
     counts = smallest(np.diff(starts, append=packed.size))
     # As large as all counts: gone before these are made.
@@ -245,7 +247,9 @@ def _from_sorted(
     is_new = np.zeros(counts.size, dtype=bool)
     is_new[:1] = True
     contexts = []
+    tell = listener()
     for column in columns[:-1]:
+        tell(counts.size)
         is_new[1:] |= column[1:] != column[:-1]
         firsts = np.flatnonzero(is_new)
         keys = numbers[firsts]
