@@ -1038,12 +1038,18 @@ def _draw(
             proba = np.exp((np.log(proba) - math.log(proba.max())) / temperature)
     if top_k is not None or top_p < 1:
         # The first of equal ones is kept, as by argmax.
-        best = np.arange(proba.size)
+        least, total = 0.0, proba.sum()
         if top_k is not None and top_k < proba.size:
-            best = np.flatnonzero(proba >= np.partition(proba, -top_k)[-top_k])
+            least = np.partition(proba, -top_k)[-top_k]
+        elif top_p < 1:
+            # All below this have half of what is left out, together, or less.
+            least = 0.5 * (1.0 - top_p) * total / proba.size
+        best = np.flatnonzero(proba >= least)
         order = best[np.argsort(-proba[best], kind="stable")][:top_k]
         sums = np.cumsum(proba[order])
-        kept = order[: int(np.searchsorted(sums, top_p * sums[-1])) + 1]
+        if top_k is not None:
+            total = sums[-1]
+        kept = order[: int(np.searchsorted(sums, top_p * total)) + 1]
         candidates, proba = proba[kept], np.zeros_like(proba)
         proba[kept] = candidates
     sums = np.cumsum(proba)

@@ -40,6 +40,7 @@ from explicit_softmax.text.ngrams import (
     NgramCounts,
     find,
     first_places,
+    lexical_order,
     members,
     ragged,
     smallest,
@@ -104,6 +105,9 @@ class KneserNey:
 
         Columns of contexts are the nearest token first, as many as K or fewer.
         """
+        order = lexical_order([*columns, targets], self.n_ids)
+        columns = [column[order] for column in columns]
+        targets = targets[order]
         proba = self.proba[0][targets].astype(np.float64)
         known = np.zeros(targets.size, dtype=np.int8)
         places = np.arange(targets.size)  # of windows whose context is known
@@ -112,7 +116,8 @@ class KneserNey:
         for column, (contexts, keys, values, backoff) in zip(
             columns, self._levels, strict=False
         ):
-            context = find(contexts, context * self.n_ids + column[places])
+            wanted = context * self.n_ids + column[places]
+            context = find(contexts, wanted, in_order=True)
             here = context >= 0
             places, context, is_found = places[here], context[here], is_found[here]
             known[places] += 1
@@ -120,10 +125,12 @@ class KneserNey:
             # An n-gram is known only if the shorter one is.
             candidates = np.flatnonzero(is_found)
             wanted = context[candidates] * self.n_ids + targets[places[candidates]]
-            found = find(keys, wanted)
+            found = find(keys, wanted, in_order=True)
             is_found[candidates] = found >= 0
             proba[places[candidates[found >= 0]]] = values[found[found >= 0]]
-        return proba, known
+        as_asked = np.empty_like(order)
+        as_asked[order] = np.arange(order.size)
+        return proba[as_asked], known[as_asked]
 
     def distributions(self, columns: Sequence[IntArray]) -> NDArray[np.float64]:
         """Probabilities (n_windows, n_classes) of all targets after windows."""
