@@ -232,9 +232,14 @@ def test_layers(run):
 
 def test_language(run, figure):
     pytest.importorskip("tokenizers")
-    argv = ["--tokens=600", "--no-peers", f"--figure={figure}"]
+    argv = ["--tokens=600", "--epoch=1", "--no-peers", f"--figure={figure}"]
     records, printed = run("language", *argv)
-    assert len(records) == 15
+    assert len(records) == 17
+    whole = [r for r in records if r["model"].endswith(language.WHOLE_EPOCH)]
+    assert [(r["epochs"], r["context_size"], r["paper"]) for r in whole] == [
+        (1.0, 1, "-c"),
+        (1.0, 1, "-w"),
+    ]
     of_cat = [record for record in records if record["aggregation"] == "cat"]
     dev = {(r["model"], r["context_size"]): r["dev_perplexity"] for r in of_cat}
     assert dev[language.LEAVE_ONE_OUT, 2] < dev[language.THEOREM, 2]
