@@ -383,8 +383,8 @@ def _check_labels(labels: NDArray[Any]) -> None:
         # Those that cannot be sorted begin with a string; others are refused above.
         row = next(n for n, label in enumerate(labels) if not isinstance(label, str))
         raise TypeError(
-            f"y mixes labels of different kinds: row 0 has {labels[0]!r}, row {row} has "
-            f"{labels[row]!r}"
+            f"y mixes labels of different kinds: row 0 has {labels[0]!r}, "
+            f"row {row} has {labels[row]!r}"
         ) from None
 
 
