@@ -206,7 +206,6 @@ def test_indices_of_sparse_counts_stay_narrow():
         assert part.indices.dtype == part.indptr.dtype == np.int32
 
 
-
 @strategies.properties
 @given(data=st.data(), first_sparse=st.booleans(), second_sparse=st.booleans())
 def test_subtraction_undoes_addition_to_the_bit(data, first_sparse, second_sparse):
