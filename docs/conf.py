@@ -30,7 +30,13 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_templates", "sg_execution_times.rst"]
+exclude_patterns = [
+    "_build",
+    "_templates",
+    # Tables of running times, which load scripts from the network.
+    "sg_execution_times.rst",
+    "auto_examples/**/sg_execution_times.rst",
+]
 default_role = "py:obj"
 # Literals and types keep their straight quotes, so that they can be pasted.
 smartquotes = False
@@ -41,9 +47,12 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"explicit_softmax {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_favicon = "_static/favicon.svg"
 html_show_sourcelink = False
 # Pages of no section have nothing to show in a left column.
-html_sidebars = {page: [] for page in ("index", "start", "benchmarks", "changelog")}
+html_sidebars = {
+    page: [] for page in ("index", "start", "benchmarks", "changelog", "contributing")
+}
 html_theme_options = {
     "header_links_before_dropdown": 8,
     "navbar_align": "left",
@@ -51,6 +60,7 @@ html_theme_options = {
     "show_prev_next": True,
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
+    "github_url": "https://github.com/explicit-softmax/explicit_softmax",
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
 }
@@ -71,6 +81,9 @@ sphinx_gallery_conf = {
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("explicit_softmax",),
     "within_subsection_order": "FileNameSortKey",
+    "nested_sections": True,
+    # Twice the size at which the style sheet shows them.
+    "thumbnail_size": (560, 400),
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,

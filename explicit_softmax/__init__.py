@@ -11,6 +11,7 @@ from explicit_softmax._displays import (
 from explicit_softmax._language_model import ExplicitLanguageModel
 from explicit_softmax._metrics import expected_calibration_error
 from explicit_softmax._network import ExplicitSoftmaxNetworkClassifier
+from explicit_softmax._onnx import register_onnx_converters
 from explicit_softmax._positive_features import PositiveFeatures
 from explicit_softmax._refinement import Refinement
 from explicit_softmax._skops import skops_trusted_types
@@ -34,6 +35,7 @@ __all__ = [
     "context_windows",
     "expected_calibration_error",
     "read_labeled_text",
+    "register_onnx_converters",
     "skops_trusted_types",
 ]
 

@@ -163,7 +163,19 @@ class ExplicitSoftmaxBase(
 
     @lazy_on_blocks
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Log-probabilities (n_samples, n_classes) in nats; see `predict_proba`."""
+        """Log-probabilities of the classes, in nats.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Non-negative features.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`. They are finite where `predict_proba` rounds
+            to zero.
+        """
         return np.asarray(log_softmax(self._scores(self._check_features(X)), axis=1))
 
     @lazy_on_blocks
@@ -348,7 +360,7 @@ class ExplicitSoftmaxBase(
         refuse_collection(X)
         rows, labels = validate_data(self, X, y, reset=reset, **_ACCEPTED)
         rows = self._clipped(rows)
-        check_classification_targets(labels)
+        _check_labels(labels)
         if sp.issparse(rows) and not (rows.has_canonical_format and rows.data.all()):
             rows = rows.copy()
             rows.sum_duplicates()
@@ -361,6 +373,19 @@ class ExplicitSoftmaxBase(
             if not weights.any():  # checked by scikit-learn >= 1.9
                 raise ValueError("sample_weight is zero for all rows: nothing to count")
         return rows, labels, weights
+
+
+def _check_labels(labels: NDArray[Any]) -> None:
+    """ValueError unless labels are of classes; TypeError if they cannot be sorted."""
+    try:
+        check_classification_targets(labels)
+    except TypeError:
+        # Those that cannot be sorted begin with a string; others are refused above.
+        row = next(n for n, label in enumerate(labels) if not isinstance(label, str))
+        raise TypeError(
+            f"y mixes labels of different kinds: row 0 has {labels[0]!r}, "
+            f"row {row} has {labels[row]!r}"
+        ) from None
 
 
 def class_weighted(

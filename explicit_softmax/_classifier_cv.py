@@ -116,12 +116,13 @@ shape (n_blocks,), default="feature"
         (n_candidates, n_rows) and ``row_index`` (n_rows,), or ``split0_test_score`` and
         so on with ``std_test_score``.
     priming_number_, smoothing_strength_, norm_exponent_ : float
-        The best candidate.
+        Those of the best candidate.
     inverse_temperature_ : float or ndarray of shape (n_features,) or (n_blocks,)
-        Chosen for it; unless "feature", from at most 16,384 rows, or fewer if these
-        would store more than 2**24 features or 2**19 scores.
+        Inverse temperature of the best candidate; unless "feature", fitted to at most
+        16,384 rows, or fewer if these would store more than 2**24 features or 2**19
+        scores.
     norm_weight_ : float
-        Likewise.
+        Norm weight of the best candidate.
     classes_, coef_, intercept_, class_count_, feature_count_, loss_curve_, n_iter_, \
 validation_scores_, n_features_in_, feature_names_in_
         As in `ExplicitSoftmaxClassifier`.
@@ -284,7 +285,7 @@ validation_scores_, n_features_in_, feature_names_in_
             limit = BUDGETS["best_candidate"].limit(n_scores)
             if settings.is_by_feature:
                 limit = settings.sample_limit(rows.shape[1], n_classes)
-            with report.stage("solve"):
+            with report.stage("solve", settings.n_steps):
                 model = ExplicitModel.from_rows(
                     rows, codes, n_classes, settings, weights, limit
                 )

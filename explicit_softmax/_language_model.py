@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import islice
 from numbers import Integral, Real
-from os import PathLike
-from typing import Any, Literal, Self
+from os import PathLike, fsdecode
+from typing import Any, BinaryIO, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +25,7 @@ from explicit_softmax._dask import (
     lazy_on_blocks,
     partial_fit_blocks,
 )
+from explicit_softmax._model_file import replace_file
 from explicit_softmax._persistence import Persistent
 from explicit_softmax._refinement import (
     Refinement,
@@ -40,7 +43,7 @@ from explicit_softmax._sklearn import (
     restored_on_error,
 )
 from explicit_softmax.calibration.model import ExplicitModel, Settings
-from explicit_softmax.text.arpa import write_arpa
+from explicit_softmax.text.arpa import Progress, read_arpa, write_arpa
 from explicit_softmax.text.language import (
     WindowEncoder,
     WindowPredictor,
@@ -48,8 +51,18 @@ from explicit_softmax.text.language import (
     scores_and_perplexities,
 )
 from explicit_softmax.text.ngram_model import NgramModel, NgramSolution
-from explicit_softmax.text.tokens import TokenIds, document_list
-from explicit_softmax.text.windows import Aggregation
+from explicit_softmax.text.tokens import (
+    NO_TOKEN,
+    Documents,
+    TokenIds,
+    as_documents,
+    document_list,
+    n_documents,
+    repeatable,
+    text_splitter,
+    word_tokenizer,
+)
+from explicit_softmax.text.windows import Aggregation, TokenStream
 
 
 class ExplicitLanguageModel(
@@ -85,15 +98,30 @@ class ExplicitLanguageModel(
         what is far away. This lowers perplexities of long documents. Weights maximise
         the likelihood of documents that are left out of the counts for this, at most
         131,072 tokens and an eighth of all. Only of "ngram".
-    tokenizer : tokenizers.Tokenizer, default=None
-        Trained tokenizer for documents that are strings. By default, byte-pair encoding
-        is learned from the documents of the first fit; this needs the extra ``lm``.
-        Ignored for documents of token ids.
+    min_count : int or sequence of int, default=1
+        How often n-grams of two and more tokens must be counted to be kept, or numbers
+        for n-grams of one token, of two, and so on, the last of them for all longer
+        ones; they must not fall, and the first is 1. The others are smoothed as if they
+        were there, as by KenLM's ``--prune``, whose numbers are less by one. What is
+        pruned cannot be counted on: the model has no more counts, and `partial_fit`,
+        `merge`, and `forget` are errors. Only of "ngram".
+    tokenizer : tokenizers.Tokenizer, callable, "whitespace", or None, default=None
+        What makes tokens of documents that are strings: a trained tokenizer of
+        tokenizers; a fast one of transformers; a function from str to a list of str or
+        of int; or "whitespace", for the words of ``str.split``. By default, byte-pair
+        encoding is learned. What is learned, words too, comes from the documents of the
+        first fit, and all but functions to ids needs the extra ``lm``. Ignored for
+        documents of token ids.
+    min_frequency : int, default=1
+        Words that are rarer in the documents of the first fit are out of vocabulary;
+        byte-pair encoding merges no rarer pair. Without effect on ids, and where
+        `tokenizer` has its vocabulary.
     vocabulary_size : int or None, default=4098
         Number of token ids V. The last id, V - 1, is padding, and the one before it,
         V - 2, stands for all tokens out of vocabulary. For strings, byte-pair encoding
-        learns at most V - 2 tokens; a `tokenizer` has its own number. None, for
-        documents of ids only, is the largest id of the first fit plus three.
+        learns at most V - 2 tokens, and of words the V - 2 most frequent are kept; a
+        trained `tokenizer` has its own number. None is that of all words, or the
+        largest id of the first fit plus three.
     smoothing : {"prior", "uniform", "noise"} or None, default="prior"
         As in `ExplicitSoftmaxClassifier`. This and the next four are of "cat" and
         "sum" only.
@@ -120,7 +148,8 @@ default="auto"
         V. Classes, and columns of probabilities, are the ids 0 to V - 2, and V - 1 if
         ends of documents are predicted.
     tokenizer_ : tokenizers.Tokenizer or None
-        Turns strings into ids; None for a model of ids.
+        Turns strings into ids, or words where a function makes these; None for a model
+        of ids.
     n_tokens_ : int
         Number of tokens counted.
     n_oov_ : int
@@ -159,6 +188,15 @@ default="auto"
     Likelihoods are per token. Perplexities of models with different vocabularies cannot
     be compared; bits per byte can. Weights are float32.
 
+    Documents are read one after the other. A path, or paths among them, are files in
+    UTF-8, compressed if their names end in ``.gz``, each line of which is a document.
+    `fit` reads documents twice if a vocabulary is learned, and puts those of an
+    iterator into a temporary file for this. Wherever documents are given, they may also
+    be sequences of words, which makes a model of words.
+
+    `save` cannot hold a function: after `load`, give it again by
+    ``set_params(tokenizer=...)``, or give sequences of words or of ids.
+
     `fit`, `partial_fit`, and whatever scores documents take a Bag of Dask as well,
     whose documents are counted where they lie, and `predict_proba` of one is lazy. The
     vocabulary must be given: `tokenizer`, or `vocabulary_size` for documents of ids.
@@ -187,7 +225,9 @@ default="auto"
         "aggregation": [StrOptions({"ngram", "sum", "cat"})],
         "predict_end": [StrOptions({"auto"}), "boolean"],
         "mixture": ["boolean"],
+        "min_count": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "tokenizer": "no_validation",  # type: ignore[dict-item]
+        "min_frequency": [Interval(Integral, 1, None, closed="left")],
         "vocabulary_size": [Interval(Integral, 3, None, closed="left"), None],
         "smoothing": CONSTRAINTS["smoothing"],
         "smoothing_strength": CONSTRAINTS["smoothing_strength"],
@@ -212,7 +252,9 @@ default="auto"
         aggregation: Literal["ngram"] | Aggregation = "ngram",
         predict_end: bool | str = "auto",
         mixture: bool = False,
+        min_count: int | Sequence[int] = 1,
         tokenizer: Any = None,
+        min_frequency: int = 1,
         vocabulary_size: int | None = 4098,
         smoothing: str | None = "prior",
         smoothing_strength: float | str = "auto",
@@ -224,7 +266,9 @@ default="auto"
         self.aggregation = aggregation
         self.predict_end = predict_end
         self.mixture = mixture
+        self.min_count = min_count
         self.tokenizer = tokenizer
+        self.min_frequency = min_frequency
         self.vocabulary_size = vocabulary_size
         self.smoothing = smoothing
         self.smoothing_strength = smoothing_strength
@@ -244,8 +288,9 @@ default="auto"
 
         Parameters
         ----------
-        documents : iterable of str, or of sequences of int
-            Texts, or documents of token ids. Empty ones are skipped.
+        documents : iterable of str, of sequences of int or of str, or a path
+            Texts, documents of token ids or of words, or files of texts, a line each
+            (see Notes). Empty ones are skipped.
         y : None
             Ignored.
         documents_val : iterable, default=None
@@ -260,20 +305,24 @@ default="auto"
         Raises
         ------
         TypeError
-            If documents are neither strings nor sequences of ids, or of both kinds.
+            If documents are neither strings nor sequences of ids or words, or not all
+            of a kind, or if a function of `tokenizer` returns anything else.
         ValueError
-            If there is no token, as in an iterator that was read to its end before, or
-            if an id is out of range. A model that was fitted before stays as it was.
+            If there is no token, as in an iterator that was read to its end before, if
+            an id is out of range, or a file not in UTF-8. A model that was fitted
+            before stays as it was.
+        OSError
+            If a file cannot be read.
         """
         if is_collection(documents):
             return fit_blocks(self, documents)
-        documents = document_list(documents)
         refinement = checked_refinement(self.refinement)
-        # Callbacks get the documents as targets too: they score only if there are some.
         max_iter = refinement.max_iter if self.warm_start else 0
-        report = FitReport(self, documents, documents, None, 3 + max_iter)
-        with restored_on_error(self):
-            with report.stage("learn-tokens"):
+        with restored_on_error(self), repeatable(as_documents(documents)) as documents:
+            # Callbacks get documents as targets too: they score only if there are some.
+            report = FitReport(self, documents, documents, None, 4 + max_iter)
+            n_read = n_documents(documents) if report.is_heard else 0
+            with report.stage("learn-tokens", n_read):
                 self._encoder = self._new_encoder(documents)
             if self.warm_start and self.aggregation == "ngram":
                 raise ValueError(
@@ -282,14 +331,17 @@ default="auto"
                 )
             if self.warm_start and refinement.early_stopping and documents_val is None:
                 documents, documents_val = _set_aside(documents, refinement)
-            with report.stage("count"):
-                model = self._counted(self._encoder, documents)
-            with report.stage("solve"):
+            with report.stage("encode", n_read):
+                stream = self._encoder.stream(self._split(documents))
+            n_levels = self._encoder.context_size
+            with report.stage("count", stream.tokens.size * n_levels):
+                model = self._counted(self._encoder, stream)
+            with report.stage("solve", 2 * n_levels * (1 + self.mixture)):
                 _ = model.solution
+                if isinstance(model, NgramModel) and model.min_counts is not None:
+                    model = model.without_counts()
             if self.warm_start and not isinstance(model, NgramModel):
-                model = self._refined(
-                    model, refinement, documents, documents_val, report
-                )
+                model = self._refined(model, refinement, stream, documents_val, report)
             self._model = model
             report.end()
         return self
@@ -298,14 +350,14 @@ default="auto"
         self,
         model: ExplicitModel,
         refinement: Refinement,
-        documents: list[Any],
+        stream: TokenStream,
         documents_val: Iterable[Any] | None,
         report: FitReport,
     ) -> ExplicitModel:
-        rows = self._encoder.windows(documents)
+        rows = self._encoder.rows(stream)
         validation = None
         if documents_val is not None:
-            held_out = self._encoder.windows(document_list(documents_val))
+            held_out = self._encoder.windows(self._split(as_documents(documents_val)))
             validation = held_out, held_out.stream.targets, None
         targets = rows.stream.targets
         return refine_model(refinement, model, rows, targets, None, validation, report)
@@ -331,27 +383,44 @@ default="auto"
         Raises
         ------
         TypeError, ValueError
-            As in `fit`, and if the model was refined, or parameters changed since the
-            first call.
+            As in `fit`, and if the model was refined or pruned, or parameters changed
+            since the first call.
         """
         if is_collection(documents):
             return partial_fit_blocks(self, documents)
-        documents = document_list(documents)
+        if self._min_counts() is not None:
+            raise ValueError(
+                f"min_count={self.min_count!r} prunes n-grams, and none can be counted "
+                "after that: give all documents to one fit"
+            )
         earlier = vars(self).get("_model")
         if earlier is not None:
             earlier.check_additive("partial_fit")
-        ids = None if earlier is None else self._encoder.ids
-        encoder = self._new_encoder(documents, ids)
-        if earlier is not None:
             changed = (
                 "{name}={1} differs from {0}, with which this model was counted: call "
                 "fit to start again"
             )
+            encoder = self._new_encoder((), self._encoder)
             self._encoder.check_equal(encoder, changed)
             earlier.check_settings(self._settings(encoder), changed)
-        batch = self._counted(encoder, documents)
-        self._model = batch if earlier is None else earlier + batch
-        self._encoder = encoder
+        documents = as_documents(documents)
+        first = nullcontext(documents) if earlier is not None else repeatable(documents)
+        with first as documents:
+            report = FitReport(self, documents, documents, None, 3, "partial_fit")
+            n_read = n_documents(documents) if report.is_heard else 0
+            if earlier is None:
+                with report.stage("learn-tokens", n_read):
+                    encoder = self._new_encoder(documents)
+            with report.stage("encode", n_read):
+                stream = encoder.stream(self._split(documents))
+        with report.stage("count", stream.tokens.size * encoder.context_size):
+            model = self._counted(encoder, stream)
+            model = model if earlier is None else earlier + model
+        with restored_on_error(self):
+            # The model last: it is what makes an estimator fitted.
+            self._encoder = encoder
+            self._model = model
+            report.end()
         return self
 
     def forget(self, documents: Iterable[Any]) -> Self:
@@ -371,14 +440,14 @@ default="auto"
         Raises
         ------
         TypeError, ValueError
-            As in `fit`, and if the model was refined, if these documents were not
-            counted, or if no others are left.
+            As in `fit`, and if the model was refined or pruned, if these documents were
+            not counted, or if no others are left.
         """
         check_is_fitted(self)
         self._model.check_additive("forget")
-        documents = document_list(documents)
+        stream = self._encoder.stream(self._split(as_documents(documents)))
         self._model = self._model - self._counted(
-            self._encoder, documents, self._model.settings
+            self._encoder, stream, self._model.settings
         )
         return self
 
@@ -403,7 +472,7 @@ default="auto"
         TypeError
             If one of them is another kind of estimator.
         ValueError
-            If vocabularies or parameters differ, or if a model was refined.
+            If vocabularies or parameters differ, or if a model was refined or pruned.
         """
         check_is_fitted(self)
         model = self._model
@@ -451,26 +520,47 @@ default="auto"
         check_is_fitted(self)
         if is_collection(documents):
             return evaluate_blocks(self, documents)
-        documents = document_list(documents)
-        stream = self._encoder.stream(documents)
-        targets, ids = self._encoder.targets(stream), self._encoder.ids
-        logs = np.concatenate(list(self._predictor.log_likelihood(stream)))
-        is_end = targets == ids.pad
-        of_ends, total = float(logs[is_end].sum()), float(logs[~is_end].sum())
-        never_counted = np.append(self.class_count_ == 0, False)[targets]
-        is_oov = targets == ids.oov
+        n_bytes = 0
+
+        def counted() -> Iterator[Any]:
+            nonlocal n_bytes
+            for document in Documents(as_documents(documents)):
+                if isinstance(document, str):
+                    n_bytes += len(document.encode(errors="surrogatepass"))
+                yield document
+
+        ids, predictor = self._encoder.ids, self._predictor
+        # All words of an ARPA file were, where there are no counts.
+        class_count = getattr(self, "class_count_", np.ones(ids.pad))
+        never_counted = np.append(class_count == 0, False)
+        n_tokens = n_oov = n_new = n_ends = 0
+        total = of_ends = 0.0
+        for stream, _ in self._encoder.chunks(self._split(counted())):
+            if not stream.n_targets:
+                continue
+            targets = self._encoder.targets(stream)
+            logs = np.concatenate(list(predictor.log_likelihood(stream)))
+            is_end, is_oov = targets == ids.pad, targets == ids.oov
+            of_ends += float(logs[is_end].sum())
+            total += float(logs[~is_end].sum())
+            n_tokens += stream.n_targets
+            n_ends += int(is_end.sum())
+            n_oov += int(is_oov.sum())
+            n_new += int((never_counted[targets] & ~is_oov).sum())
+        if not n_tokens:
+            raise ValueError(NO_TOKEN)
         report: dict[str, float] = {
-            "n_tokens": stream.n_targets,
-            "n_oov": int(is_oov.sum()),
-            "n_new": int((never_counted & ~is_oov).sum()),
+            "n_tokens": n_tokens,
+            "n_oov": n_oov,
+            "n_new": n_new,
         }
-        scores = {"": total / stream.n_targets}
+        scores = {"": total / n_tokens}
         if self._encoder.has_ends:
-            scores["_with_ends"] = (total + of_ends) / targets.size
+            scores["_with_ends"] = (total + of_ends) / (n_tokens + n_ends)
         report |= scores_and_perplexities(scores)
-        if self.tokenizer_ is not None:
-            report["n_bytes"] = sum(len(text.encode()) for text in documents)
-            report["bits_per_byte"] = -total / math.log(2) / report["n_bytes"]
+        if n_bytes:
+            report["n_bytes"] = n_bytes
+            report["bits_per_byte"] = -total / math.log(2) / n_bytes
         return report
 
     def score(self, documents: Iterable[Any], y: Any = None) -> float:
@@ -520,14 +610,15 @@ default="auto"
         Raises
         ------
         ValueError
-            If the model was fitted on token ids, which have no bytes.
+            If documents are token ids or words, which have no bytes.
         """
-        if self.tokenizer_ is None:
+        report = self.evaluate(documents)
+        if "bits_per_byte" not in report:
             raise ValueError(
-                "bits_per_byte needs a model of strings, and this one was fitted on "
-                "token ids"
+                "bits_per_byte needs documents that are strings: token ids, and words "
+                "without what was between them, have no bytes"
             )
-        return self.evaluate(documents)["bits_per_byte"]
+        return report["bits_per_byte"]
 
     def log_proba(self, documents: Any) -> Any:
         """Log-probability of each token of documents, given those before it.
@@ -546,16 +637,23 @@ default="auto"
             the higher sum is preferred.
         """
         check_is_fitted(self)
-        is_one = _is_document(documents)
-        documents = [documents] if is_one else document_list(documents)
-        sizes = np.array([ids.size for ids in self._encoder.ids.encode(documents)])
-        parts = np.split(np.zeros(0), np.zeros(len(sizes) - 1, dtype=int))
-        if sizes.any():
-            stream = self._encoder.stream(documents)
-            logs = np.concatenate(list(self._predictor.log_likelihood(stream)))
-            sizes += self._encoder.has_ends & (sizes > 0)
-            parts = np.split(logs, np.cumsum(sizes)[:-1])
-        return parts[0] if is_one else parts
+        # Where no function splits strings, several words are a document.
+        of_words = self._encoder.ids.takes_words and not text_splitter(self.tokenizer)
+        is_one = _is_document(documents, of_words)
+        found = list(self._log_proba([documents] if is_one else documents))
+        if not found:
+            raise ValueError(NO_TOKEN)
+        return found[0] if is_one else found
+
+    def _log_proba(self, documents: Any) -> Iterator[NDArray[np.float64]]:
+        predictor = self._predictor
+        tokens = self._split(as_documents(documents))
+        for stream, lengths in self._encoder.chunks(tokens):
+            logs = np.zeros(0)
+            if stream.n_targets:
+                logs = np.concatenate(list(predictor.log_likelihood(stream)))
+            lengths += self._encoder.has_ends & (lengths > 0)
+            yield from np.split(logs, np.cumsum(lengths)[:-1])
 
     def score_samples(self, documents: Iterable[Any]) -> NDArray[np.float64]:
         """Log-likelihood of each document, as to rank candidates.
@@ -570,8 +668,10 @@ default="auto"
         log_likelihood : ndarray of shape (n_documents,)
             Sums of `log_proba`, in nats.
         """
-        logs = self.log_proba(document_list(documents))
-        return np.array([log.sum() for log in logs])
+        sums = np.array([logs.sum() for logs in self._log_proba(documents)])
+        if not sums.size:
+            raise ValueError(NO_TOKEN)
+        return sums
 
     @lazy_on_blocks
     def predict_proba(self, prefixes: Iterable[Any]) -> NDArray[np.float32]:
@@ -589,7 +689,7 @@ default="auto"
             documents are predicted, the last column is theirs.
         """
         check_is_fitted(self)
-        encoded = self._encoder.ids.encode(document_list(prefixes))
+        encoded = self._encoder.ids.encode(self._split(document_list(prefixes)))
         return self._predictor.next_proba(encoded).astype(np.float32, copy=False)
 
     def generate(
@@ -641,7 +741,7 @@ default="auto"
         ids, predictor = self._encoder.ids, self._predictor
         history = np.zeros(0, dtype=np.int32)
         if not isinstance(prompt, str) or prompt:
-            history = ids.encode([prompt])[0]
+            history = ids.encode(self._split([prompt]))[0]
         n_known = history.size
         history = np.append(history, np.zeros(n_tokens, dtype=np.int32))
         for place in range(n_known, history.size):
@@ -655,36 +755,115 @@ default="auto"
         drawn = history[n_known:]
         return drawn if ids.tokenizer is None else ids.decode(drawn)
 
-    def to_arpa(self, path: str | PathLike[str]) -> None:
+    def to_arpa(
+        self, path: str | PathLike[str], *, progress: Progress | None = None
+    ) -> None:
         """Write the n-grams to a file that KenLM reads, without the mixture.
 
-        Words are the tokens of `tokenizer_`, with white space, control characters,
-        ``<``, ``>``, and ``%`` as in URLs (``%20``), or else the ids in decimals.
-        ``<unk>`` is out of vocabulary.
+        Words are the tokens of `tokenizer_`, or else the ids in decimals. White space
+        and control characters in tokens are written as in URLs (``%20``). ``<unk>`` is
+        out of vocabulary.
 
         Parameters
         ----------
         path : str or path-like
-            File to write; compressed if its name ends in ``.gz``.
+            File to write; compressed if its name ends in ``.gz``. An existing file is
+            replaced only when the new one is complete.
+        progress : callable, default=None
+            Called with the number of n-grams written so far, and that of all.
 
         Raises
         ------
         ValueError
             If the model is not of n-grams.
+
+        See Also
+        --------
+        from_arpa : Read such a file.
         """
         check_is_fitted(self)
         if not isinstance(self._model, NgramModel):
             raise ValueError(
                 'to_arpa writes n-grams: fit a model with aggregation="ngram"'
             )
-        write_arpa(path, self._model.kneser_ney, self._encoder.ids.words())
+        model, words = self._model.kneser_ney, self._encoder.ids.words()
+        is_gzip = fsdecode(path).endswith(".gz")
+
+        def write(file: BinaryIO) -> None:
+            write_arpa(file, model, words, progress, compress=is_gzip)
+
+        replace_file(path, write)
+
+    @classmethod
+    def from_arpa(
+        cls, path: str | PathLike[str], *, progress: Progress | None = None
+    ) -> Self:
+        """Read n-grams from an ARPA file, as KenLM's ``lmplz`` and others write it.
+
+        The model scores as KenLM does. It has no counts: it cannot be continued,
+        merged, or made to forget. This needs the extra ``lm``.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to read; compressed if its name ends in ``.gz``.
+        progress : callable, default=None
+            Called with the number of n-grams read so far, and that of all.
+
+        Returns
+        -------
+        model : ExplicitLanguageModel
+            Model of texts, whose tokens are what white space separates. ``<unk>`` is
+            out of vocabulary; ends of documents are predicted if the file has ``</s>``.
+
+        Raises
+        ------
+        ValueError
+            If the file is not a complete ARPA file; the message names the line. Each
+            n-gram needs its context, and itself without its first word, among the
+            shorter ones. Back-off weights that are not there are one.
+
+        See Also
+        --------
+        to_arpa : Write such a file.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from explicit_softmax import ExplicitLanguageModel
+        >>> model = ExplicitLanguageModel(context_size=1, vocabulary_size=5)
+        >>> model = model.fit([[0, 1, 2, 0, 1, 2], [1, 2, 0]])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "model.arpa.gz")
+        ...     model.to_arpa(path)
+        ...     other = ExplicitLanguageModel.from_arpa(path)
+        >>> bool(abs(other.score(["1 2 0"]) - model.score([[1, 2, 0]])) < 1e-6)
+        True
+        """
+        smoothed, words = read_arpa(path, progress)
+        ids = TokenIds.of(word_tokenizer(words, "<unk>"))
+        model = NgramModel(None, smoothed=smoothed)
+        _, size, has_ends = model.shape
+        made = cls(
+            context_size=size,
+            predict_end=has_ends,
+            tokenizer=ids.tokenizer,
+            vocabulary_size=None,
+        )
+        made._encoder = WindowEncoder(ids, size, "ngram", has_ends)
+        made._model = model
+        return made
 
     @property
     def tokenizer_(self) -> Any:
         check_is_fitted(self)
         return self._encoder.ids.tokenizer
 
-    vocabulary_size_ = FromModel(lambda model: model.class_count.size + 1)
+    @property
+    def vocabulary_size_(self) -> int:
+        check_is_fitted(self)
+        return self._encoder.ids.size
+
     class_count_ = FromModel("class_count")
     n_tokens_ = FromModel(lambda model: int(model.class_count.sum()))
     n_oov_ = FromModel(lambda model: int(model.class_count[-1]))
@@ -708,49 +887,86 @@ default="auto"
         return tags
 
     def _check_consistent(self) -> None:
-        encoder, counts = self._encoder, self._model.counts
+        encoder = self._encoder
         if isinstance(self._model, NgramModel) != (encoder.aggregation == "ngram"):
             raise ValueError("its counts are not those of its aggregation")
         if encoder.aggregation == "ngram":
             shape = (encoder.ids.size, encoder.context_size, encoder.has_ends)
-            if shape != (counts.n_ids, counts.context_size, counts.has_ends):
+            if shape != self._model.shape:
                 raise ValueError("its n-grams are not those of its parameters")
             return
-        size, mass = encoder.ids.size, encoder.context_size * counts.class_count
+        counts, size = self._model.counts, encoder.ids.size
+        mass = encoder.context_size * counts.class_count
         fits = self._model.shape == (encoder.n_blocks * size, size - 1)
         # Every token was counted with each token of its window.
         if not (fits and np.array_equal(counts.class_mass, mass)):
             raise ValueError("its windows are not those of its counts")
 
+    def _split(self, documents: Iterable[Any]) -> Documents:
+        """Documents as the encoder takes them."""
+        return Documents(documents, text_splitter(self.tokenizer))
+
     def _new_encoder(
-        self, documents: list[Any], ids: TokenIds | None = None
+        self, documents: Iterable[Any], earlier: WindowEncoder | None = None
     ) -> WindowEncoder:
-        if ids is None:
+        """Encoder of documents, with the vocabulary of an earlier one if given."""
+        self._min_counts()
+        if earlier is None:
             size = None if self.vocabulary_size is None else int(self.vocabulary_size)
-            ids = TokenIds.for_documents(documents, self.tokenizer, size)
+            ids = TokenIds.for_documents(
+                self._split(documents), self.tokenizer, size, int(self.min_frequency)
+            )
+        else:
+            ids = earlier.ids
         has_ends = self.predict_end
-        if isinstance(has_ends, str):
-            has_ends = self.aggregation == "ngram" and ids.tokenizer is not None
-        elif has_ends and self.aggregation != "ngram":
-            raise ValueError("predict_end=True needs aggregation='ngram'")
+        if has_ends and self.aggregation != "ngram":
+            if not isinstance(has_ends, str):
+                raise ValueError("predict_end=True needs aggregation='ngram'")
+            has_ends = False
+        elif isinstance(has_ends, str) and earlier is not None:
+            has_ends = earlier.has_ends
+        elif isinstance(has_ends, str):
+            first = islice(Documents(documents), 1)
+            has_ends = ids.tokenizer is not None or isinstance(next(first), str)
         size = int(self.context_size)
         return WindowEncoder(ids, size, self.aggregation, bool(has_ends))
 
     def _counted(
-        self, encoder: WindowEncoder, documents: list[Any], all_of: Any = None
+        self, encoder: WindowEncoder, stream: TokenStream, all_of: Any = None
     ) -> Any:
         """Model of documents; with all of them in its sample if settings are given."""
         settings = self._settings(encoder) if all_of is None else all_of
         if encoder.aggregation == "ngram":
             return NgramModel.from_stream(
-                encoder.stream(documents),
+                stream,
                 encoder.ids.size,
                 encoder.has_ends,
                 mixture=settings,
                 sample_all=all_of is not None,
+                min_counts=self._min_counts(),
             )
-        rows = encoder.windows(documents)
+        rows = encoder.rows(stream)
         return count_documents(rows, settings, sample_all=all_of is not None)
+
+    def _min_counts(self) -> tuple[int, ...] | None:
+        """Least counts of n-grams of 1 to K + 1 tokens; None if all are kept."""
+        given: Any = self.min_count
+        size = int(self.context_size)
+        counts: list[Any] = [1, given] if isinstance(given, Integral) else [*given]
+        are_counts = 0 < len(counts) <= size + 1 and all(
+            isinstance(count, Integral) for count in counts
+        )
+        if not are_counts or counts[0] != 1 or sorted(counts) != counts:
+            raise ValueError(
+                "min_count must be an integer, or at most context_size + 1 = "
+                f"{size + 1} integers that begin with 1 and do not fall, not {given!r}"
+            )
+        counts += counts[-1:] * (size + 1 - len(counts))
+        if counts[-1] == 1:
+            return None
+        if self.aggregation != "ngram":
+            raise ValueError("min_count needs aggregation='ngram'")
+        return tuple(map(int, counts))
 
     @property
     def _predictor(self) -> NgramSolution | WindowPredictor:
@@ -776,9 +992,10 @@ default="auto"
 
 
 def _set_aside(
-    documents: list[Any], refinement: Refinement
+    documents: Iterable[Any], refinement: Refinement
 ) -> tuple[list[Any], list[Any]]:
     """Documents to count and refine on, and a share of them to stop by."""
+    documents = list(Documents(documents))
     if len(documents) < 2:
         raise ValueError(
             "early_stopping=True sets documents aside and needs at least two: give "
@@ -790,15 +1007,19 @@ def _set_aside(
     return [documents[i] for i in np.sort(train)], [documents[i] for i in held_out]
 
 
-def _is_document(documents: Any) -> bool:
-    """Whether it is one document: a string, or a sequence of numbers or of nothing."""
+def _is_document(documents: Any, of_words: bool) -> bool:
+    """Whether it is one document: a string, or a sequence of numbers or of nothing.
+
+    Or of words, if documents are of these.
+    """
     if isinstance(documents, str):
         return True
     if not isinstance(documents, Sequence | np.ndarray):
         return False
     if not len(documents):
         return True
-    return np.ndim(documents[0]) == 0 and not isinstance(documents[0], str)
+    is_token = of_words or not isinstance(documents[0], str)
+    return np.ndim(documents[0]) == 0 and is_token
 
 
 def _draw(
@@ -817,12 +1038,18 @@ def _draw(
             proba = np.exp((np.log(proba) - math.log(proba.max())) / temperature)
     if top_k is not None or top_p < 1:
         # The first of equal ones is kept, as by argmax.
-        best = np.arange(proba.size)
+        least, total = 0.0, proba.sum()
         if top_k is not None and top_k < proba.size:
-            best = np.flatnonzero(proba >= np.partition(proba, -top_k)[-top_k])
+            least = np.partition(proba, -top_k)[-top_k]
+        elif top_p < 1:
+            # All below this have half of what is left out, together, or less.
+            least = 0.5 * (1.0 - top_p) * total / proba.size
+        best = np.flatnonzero(proba >= least)
         order = best[np.argsort(-proba[best], kind="stable")][:top_k]
         sums = np.cumsum(proba[order])
-        kept = order[: int(np.searchsorted(sums, top_p * sums[-1])) + 1]
+        if top_k is not None:
+            total = sums[-1]
+        kept = order[: int(np.searchsorted(sums, top_p * total)) + 1]
         candidates, proba = proba[kept], np.zeros_like(proba)
         proba[kept] = candidates
     sums = np.cumsum(proba)

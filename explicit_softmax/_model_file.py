@@ -92,7 +92,7 @@ def write_file(
         for _, _, data, _ in stored:
             file.write(data)
 
-    _replace(os.fsdecode(path), write)
+    replace_file(path, write)
 
 
 def read_file(
@@ -224,8 +224,11 @@ def _array(
     return np.asarray(array.reshape(entry["shape"]))
 
 
-def _replace(path: str, write: Callable[[BinaryIO], None]) -> None:
+def replace_file(
+    path: str | os.PathLike[str], write: Callable[[BinaryIO], None]
+) -> None:
     """Let `write` fill the file at `path`, which changes when all is written."""
+    path = os.fsdecode(path)
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:

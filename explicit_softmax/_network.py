@@ -39,6 +39,7 @@ from explicit_softmax.calibration.model import given_temperatures
 from explicit_softmax.calibration.sample import Limit, RowSample
 from explicit_softmax.solution.counts import raise_bad_value
 from explicit_softmax.solution.loss import softmax_in_place
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.solution.smoothing import Smoothing
 
 # Rows of a class that centres of clusters are drawn from; more for very many clusters.
@@ -128,11 +129,11 @@ feature_names_in_
 
     Notes
     -----
-    Outputs of hidden layers for training rows are surer than those for new rows. The
-    temperatures are chosen on a sample of rows that passes through every layer by its
-    leave-one-out scores; the counts of later layers hold the outputs as they are. That
-    a row belongs to its cluster is not undone: with few rows for each cluster the
-    classifier is somewhat over-confident.
+    Hidden layers are more confident for training rows than for new rows. Inverse
+    temperatures are therefore chosen on a sample of rows that passes through every
+    layer by its leave-one-out scores; the counts of later layers hold the
+    outputs as they are. That a row belongs to its cluster is not undone: with few rows
+    for each cluster the classifier is somewhat over-confident.
 
     There is no `partial_fit`: when the first layer changes, so do the inputs of the
     second, and what was counted of them cannot be corrected.
@@ -241,13 +242,13 @@ feature_names_in_
             hidden, hidden_owner = codes, np.arange(n_classes)
             if n_hidden_layers:
                 rng = check_random_state(self.random_state)
-                with report.stage("hidden-targets"):
+                with report.stage("hidden-targets", n_classes):
                     hidden, hidden_owner = _hidden_codes(
                         self.hidden_targets, rows, codes, n_classes, weights, rng
                     )
             self.hidden_classes_ = self.classes_[hidden_owner]
             strength, smoothing = self.smoothing_strength, self.smoothing
-            with report.stage("layers"):
+            with report.stage("layers", self.n_layers):
                 model = solve_layers(
                     rows,
                     [hidden] * n_hidden_layers + [codes],
@@ -347,7 +348,9 @@ def _hidden_codes(
         return codes, np.arange(n_classes)
     targets = np.empty(len(codes), dtype=np.intp)
     class_of_target: list[int] = []
+    tell = listener()
     for label in range(n_classes):
+        tell(1)
         members = np.flatnonzero(codes == label)
         if not members.size:
             continue

@@ -11,7 +11,7 @@ import os
 import types
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
@@ -30,6 +30,7 @@ from explicit_softmax.solution.counts import CooccurrenceCounts, row_norms
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.smoothing import Smoothing
 from explicit_softmax.solution.theorem import Calibration
+from explicit_softmax.text.kneser_ney import KneserNey
 from explicit_softmax.text.language import WindowEncoder
 from explicit_softmax.text.mixture import N_WEIGHTS, DocumentSample
 from explicit_softmax.text.ngram_model import NgramModel
@@ -48,6 +49,7 @@ _TYPES: dict[str, type] = {
         DocumentSample,
         ExplicitModel,
         ExplicitNetwork,
+        KneserNey,
         Limit,
         NgramCounts,
         NgramModel,
@@ -295,8 +297,18 @@ def _plain_array(
             raise TypeError(f"{name} is an array of strings of several dimensions")
     elif value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
         raise TypeError(f"{name} is an array of {value.dtype}, which cannot be saved")
+    for other, stored in arrays.items():
+        if _is_same(array, stored):  # once in the file is enough
+            return node | {"name": other}
     arrays[name] = array
     return node
+
+
+def _is_same(first: NDArray[Any], second: NDArray[Any]) -> bool:
+    """Whether both are the same memory, seen in the same way."""
+    parts = ("data", "shape", "typestr", "strides")
+    one, other = first.__array_interface__, second.__array_interface__
+    return first.size > 0 and all(one[part] == other[part] for part in parts)
 
 
 def _made(node: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
@@ -403,6 +415,7 @@ def _is_of(value: Any, hint: Any) -> bool:
         return isinstance(value, str) and value in args
     if origin is np.ndarray:
         wanted = get_args(args[1])[0]
+        wanted = get_origin(wanted) or wanted
         return isinstance(value, np.ndarray) and (
             wanted is Any or bool(np.issubdtype(value.dtype, wanted))
         )
@@ -418,6 +431,10 @@ def _is_of(value: Any, hint: Any) -> bool:
 # Numbers that a model chooses are smaller, and float32 holds products of larger ones
 # no more.
 _MOST = 1e30
+
+
+# Probabilities in float32 may be a little above one.
+_MOST_PROBABILITY = 1 + 1e-6
 
 
 def _numbers(
@@ -592,6 +609,44 @@ def _ngrams_fit(ngrams: NgramCounts) -> bool:
     )
 
 
+def _rise(keys: NDArray[Any], stop: int) -> bool:
+    """Whether keys rise, from 0 to below `stop`."""
+    if keys.ndim != 1 or not keys.size:
+        return keys.ndim == 1
+    return bool(keys[0] >= 0 and keys[-1] < stop and (keys[1:] > keys[:-1]).all())
+
+
+def _between(values: NDArray[Any], size: int, most: float) -> bool:
+    """Whether there are `size` numbers from 0 to `most`."""
+    if values.shape != (size,):
+        return False
+    return not size or bool(values.min() >= 0 and values.max() <= most)
+
+
+def _kneser_ney_fits(model: KneserNey) -> bool:
+    """Whether contexts and n-grams lead to shorter ones that are there."""
+    n_ids, n_classes, size = model.n_ids, model.n_classes, model.context_size
+    lengths = len(model.keys), len(model.proba) - 1, len(model.backoff)
+    right = 2 <= n_ids < 2**31 and n_classes in (n_ids - 1, n_ids) and size > 0
+    if not right or lengths != (size, size, size):
+        return False
+    if model.discounts is not None and model.discounts.shape != (size + 1, 3):
+        return False
+    n_shorter = 1
+    right = _between(model.proba[0], n_classes, _MOST_PROBABILITY)
+    for contexts, keys, proba, backoff in zip(
+        model.contexts, model.keys, model.proba[1:], model.backoff, strict=True
+    ):
+        right = right and _rise(contexts, n_shorter * n_ids)
+        n_shorter = contexts.size
+        right = right and _rise(keys, n_shorter * n_ids)
+        if right and n_classes < n_ids:
+            right = bool((keys % n_ids < n_classes).all())
+        right = right and _between(proba, keys.size, _MOST_PROBABILITY)
+        right = right and _between(backoff, n_shorter, np.finfo(float).max)
+    return right
+
+
 def _documents_fit(sample: DocumentSample) -> bool:
     tokens, stops, keys = sample.tokens, sample.stops, sample.keys
     right = stops.shape == keys.shape == (stops.size,) and tokens.shape == (
@@ -602,9 +657,20 @@ def _documents_fit(sample: DocumentSample) -> bool:
 
 
 def _ngram_model_fits(model: NgramModel) -> bool:
-    right, highest = True, model.counts.n_ids - 2
+    if model.counts is None:
+        right = model.smoothed is not None and model.sample is None
+    else:
+        right = model.smoothed is None or (
+            replace(model, counts=None).shape == model.shape
+        )
+    if not right:
+        return False
+    highest = model.shape[0] - 2
+    if model.token_counts is not None:
+        right = model.token_counts.shape == (highest + 1,)
+        right = right and _numbers(model.token_counts, least=0)
     if model.sample is not None:
-        right = _numbers(model.sample.tokens, above=-1, most=highest)
+        right = right and _numbers(model.sample.tokens, above=-1, most=highest)
     if model.weights is not None:
         right = right and model.weights.shape == N_WEIGHTS
         right = right and _numbers(model.weights, above=0, most=1)
@@ -620,6 +686,7 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     DocumentSample: _documents_fit,
     ExplicitModel: _model_fits,
     ExplicitNetwork: _network_fits,
+    KneserNey: _kneser_ney_fits,
     NgramCounts: _ngrams_fit,
     NgramModel: _ngram_model_fits,
     Refined: lambda refined: bool(refined.decoders) and refined.n_iter >= 1,

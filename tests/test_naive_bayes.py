@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import log_softmax
 from sklearn.model_selection import cross_val_score
 from sklearn.naive_bayes import MultinomialNB
 
@@ -45,6 +46,27 @@ def naive_bayes(X, y, *, alpha=1.0, fit_prior=True, class_prior=None, weight=Non
     )
 
 
+def with_feature_alphas(X, y, alpha, classes):
+    """A classifier counted with `alpha`, a number for each feature, and its rows.
+
+    The pseudo-counts are a row of each class, of next to no weight.
+    """
+    X, alpha, weight = np.asarray(X, dtype=float), np.asarray(alpha, dtype=float), 1e-9
+    rows = np.array([np.sum(np.equal(y, label)) for label in classes])
+    mass = [X[np.equal(y, label)].sum() + alpha.sum() for label in classes]
+    clf = ExplicitSoftmaxClassifier(
+        inverse_temperature=1.0,
+        smoothing=None,
+        norm_exponent=0.0,
+        translation="intercept",
+        class_prior=rows * rows / mass,
+    )
+    pseudo = np.tile(alpha / weight, (len(classes), 1))
+    weights = np.full(len(classes), weight)
+    clf.partial_fit(pseudo, classes, classes=classes, sample_weight=weights)
+    return clf.partial_fit(X, y)
+
+
 def assert_same(ours, bayes, X):
     assert_array_equal(ours.classes_, bayes.classes_)
     assert_allclose(ours.class_count_, bayes.class_count_)
@@ -71,6 +93,39 @@ def test_same_probabilities_for_rows_of_any_norm(how, layout):
     X = layout(X6)
     bayes = MultinomialNB(**how).fit(X, Y6)
     assert_same(naive_bayes(X, Y6, **how).fit(X, Y6), bayes, X)
+
+
+def test_log_probabilities_are_normalised_linear_scores():
+    clf = naive_bayes(X6, Y6).fit(X6, Y6)
+    joint = X6 @ clf.coef_.T + clf.intercept_
+    assert_allclose(clf.predict_log_proba(X6), log_softmax(joint, axis=1), atol=1e-9)
+    assert not clf.__sklearn_tags__().input_tags.categorical
+
+
+def test_a_strength_of_next_to_nothing():
+    X, y = np.array([[1, 0], [1, 1]]), [0, 1]
+    for layout in LAYOUTS:
+        clf = naive_bayes(X, y, alpha=1e-10).fit(layout(X), y)
+        proba = clf.predict_proba(layout(X))
+        assert_allclose(proba, [[2 / 3, 1 / 3], [0, 1]], atol=1e-9)
+
+
+def test_a_strength_for_every_feature():
+    X, y, classes = [[1, 0], [1, 1], [0, 3]], [0, 1, 1], [0, 1]
+    for alpha in ([1.0, 2.0], [1e-9, 0.5]):
+        ours = with_feature_alphas(X, y, alpha, classes)
+        bayes = MultinomialNB(alpha=alpha).fit(X, y)
+        assert_allclose(ours.predict_proba(X), bayes.predict_proba(X), atol=1e-8)
+        evidence = np.diff(bayes.feature_log_prob_, axis=0)
+        assert_allclose(np.diff(ours.coef_, axis=0), evidence, atol=1e-8)
+    # The same errors for rows that are not as they should be.
+    with pytest.raises(ValueError, match="Negative values in data: row 0 contains"):
+        with_feature_alphas(X, y, [1.0, -0.1], classes)
+    with pytest.raises(ValueError, match="2 features"):
+        with_feature_alphas(X, y, [1.0, 2.0, 3.0], classes)
+    clf = ExplicitSoftmaxClassifier(smoothing_strength=[1.0, 2.0])
+    with pytest.raises(ValueError, match="'smoothing_strength' parameter of Exp"):
+        clf.fit(X, y)
 
 
 @strategies.properties
@@ -128,6 +183,16 @@ def test_a_batch_of_one_class(classes, fit_prior):
     assert (clf.predict(X) == 0).all()
 
 
+@pytest.mark.parametrize("y", [[1, 1], [1, 1, 2]])
+def test_one_fit_of_one_class_and_of_two(y):
+    X = np.eye(3)[: len(y)]
+    clf = ExplicitSoftmaxClassifier(inverse_temperature=1.0).fit(X, y)
+    n_classes = len(set(y))
+    for name in ("classes_", "class_count_", "coef_", "intercept_", "feature_count_"):
+        assert len(getattr(clf, name)) == n_classes
+    assert_array_equal(clf.predict(X[:1]), [1])
+
+
 def test_a_class_that_is_declared_and_unseen():
     clf = ExplicitSoftmaxClassifier(
         inverse_temperature=1.0, smoothing="uniform", translation="intercept"
@@ -180,8 +245,10 @@ def test_negative_features_and_missing_classes(method, layout):
         clf.partial_fit(layout(X6), Y6, classes=[1, 2, 4])
 
 
-def test_accuracy_on_digits(digits):
+@pytest.mark.parametrize("labels", [range(10), (3, 8)])
+def test_accuracy_on_digits(digits, labels):
     X, y, _, _ = digits
+    X, y = X[np.isin(y, labels)], y[np.isin(y, labels)]
     ours = naive_bayes(X, y, alpha=10.0)
     # A prior of folds is that of all rows here, which changes next to nothing.
     scores = cross_val_score(ours, X, y, cv=5)

@@ -1,12 +1,20 @@
 """ExplicitLanguageModel of n-grams: additivity, ends of documents, and likelihoods."""
 
+import gzip
+import pickle
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 
 from explicit_softmax import ExplicitLanguageModel
+from explicit_softmax._model_file import read_file
+from explicit_softmax.text import language, ngram_model
+from explicit_softmax.text.tokens import TokenIds
 from tests import oracles
 from tests.strategies import partitions, properties
 from tests.test_language_model import DOCUMENTS, HELD_OUT, SIZE, unchanged
@@ -143,6 +151,84 @@ def test_models_that_do_not_go_together(model):
         make(warm_start=True).fit(DOCUMENTS)
 
 
+@pytest.mark.parametrize("mmap", [True, False])
+def test_what_was_smoothed_is_saved_once_and_not_made_again(
+    tmp_path, monkeypatch, model, mmap
+):
+    path = tmp_path / "model"
+    model.save(path)
+    monkeypatch.setattr(ngram_model, "kneser_ney", None)
+    same = ExplicitLanguageModel.load(path, mmap=mmap)
+    assert_array_equal(same.predict_proba(HELD_OUT), model.predict_proba(HELD_OUT))
+    monkeypatch.undo()
+    assert_same_model(same.merge(model), make(predict_end=True).fit(DOCUMENTS * 2))
+    _, arrays = read_file(path)
+    counts = model._model.counts
+    n_equal = [np.array_equal(counts.keys, array) for array in arrays.values()]
+    assert sum(n_equal) == 1
+
+
+class TestPruning:
+    @pytest.mark.parametrize("min_count", [2, [1, 1, 2], (1, 1, 2, 3), [1, 3]])
+    @pytest.mark.parametrize("mixture", [True, False])
+    def test_what_was_counted_often_is_kept(self, min_count, mixture):
+        model = make(context_size=3, predict_end=True, min_count=min_count)
+        model.set_params(mixture=mixture).fit(DOCUMENTS)
+        whole = make(context_size=3, predict_end=True).fit(DOCUMENTS)
+        least = model._min_counts()
+        kept, every = model._model.kneser_ney, whole._model.kneser_ney
+        pad = SIZE - 1
+        for size in range(1, 4):
+            counts = Counter(
+                tuple([*[pad] * size, *document, pad][n : n + size + 1])
+                for document in DOCUMENTS
+                for n in range(len(document) + 1)
+            )
+            often = {g for g, count in counts.items() if count >= least[size]}
+            assert {*ngrams(kept, size)} == often
+            assert {*ngrams(every, size)} == {*counts}
+        assert_array_equal(model.class_count_, whole.class_count_)
+        prefixes = [[], [0, 1], [5] * 9, *HELD_OUT]
+        assert_allclose(model.predict_proba(prefixes).sum(axis=1), 1, rtol=1e-5)
+
+    def test_nothing_is_counted_after_that(self, tmp_path):
+        model = make(min_count=2).fit(DOCUMENTS)
+        with unchanged(model), pytest.raises(ValueError, match="pruned by min_count"):
+            model.forget(DOCUMENTS[:1])
+        with unchanged(model), pytest.raises(ValueError, match="pruned by min_count"):
+            model.merge(make().fit(DOCUMENTS))
+        with unchanged(model), pytest.raises(ValueError, match="min_count=2 prunes"):
+            model.partial_fit(DOCUMENTS)
+        model.save(tmp_path / "model")
+        same = ExplicitLanguageModel.load(tmp_path / "model")
+        assert_array_equal(same.class_count_, model.class_count_)
+        assert same.evaluate(HELD_OUT) == model.evaluate(HELD_OUT)
+
+    @pytest.mark.parametrize(
+        "min_count", [[2], [1, 3, 2], [], [1, 1, 1, 1], [1, 0.5], ["1"], [0, 1]]
+    )
+    def test_numbers_that_make_no_sense(self, min_count):
+        with pytest.raises(
+            ValueError, match="min_count must be an integer, or at most"
+        ):
+            make(min_count=min_count).fit(DOCUMENTS)
+
+    def test_only_of_ngrams(self):
+        with pytest.raises(ValueError, match="min_count needs aggregation='ngram'"):
+            make(aggregation="cat", min_count=2).fit(DOCUMENTS)
+
+
+def ngrams(model, size):
+    """n-grams with contexts of `size` tokens, as tuples of tokens."""
+    context, target = np.divmod(model.keys[size - 1], model.n_ids)
+    columns = [target]
+    for contexts in model.contexts[size - 1 :: -1]:
+        context, token = np.divmod(contexts[context], model.n_ids)
+        columns.insert(0, token)
+    *nearest_first, target = columns
+    return list(zip(*nearest_first[::-1], target, strict=True))
+
+
 class TestGenerate:
     def test_documents_end(self):
         model = make(predict_end=True).fit([[0, 1, 2]] * 50)
@@ -174,3 +260,140 @@ class TestGenerate:
         """Of two tokens, the nucleus of half their mass is the better one."""
         drawn = model.generate([0, 1], 30, top_k=2, top_p=0.5, random_state=0)
         assert_array_equal(drawn, model.generate([0, 1], 30, temperature=0))
+
+
+LINES = ["a rose is a rose", "", "a tulip is no rose", "is a rose no tulip"] * 3
+
+
+def letters(text):
+    return [ord(letter) % 32 for letter in text]
+
+
+def split_words(text):
+    return text.split()
+
+
+def word_tokenizer():
+    return TokenIds.of_words(LINES, None, 1, are_split=False).tokenizer
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "size"),
+    [
+        (None, 40),
+        ("whitespace", None),
+        (split_words, None),
+        (letters, 34),
+        (letters, None),
+        (word_tokenizer(), None),
+    ],
+)
+class TestTokens:
+    """Models of strings, whatever makes their tokens."""
+
+    @pytest.fixture
+    def model(self, tokenizer, size):
+        return make(tokenizer=tokenizer, vocabulary_size=size).fit(LINES)
+
+    def test_documents_come_in_any_way(self, model, tmp_path):
+        plain, packed = tmp_path / "lines.txt", tmp_path / "lines.txt.gz"
+        plain.write_text("\n".join(LINES))
+        packed.write_bytes(gzip.compress(plain.read_bytes()))
+        for documents in (iter(LINES), plain, packed, [plain], iter([plain])):
+            same = clone(model).fit(documents)
+            assert_equal(same._model.counts, model._model.counts)
+        assert model.n_tokens_ > 30
+        for documents in (iter(LINES), packed):
+            assert model.evaluate(documents) == model.evaluate(LINES)
+        assert_array_equal(model.score_samples(plain), model.score_samples(LINES))
+
+    def test_probabilities_sum_to_one_with_the_end(self, model):
+        assert model._encoder.has_ends
+        report = model.evaluate(LINES)
+        assert report["n_bytes"] == sum(len(line) for line in LINES)
+        logs = model.score_samples(LINES).sum()
+        n_ends = sum(bool(line) for line in LINES)
+        total = report["score_with_ends"] * (report["n_tokens"] + n_ends)
+        assert_allclose(total, logs)
+        proba = model.predict_proba(["", "a rose"])
+        assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
+        assert len(model.generate("a rose", 5, random_state=0)) > 0
+
+    def test_streams_and_forgetting_keep_the_vocabulary(self, model, tokenizer):
+        streamed = clone(model).partial_fit(iter(LINES)).partial_fit(iter(LINES[:4]))
+        assert_equal(
+            streamed.forget(iter(LINES[:4]))._model.counts, model._model.counts
+        )
+        if tokenizer is not letters and model.tokenizer_ is not None:
+            parts = [LINES[::2], LINES[1::2]]
+            if tokenizer is split_words:
+                parts = [[line.split() for line in part] for part in parts]
+            shared = model.tokenizer_
+            one, two = (make(tokenizer=shared).fit(part) for part in parts)
+            assert_equal(one.merge(two)._model.counts, model._model.counts)
+            with pytest.raises(ValueError, match="different vocabularies"):
+                one.merge(make(tokenizer="whitespace", vocabulary_size=4).fit(LINES))
+
+    def test_files_and_pickles(self, model, tokenizer, tmp_path):
+        expected = model.log_proba("no rose")
+        assert_array_equal(
+            pickle.loads(pickle.dumps(model)).log_proba("no rose"), expected
+        )
+        if not callable(tokenizer):
+            model.save(tmp_path / "model")
+            loaded = ExplicitLanguageModel.load(tmp_path / "model")
+        else:
+            with pytest.warns(UserWarning, match=r"parameters \['tokenizer'\]"):
+                model.save(tmp_path / "model")
+            loaded = ExplicitLanguageModel.load(tmp_path / "model")
+            assert_array_equal(loaded.log_proba(tokenizer("no rose")), expected)
+            with pytest.raises(TypeError, match="document 0 is a string"):
+                loaded.log_proba("no rose")
+            loaded.set_params(tokenizer=tokenizer)
+        assert_array_equal(loaded.log_proba("no rose"), expected)
+
+    def test_bad_documents_leave_the_model_as_it_was(self, model, tmp_path):
+        (tmp_path / "bad").write_bytes(b"a rose\n\xff\n")
+        for documents, error in (
+            (tmp_path / "none", FileNotFoundError),
+            (tmp_path / "bad", ValueError),
+            (["a rose", None], TypeError),
+            (["", ""], ValueError),
+        ):
+            for method in ("fit", "partial_fit", "forget", "evaluate"):
+                with unchanged(model), pytest.raises(error):
+                    getattr(model, method)(documents)
+
+
+def test_scores_do_not_depend_on_what_is_read_at_a_time(monkeypatch, text_model):
+    whole = text_model.evaluate(TEXTS), text_model.score_samples(TEXTS)
+    monkeypatch.setattr(language, "_CHUNK_TOKENS", 4)
+    report = text_model.evaluate(iter(TEXTS))
+    assert report == pytest.approx(whole[0], rel=1e-12)
+    assert_allclose(text_model.score_samples(iter(TEXTS)), whole[1])
+    for empty in ([], iter(())):
+        with pytest.raises(ValueError, match="hold no token"):
+            text_model.score_samples(empty)
+
+
+def test_words_have_no_bytes():
+    model = make(vocabulary_size=None).fit([["a", "rose"], ["a"]])
+    assert model.vocabulary_size_ == 4
+    assert model.score_samples([["a"], []])[1] == 0
+    with pytest.raises(ValueError, match="bits_per_byte needs documents that are str"):
+        model.bits_per_byte([["a"]])
+
+
+@pytest.mark.slow
+def test_tokenizers_of_transformers():
+    transformers = pytest.importorskip("transformers")
+    own = make(vocabulary_size=40).fit(LINES)
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=own.tokenizer_)
+    # All but its vocabulary, which is that of the documents, is the same.
+    model = make(tokenizer=fast.tokenize, vocabulary_size=None).fit(LINES)
+    assert_array_equal(
+        np.sort(model.class_count_[:-1]),
+        np.sort(own.class_count_[own.class_count_ > 0]),
+    )
+    assert model.log_proba("no rose").size == own.log_proba("no rose").size
+    assert_equal(make(tokenizer=fast).fit(LINES)._model.counts, own._model.counts)

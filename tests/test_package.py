@@ -27,6 +27,7 @@ PUBLIC = {
     "context_windows",
     "expected_calibration_error",
     "read_labeled_text",
+    "register_onnx_converters",
     "skops_trusted_types",
 }
 # Lowest first; the estimators stand above all of them.

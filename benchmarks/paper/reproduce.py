@@ -35,6 +35,7 @@ OPTIONS = {
     "images": Name(HELP, fast="digits"),
     "text": Name(corpora.HELP, fast="topics"),
     "refine": Number(500_000, "tokens of a refinement of language models", fast=2000),
+    "epoch": language.OPTIONS["epoch"],
     "rows": Number(None, "training rows and test rows of images, at most", fast=400),
     "tokens": Number(None, "training tokens, at most", fast=20_000),
 }
@@ -130,6 +131,7 @@ def measure(options: Namespace) -> list[Record]:
     ]
     two_layers = report.run(layers, "Two layers", "two_layers", *argv)
     report.findings += findings.image_findings(one_layer, two_layers, data.is_mnist)
+    report.findings += findings.epoch_findings(one_layer, data.is_mnist)
     _theory(report, data.first(options.rows))
     _language(report)
     minutes = (time.perf_counter() - started) / 60
@@ -144,6 +146,7 @@ def _theory(report: Report, data: Images) -> None:
     """Priming numbers, and where optimisation leads."""
     options = report.options
     scanned = priming.scan(data, np.arange(1, data.X_train.shape[1] + 1))
+    report.findings.append(findings.norm_finding(scanned, data.is_mnist))
     report.findings.append(findings.priming_finding(scanned, data.is_mnist))
     priming.draw(report.figure("priming"), [scanned])
     report.add("Priming numbers", "\n".join(priming.scan_lines(scanned)), "priming")
@@ -167,9 +170,10 @@ def _language(report: Report) -> None:
     argv += [] if options.fast else ["4"]
     argv += ["--dataset", options.text] if options.text else []
     argv += ["--tokens", str(options.tokens)] if options.tokens else []
+    argv += ["--epoch", *map(str, options.epoch)]
     rows = report.run(language, "Language models", "language", *argv)
     size = 300 if options.fast else corpora.VOCABULARY_SIZE
-    corpus = corpora.encode(corpora.load_corpus(options.text), size, options.tokens)
+    corpus = corpora.encoded(options.text, size, options.tokens)
     scaled = text_scaling(corpus)
     draw_scaling(report.figure("scaling"), scaled)
     found = findings.language_findings(rows, corpora.n_tokens(corpus.train))

@@ -5,8 +5,9 @@ noise model ("-p" in the paper), the same with betas and smoothing strength by
 leave-one-out, a refinement from small random weights ("-c"), and from both explicit
 solutions ("-w"). At K = 1 Sum and Cat are the same. All refinements visit the same
 tokens in the same order, 500,000 by default, where the paper has 32 epochs of 10
-million: its columns -c and -w cannot be compared. Each refinement gives the mean of its
-weights after its last iteration.
+million: its columns -c and -w cannot be compared. ``--epoch 1 2`` refines Cat for a
+whole epoch at K = 1 and 2, from the cold start and from the theorem. Each refinement
+gives the mean of its weights after its last iteration.
 
 Byte-pair encoding is learned from the training documents, and documents are encoded
 once for all models. Perplexities are per token, on samples that are the same for all
@@ -29,9 +30,8 @@ from benchmarks.data.corpora import (
     VOCABULARY_SIZE,
     Documents,
     TokenCorpus,
-    encode,
+    encoded,
     first_tokens,
-    load_corpus,
     n_tokens,
     sample,
     windows,
@@ -53,6 +53,7 @@ OPTIONS = {
     "tokens": Number(None, "training tokens, at most", fast=3000),
     "vocabulary": Number(VOCABULARY_SIZE, "token ids; bytes are 256", 300, least=300),
     "refine": Number(500_000, "tokens of a refinement", fast=500, least=0),
+    "epoch": Number([], "numbers K at which Cat has a whole epoch too", several=True),
     "dev": Number(150_000, "dev tokens to score", fast=2000),
     "no_peers": Switch("leave peers out"),
     **FIGURE,
@@ -72,6 +73,7 @@ EXPLICIT: dict[str, dict[str, Any]] = {
 }
 # Training and dev perplexities of the paper's Table 1, by its names of models.
 PAPER_NAMES = {COLD: "-c", THEOREM: "-p", f"refined from {THEOREM}": "-w"}
+WHOLE_EPOCH = ", one epoch"
 PAPER = {
     ("cat", 1): {"-c": (51.4, 56.4), "-p": (85.4, 91.8), "-w": (40.1, 45.7)},
     ("sum", 2): {"-c": (47.6, 56.3), "-p": (104.0, 121.5), "-w": (41.0, 51.3)},
@@ -83,14 +85,17 @@ PAPER = {
 
 def measure(options: Namespace) -> list[Record]:
     """Records of kind "model" and "peer"."""
-    corpus = encode(load_corpus(options.dataset), options.vocabulary, options.tokens)
+    corpus = encoded(options.dataset, options.vocabulary, options.tokens)
     scored = sample(corpus.train, TRAIN), sample(corpus.dev, options.dev)
     contexts = sorted(set(options.context))
     records: list[Record] = []
     for size in contexts:
         for aggregation in ("cat",) if size == 1 else ("sum", "cat"):
             options.announce(f"{aggregation}, K = {size}")
-            records += _models(corpus, scored, aggregation, size, options.refine)
+            refined = {"": options.refine}
+            if aggregation == "cat" and size in options.epoch:
+                refined[WHOLE_EPOCH] = n_tokens(corpus.train)
+            records += _models(corpus, scored, aggregation, size, refined)
     if not options.no_peers:
         options.announce("peers")
         records += run_peers(corpus, scored[1], max(contexts))
@@ -100,9 +105,16 @@ def measure(options: Namespace) -> list[Record]:
 
 
 def _models(
-    corpus: TokenCorpus, samples: Any, aggregation: str, size: int, n_refined: int
+    corpus: TokenCorpus,
+    samples: Any,
+    aggregation: str,
+    size: int,
+    n_refined: dict[str, int],
 ) -> list[Record]:
-    """The two explicit solutions, and refinements from them and from a cold start."""
+    """The two explicit solutions, and refinements from them and from a cold start.
+
+    `n_refined` are numbers of tokens by what they add to the names of models.
+    """
     shape = (size, corpus.vocabulary_size, aggregation)
     names = ("train_perplexity", "dev_perplexity")
     scored = {n: windows(ids, *shape) for n, ids in zip(names, samples, strict=True)}
@@ -115,7 +127,8 @@ def _models(
             values[name] = perplexity(decoder, rows)
         bits = math.log2(values["dev_perplexity"]) / bytes_per_token
         values |= {"dev_bits_per_byte": bits, "aggregation": aggregation}
-        values |= {"context_size": size, "paper": PAPER_NAMES.get(model)}
+        values |= {"context_size": size}
+        values["paper"] = PAPER_NAMES.get(model.removesuffix(WHOLE_EPOCH))
         found = PAPER.get((aggregation, size), {}).get(values["paper"], (None, None))
         values |= {"paper_train": found[0], "paper_dev": found[1]}
         records.append(curve.record(model, **values))
@@ -138,10 +151,14 @@ def _models(
             shown = ", ".join(f"{value:.2f}" for value in beta)
             records[-1].note = f"beta {shown}; strength {model.smoothing_strength_:.3g}"
     rows = windows(corpus.train, *shape)
-    for start in starts if n_refined else ():
-        curve = follow_windows(start, rows, of_curve, n_refined)
-        name = COLD if start.label == COLD else f"refined from {start.label}"
-        add(name, curve.decoders[0], curve, start=start.label)
+    for added, n in n_refined.items():
+        # What the paper has is enough where a run is long.
+        for start in starts[: 2 if added else None] if n else ():
+            curve = follow_windows(start, rows, of_curve, n)
+            name = COLD if start.label == COLD else f"refined from {start.label}"
+            epochs = curve.values["tokens"][-1] / len(rows.stream.targets)
+            values = {"start": start.label, "epochs": epochs}
+            add(name + added, curve.decoders[0], curve, **values)
     return records
 
 
@@ -227,6 +244,7 @@ def report(records: list[Record], options: Namespace) -> str:
         ("dev ppl", "dev_perplexity", ".1f"),
         ("paper", "paper_dev", ".1f"),
         ("bits/byte", "dev_bits_per_byte", ".3f"),
+        ("epochs", "epochs", ".2f"),
         ("fit s", "fit_seconds", "sig"),
     ]
     models, peers = of_kind(records, "model"), of_kind(records, "peer")
@@ -234,6 +252,8 @@ def report(records: list[Record], options: Namespace) -> str:
         f"data: {records[0]['data']}",
         f"train perplexity on {TRAIN:,} tokens, dev perplexity on {options.dev:,}, "
         f"curves on {CURVE:,} of these; random pieces of {PIECE_TOKENS:,} tokens",
+        "epochs of refinement: the paper trains for 32, so that its numbers beside a "
+        "fraction of one epoch do not compare",
         table(models, columns),
     ]
     if peers:
@@ -266,7 +286,8 @@ def draw(path: Path, records: list[Record]) -> None:
     for record in models:
         size, style = record["context_size"], _STYLES[record["aggregation"]]
         label = f"{record['aggregation'].title()}, "
-        if record["start"] and size == longest:
+        short = record["start"] and not record.model.endswith(WHOLE_EPOCH)
+        if short and size == longest:
             left.plot(
                 np.array(record["tokens_curve"]) / 1e6,
                 record["perplexity_curve"],
@@ -286,14 +307,17 @@ def draw(path: Path, records: list[Record]) -> None:
                 markerfacecolor="none" if size == 1 else None,
                 label=f"{label}K = {size}",
             )
-    left.set(xlabel="million tokens of refinement", ylabel="perplexity of curves")
+    left.set(
+        xlabel="million tokens of refinement",
+        ylabel=f"perplexity, {CURVE:,} dev tokens",
+    )
     left.set(title=f"Refinement, K = {longest}", yscale="log")
     figures.plain_ticks(left.yaxis, (1, 2, 3, 5))
     right.axhline(1.0, color=figures.GREY, linestyle=":", label="theorem")
-    right.set(xlabel="position of the context token", ylabel="inverse temperature β")
+    right.set(xlabel="tokens back", ylabel="inverse temperature β")
     right.set(title="Betas by leave-one-out", ylim=(0, None))
     positions = range(1, longest + 1)
-    right.set_xticks(positions, [f"-{k}" for k in positions])
+    right.set_xticks(positions)
     for panel in (left, right):
         if panel.lines:
             panel.legend(fontsize="small")

@@ -41,6 +41,7 @@ from numpy.typing import NDArray
 from explicit_softmax.calibration.leave_one_out import (
     WithoutEach,
     check_own_class,
+    dense_own_gains,
     sparse_own_logs,
     without_each,
 )
@@ -55,6 +56,7 @@ from explicit_softmax.solution.counts import (
 )
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.loss import cross_entropy_residual
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.solution.smoothing import SmoothedCounts
 from explicit_softmax.solution.theorem import Calibration, evidence_decoder
 
@@ -115,10 +117,10 @@ class FeatureEvidence:
 
     Parameters
     ----------
-    X : csr_array of shape (n_rows, n_columns)
+    X : ndarray or csr_array of shape (n_rows, n_columns)
         Scaled features. A column is a feature or, where rows of unequal weight see a
         feature in two groups, a feature in one of them.
-    own : csr_array of shape (n_rows, n_columns)
+    own : ndarray or csr_array of shape (n_rows, n_columns)
         Value times the evidence for the own class without the row, less that with it.
     feature, part : ndarray of int, shape (n_columns,)
         Feature of each column, and its part: see `frequency_parts`.
@@ -132,8 +134,8 @@ class FeatureEvidence:
         Log frequency and log mean norm of each class, no row taken out.
     """
 
-    X: sp.csr_array
-    own: sp.csr_array
+    X: Rows
+    own: Rows
     feature: IntArray
     part: IntArray
     weights: Decoder
@@ -153,6 +155,8 @@ class FeatureEvidence:
     ) -> FeatureEvidence:
         """Evidence of rows that are in the counts; arguments as `leave_one_out`."""
         left = without_each(smoothed, X, y, sample_weight, norm_exponent)
+        if _stays_dense(smoothed, left.X):
+            return cls._of_dense(smoothed, left)
         rows = sp.csr_array(left.X)
         row = entry_rows(rows)
         values = rows.data * left.scale[row]
@@ -167,8 +171,7 @@ class FeatureEvidence:
             pairs = column.astype(np.int64) * n_parts + parts
             pairs, column = np.unique(pairs, return_inverse=True)
             place, part = pairs // n_parts, pairs % n_parts
-        own = values * _gained_without(smoothed, rows, left, row)
-        check_own_class(own)
+        own = np.concatenate([part.data for _, part in _own_gains(smoothed, left)])
         weights = smoothed
         if smoothed.is_noise:  # which spreads a row over all features
             place = feature[place]
@@ -187,6 +190,53 @@ class FeatureEvidence:
             smoothed.log_count,
             smoothed.log_norm,
         )
+
+    @classmethod
+    def _of_dense(cls, smoothed: SmoothedCounts, left: WithoutEach) -> FeatureEvidence:
+        """Evidence of dense rows in their own type, a column for each feature."""
+        own = np.empty_like(left.X)
+        for rows, gains in _own_gains(smoothed, left):
+            own[rows] = gains
+        feature = np.arange(own.shape[1])
+        return cls(
+            left.X * left.scale[:, None].astype(own.dtype),
+            own,
+            feature,
+            frequency_parts(smoothed, feature),
+            evidence_decoder(smoothed),
+            feature,
+            left,
+            smoothed.log_count,
+            smoothed.log_norm,
+        )
+
+
+def _stays_dense(smoothed: SmoothedCounts, X: Rows) -> bool:
+    """Whether dense rows are best read as they are, as pixels are."""
+    is_dense = isinstance(X, np.ndarray) and not smoothed.is_noise
+    return is_dense and not has_groups(smoothed)
+
+
+def _own_gains(
+    smoothed: SmoothedCounts, left: WithoutEach
+) -> Iterator[tuple[slice, Rows]]:
+    """Value times the evidence for the own class without the row, less that with it.
+
+    Some rows at a time, (n_rows, n_features), sparse unless they stay dense.
+    """
+    if _stays_dense(smoothed, left.X):
+        yield from dense_own_gains(smoothed, left)
+        return
+    width = left.X.shape[1]
+    if sp.issparse(left.X):
+        width = left.X.nnz // max(1, len(left.y))
+    for rows in row_blocks(len(left.y), width, _CHUNK_VALUES):
+        part = left.part(rows)
+        X = sp.csr_array(part.X)
+        row = entry_rows(X)
+        gains = X.data * part.scale[row] * _gained_without(smoothed, X, part, row)
+        check_own_class(gains)
+        yield rows, sp.csr_array((gains, X.indices, X.indptr), shape=X.shape)
 
 
 def _gained_without(
@@ -232,19 +282,11 @@ def own_margins(
         beta = np.repeat(beta, sizes)
     plain = replace(calibration, intercept_shift=0.0, column_shift=0.0)
     margins = np.zeros(len(y))
-    norms = row_norms(X)
-    width = X.shape[1] if isinstance(X, np.ndarray) else X.nnz // max(1, len(y))
-    for chunk in row_blocks(len(y), width, _CHUNK_VALUES):
-        weight = None if sample_weight is None else sample_weight[chunk]
-        left = without_each(smoothed, X[chunk], y[chunk], weight, norm_exponent)
-        rows = sp.csr_array(left.X)
-        row = entry_rows(rows)
-        gained = _gained_without(smoothed, rows, left, row)
-        check_own_class(gained)
-        terms = rows.data * left.scale[row] * beta[rows.indices] * gained
-        prior = _prior_gained(plain, smoothed.log_count, smoothed.log_norm, left)
-        gained = np.bincount(row, terms, len(left.y)) + prior
-        margins[chunk][norms[chunk] > 0] = gained
+    left = without_each(smoothed, X, y, sample_weight, norm_exponent)
+    gained = _prior_gained(plain, smoothed.log_count, smoothed.log_norm, left)
+    for rows, gains in _own_gains(smoothed, left):
+        gained[rows] += gains @ beta
+    margins[row_norms(X) > 0] = gained
     return margins
 
 
@@ -320,7 +362,8 @@ class FeatureLoss:
         priors = evidence.log_count, evidence.log_norm
         self.own_prior = _prior_gained(plain, *priors, left)
         self.held = None
-        if len(tie) * n_classes <= _HELD_VALUES:
+        is_dense = isinstance(evidence.X, np.ndarray)
+        if is_dense or len(tie) * n_classes <= _HELD_VALUES:
             self.held = evidence.weights.weights_of(evidence.place)
 
     @property
@@ -351,17 +394,20 @@ class FeatureLoss:
         shifts = point[self.n_factors :].reshape(self.first_shifts.shape)
         sums = np.zeros_like(shifts)
         for rows, columns, X, own, weights in self._chunks():
-            scores = X @ (weights * beta[columns, None])
+            tempered = weights * beta[columns, None]
+            scores = np.asarray(X @ tempered.astype(X.dtype), dtype=float)
             scores += self.fixed_factors[rows] @ self.class_terms
             if shifts.size:
                 scores += self.shift_factors[rows] @ shifts
             at, y = np.arange(len(scores)), left.y[rows]
-            scores[at, y] += own @ beta[columns] + self.own_prior[rows]
+            gained = own @ beta[columns].astype(X.dtype)
+            scores[at, y] += gained + self.own_prior[rows]
             losses, residual = cross_entropy_residual(scores, y)
             residual *= left.weights[rows, None]
             loss += float(losses @ left.weights[rows])
             if shifts.size:
                 sums += self.shift_factors[rows].T @ residual
+            residual = residual.astype(X.dtype, copy=False)
             by_column[columns] += np.einsum("ij,ij->i", X.T @ residual, weights)
             by_column[columns] += own.T @ residual[at, y]
         slopes = np.bincount(self.tie, by_column * self.base, self.n_factors)
@@ -386,7 +432,9 @@ class FeatureLoss:
         if self.held is not None:
             values = max(_CHUNK_VALUES, n_columns * n_classes)
             for rows in row_blocks(n_rows, n_classes, values):
-                parts = found.X[rows], found.own[rows]
+                parts = found.X, found.own
+                if rows.stop - rows.start < n_rows:  # slices of sparse rows are copies
+                    parts = found.X[rows], found.own[rows]
                 yield rows, slice(None), *parts, self.held
             return
         width = n_classes * max(1, found.X.nnz // max(1, n_rows))
@@ -405,6 +453,7 @@ def minimised(
 ) -> NDArray[np.float64]:
     """Point of least objective, factors not negative."""
     start = loss.start if start is None else start
+    tell = listener()
     least = np.where(np.arange(start.size) < loss.n_factors, 0.0, -np.inf)
     found = scipy.optimize.minimize(
         loss,
@@ -412,6 +461,7 @@ def minimised(
         jac=True,
         method="L-BFGS-B",
         bounds=scipy.optimize.Bounds(least),  # pairs would be read one by one
+        callback=lambda _: tell(1),
         options={"maxiter": max_iter, "ftol": tol, "gtol": 1e-8},
     )
     return np.asarray(found.x)

@@ -35,8 +35,8 @@ what `smoothing` gives to such a class remains.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -191,6 +191,11 @@ class WithoutEach:
     log_norm: NDArray[np.float64]
     log_norm_of_all: NDArray[np.float64]
 
+    def part(self, rows: slice) -> WithoutEach:
+        """Some of the rows."""
+        of_rows = {k: v[rows] for k, v in vars(self).items() if k != "log_norm_of_all"}
+        return replace(self, **of_rows)
+
 
 def without_each(
     smoothed: SmoothedCounts,
@@ -308,6 +313,32 @@ def _dense_own_class(
             np.log(logs, out=logs)
         own[chunk] = np.einsum("ij,ij->i", scaled, logs)
     return own
+
+
+def dense_own_gains(
+    smoothed: SmoothedCounts, left: WithoutEach
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Value times the evidence for the own class without the row, less that with it.
+
+    Some rows at a time, for dense rows, (n_rows, n_features); not for "noise".
+    """
+    counts = smoothed.counts.cooccurrence
+    counts = (counts.toarray() if sp.issparse(counts) else counts).T.copy()
+    largest = smoothed.counts.largest_mass
+    for rows in row_blocks(len(left.y), counts.shape[1], _CHUNK_VALUES):
+        part = left.part(rows)
+        counted = counts[part.y]
+        gains = part.X * part.scale[:, None]
+        rest = _rest(counted, gains * part.unit[:, None], largest)
+        for b, block in enumerate(smoothed.blocks):
+            ratio, y = smoothed.ratio(block), part.y
+            share = rest[:, block] * ratio + part.offset[:, b, None]
+            share /= counted[:, block] * ratio + smoothed.class_offset[y, b, None]
+            share *= (smoothed.block_mass[y, b] / part.mass[:, b])[:, None]
+            with np.errstate(divide="ignore"):  # counts of zero without smoothing
+                gains[:, block] *= np.log(share)
+        check_own_class(gains)
+        yield rows, gains
 
 
 def sparse_own_logs(

@@ -28,7 +28,7 @@ _FLOAT32_EXACT = 2.0**24
 _MANY_CLASSES = 32
 
 # Significant bits of the factors that rows are scaled by.
-_SCALE_BITS = 16
+SCALE_BITS = 16
 
 # Sums in another order differ by rounding of at most this share of the largest sum.
 _ROUNDING = 2.0**-43
@@ -79,8 +79,8 @@ def row_scale(norms: NDArray[np.float64], norm_exponent: float) -> FloatArray:
     scale = np.ones_like(norms)
     np.power(norms, -norm_exponent, out=scale, where=norms > 0)
     mantissa, exponent = np.frexp(scale)
-    rounded = np.rint(mantissa * 2.0**_SCALE_BITS)
-    return np.asarray(np.ldexp(rounded, exponent - _SCALE_BITS))
+    rounded = np.rint(mantissa * 2.0**SCALE_BITS)
+    return np.asarray(np.ldexp(rounded, exponent - SCALE_BITS))
 
 
 def scaled_rows(X: Rows, norm_exponent: float) -> Rows:

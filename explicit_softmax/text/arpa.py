@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, repeat
 from os import PathLike, fspath
-from typing import Any
+from typing import IO, Any, cast
 from urllib.parse import quote
 
 import numpy as np
@@ -19,26 +22,66 @@ from numpy.typing import NDArray
 from explicit_softmax.text.kneser_ney import Floats, KneserNey, beyond_the_beginning
 from explicit_softmax.text.ngrams import Keys, find, split_keys
 
+# Called with the number of n-grams that are done, and that of all.
+Progress = Callable[[int, int], Any]
+
+# Lines that are Python objects at a time, bytes read at a time, and the longest line.
 _CHUNK_LINES = 2**18
+_BLOCK_BYTES = 2**20
+_LONGEST_LINE = 2**20
 
-# Log10 of what never happens, as other programs write it.
+_GZIP_LEVEL = 6
+
+# Log10 of what never happens, as other programs write it, and of unknown words where a
+# file has none, as KenLM has it.
 _NEVER = -99.0
+_NO_UNKNOWN = -100.0
+
+# The least log10 that a float32 holds in full, and that a float64 does.
+_LEAST_FLOAT32 = -37.0
+_LEAST_FLOAT64 = -300.0
+
+_UNKNOWN, _START, _END = b"<unk>", b"<s>", b"</s>"
 
 
-def escaped(token: str) -> str:
-    """Token without space, control characters, ``<``, ``>``, and ``%``: as in URLs."""
-    return re.sub(r"[\s\x00-\x1f\x7f%<>]", lambda found: quote(found[0], ""), token)
+def escaped(tokens: Sequence[str]) -> list[str]:
+    """Tokens as words: white space and control characters as in URLs (``%20``).
+
+    So is what would be taken for one of these, and what is a special word. Words, which
+    have no white space, stay as they are.
+    """
+    unsafe = re.compile(r"[\s\x00-\x1f\x7f]")
+    special = {word.decode() for word in (_UNKNOWN, _START, _END)}
+    if not special & {*tokens} and not any(map(unsafe.search, tokens)):
+        return [*tokens]
+    unsafe = re.compile(rf"{unsafe.pattern}|%(?=[0-9A-Fa-f]{{2}})")
+    return [
+        quote(token, "")
+        if token in special
+        else unsafe.sub(lambda found: quote(found[0], ""), token)
+        for token in tokens
+    ]
 
 
 def write_arpa(
-    path: str | PathLike[str], model: KneserNey, words: Sequence[str]
+    file: IO[bytes],
+    model: KneserNey,
+    words: Sequence[str],
+    progress: Progress | None = None,
+    *,
+    compress: bool = False,
 ) -> None:
-    """Write smoothed n-grams; compressed if the name ends in ``.gz``.
+    """Write smoothed n-grams.
 
     `words` are those of the ids 0 to V - 3, after which come ``<unk>`` and the
     boundary: ``<s>`` in contexts, ``</s>`` as a target.
     """
-    safe = [escaped(word) for word in words]
+    if compress:
+        # Without the name and the time, equal models make equal files.
+        with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
+            write_arpa(cast(IO[bytes], packed), model, words, progress)
+        return
+    safe = escaped(words)
     before = np.array([*safe, "<unk>", "<s>"], dtype=object)
     after = np.array([*safe, "<unk>", "</s>"], dtype=object)
     kept = [
@@ -49,38 +92,39 @@ def write_arpa(
         )
         for size, keys in enumerate(model.keys, 1)
     ]
-    opened: Any = gzip.open if fspath(path).endswith(".gz") else open
-    with opened(path, "wt", encoding="utf-8", newline="\n") as file:
-        file.write("\\data\\\n")
-        for order, n_ngrams in enumerate([model.n_ids + 1, *map(len, kept)], 1):
-            file.write(f"ngram {order}={n_ngrams}\n")
-        file.write("\n\\1-grams:\n")
-        file.writelines(_unigrams(model, after))
-        weights = _backoff_of_ngrams(model)
-        phrases = np.array([""], dtype=object)
-        for size, (keys, places) in enumerate(zip(model.keys, kept, strict=True), 1):
-            shorter, farthest = split_keys(model.contexts[size - 1], model.n_ids)
-            phrases = before[farthest] + " " + phrases[shorter]
-            file.write(f"\n\\{size + 1}-grams:\n")
-            for start in range(0, places.size, _CHUNK_LINES):
-                some = places[start : start + _CHUNK_LINES]
-                context, target = split_keys(keys[some], model.n_ids)
-                texts = phrases[context] + after[target]
-                logs = _log10(model.proba[size][some])
-                gammas = weights[size - 1][some] if size <= len(weights) else None
-                file.write(_lines(logs, texts, gammas))
-        file.write("\n\\end\\\n")
+    sizes = [model.n_ids + 1, *map(len, kept)]
+    header = [f"ngram {order}={size}\n" for order, size in enumerate(sizes, 1)]
+    file.write("".join(["\\data\\\n", *header, "\n\\1-grams:\n"]).encode())
+    file.write(_unigrams(model, after))
+    n_done = sizes[0]
+    weights = _backoff_of_ngrams(model)
+    phrases = np.array([""], dtype=object)
+    for size, (keys, places) in enumerate(zip(model.keys, kept, strict=True), 1):
+        shorter, farthest = split_keys(model.contexts[size - 1], model.n_ids)
+        phrases = before[farthest] + " " + phrases[shorter]
+        file.write(f"\n\\{size + 1}-grams:\n".encode())
+        for start in range(0, places.size, _CHUNK_LINES):
+            some = places[start : start + _CHUNK_LINES]
+            context, target = split_keys(keys[some], model.n_ids)
+            texts = phrases[context] + after[target]
+            logs = _log10(model.proba[size][some], 1.0)
+            gammas = weights[size - 1][some] if size <= len(weights) else None
+            file.write(_lines(logs, texts, gammas))
+            n_done += some.size
+            if progress is not None:
+                progress(n_done, sum(sizes))
+    file.write(b"\n\\end\\\n")
 
 
-def _unigrams(model: KneserNey, words: NDArray[Any]) -> Iterator[str]:
+def _unigrams(model: KneserNey, words: NDArray[Any]) -> bytes:
     logs = np.full(model.n_ids + 1, _NEVER)
-    logs[: model.n_classes] = _log10(model.proba[0])
+    logs[: model.n_classes] = _log10(model.proba[0], 1.0)
     logs[-1] = _NEVER
     gammas = np.zeros(model.n_ids + 1)
     tokens = model.contexts[0].copy()
     tokens[tokens == model.n_ids - 1] = model.n_ids  # the boundary as <s>
     gammas[tokens] = _log10(model.backoff[0])
-    yield _lines(logs, np.append(words, "<s>"), gammas)
+    return _lines(logs, np.append(words, "<s>"), gammas)
 
 
 def _backoff_of_ngrams(model: KneserNey) -> list[NDArray[np.float64]]:
@@ -105,15 +149,359 @@ def _backoff_of_ngrams(model: KneserNey) -> list[NDArray[np.float64]]:
     return found
 
 
-def _log10(values: Floats) -> NDArray[np.float64]:
-    return np.log10(np.clip(values.astype(np.float64), 1e-37, 1.0))
+def _log10(values: Floats, most: float | None = None) -> NDArray[np.float64]:
+    return np.log10(np.clip(values.astype(np.float64), 10**_LEAST_FLOAT64, most))
 
 
 def _lines(
     logs: NDArray[np.float64], texts: NDArray[Any], gammas: NDArray[np.float64] | None
-) -> str:
+) -> bytes:
     if gammas is None:
         rows = zip(logs.tolist(), texts.tolist(), strict=True)
-        return "".join(["%.7g\t%s\n" % row for row in rows])  # noqa: UP031
+        return "".join(["%.8g\t%s\n" % row for row in rows]).encode()  # noqa: UP031
     full = zip(logs.tolist(), texts.tolist(), gammas.tolist(), strict=True)
-    return "".join(["%.7g\t%s\t%.7g\n" % row for row in full])  # noqa: UP031
+    return "".join(["%.8g\t%s\t%.8g\n" % row for row in full]).encode()  # noqa: UP031
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """n-grams of a file of one order, as predictions and as contexts.
+
+    `keys` are those of a context of one token less, which is before the last, and the
+    target, `contexts` of one that is behind the farthest, and that. `numbers` has the
+    place in `contexts` of each of `keys`, -1 for those that end documents.
+    """
+
+    keys: Keys
+    proba: Floats
+    contexts: Keys
+    backoff: Floats
+    numbers: NDArray[np.int64]
+
+
+def read_arpa(
+    path: str | PathLike[str], progress: Progress | None = None
+) -> tuple[KneserNey, list[str]]:
+    """Read n-grams, and the words of the ids 0 to V - 3.
+
+    Files with any back-off weights and probabilities can be read: they are not checked
+    to sum to one. ValueError that names the line if it is no complete ARPA file.
+    """
+    opened: Any = gzip.open if fspath(path).endswith(".gz") else open
+    with opened(path, "rb") as file:
+        try:
+            return _read(_Lines(file), progress)
+        except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(
+                f"{fspath(path)!r} is no complete ARPA file: {error}"
+            ) from error
+
+
+class _Lines:
+    """Lines of a file, taken some at a time, and how many were taken."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.number = 0
+        self._lines = _split_lines(file)
+
+    def take(self, most: int) -> list[bytes]:
+        lines = list(islice(self._lines, most))
+        self.number += len(lines)
+        return lines
+
+    def next_text(self) -> bytes:
+        """The next line that is not blank."""
+        while lines := self.take(1):
+            if text := lines[0].strip():
+                return text
+        raise ValueError(f"it ends after line {self.number}, before \\end\\")
+
+    def error(self, message: str, number: int | None = None) -> ValueError:
+        return ValueError(f"line {number or self.number}: {message}")
+
+
+def _split_lines(file: IO[bytes]) -> Iterator[bytes]:
+    number, rest = 1, b""
+    while block := file.read(_BLOCK_BYTES):
+        *whole, rest = (rest + block).split(b"\n")
+        yield from whole
+        number += len(whole)
+        if len(rest) > _LONGEST_LINE:
+            raise ValueError(f"line {number} is longer than {_LONGEST_LINE:,} bytes")
+    if rest:
+        yield rest
+
+
+def _read(lines: _Lines, progress: Progress | None) -> tuple[KneserNey, list[str]]:
+    sizes, title = _read_header(lines)
+    n_done, levels = 0, []
+    for order, size in enumerate(sizes, 1):
+        if title != b"\\%d-grams:" % order:
+            raise lines.error(f"\\{order}-grams: comes here, not {_shown(title)}")
+
+        def advance(n_lines: int) -> None:
+            nonlocal n_done
+            n_done += n_lines
+            if progress is not None:
+                progress(n_done, sum(sizes))
+
+        section = _read_section(lines, order, size, order == len(sizes), advance)
+        if order == 1:
+            ids, alone, backoff = _read_unigrams(lines, section, size)
+            n_ids = ids[_START] + 1
+            numbers = np.arange(n_ids, dtype=np.int64)
+            keys = numbers[: alone.size]
+            levels.append(_Level(keys, alone, numbers, backoff, numbers))
+        else:
+            levels.append(_read_level(lines, section, order, size, ids, levels))
+        title = lines.next_text()
+        if not title.startswith(b"\\"):
+            raise lines.error(f"more than the {size} {order}-grams of the header")
+    if title != b"\\end\\":
+        raise lines.error(f"\\end\\ comes here, not {_shown(title)}")
+    return KneserNey(
+        n_ids,
+        levels[0].proba.size,
+        tuple(level.contexts for level in levels[:-1]),
+        tuple(level.keys for level in levels[1:]),
+        tuple(level.proba for level in levels),
+        tuple(level.backoff for level in levels[:-1]),
+    ), [word.decode() for word in list(ids)[: n_ids - 2]]
+
+
+def _shown(text: bytes) -> str:
+    return repr(text[:50].decode(errors="replace"))
+
+
+def _read_header(lines: _Lines) -> tuple[list[int], bytes]:
+    """Numbers of n-grams by order, and the title of the first section."""
+    if (title := lines.next_text()) != b"\\data\\":
+        raise lines.error(f"ARPA files begin with \\data\\, not {_shown(title)}")
+    sizes: list[int] = []
+    pattern = rb"ngram\s+(\d{1,3})\s*=\s*(\d{1,18})"
+    while found := re.fullmatch(pattern, title := lines.next_text()):
+        sizes.append(int(found[2]))
+        if int(found[1]) != len(sizes):
+            raise lines.error(f"the number of {len(sizes)}-grams comes here")
+    if len(sizes) < 2:
+        raise lines.error("it needs n-grams of one token and of two at least")
+    return sizes, title
+
+
+@dataclass(frozen=True, eq=False)
+class _Chunk:
+    """Lines of a section: columns of words, and log10 of probabilities and weights."""
+
+    first: int  # number of the first line
+    words: list[tuple[bytes, ...]]
+    logs: NDArray[np.float64]
+    gammas: NDArray[np.float64]
+
+
+def _read_section(
+    lines: _Lines,
+    order: int,
+    size: int,
+    is_highest: bool,
+    advance: Callable[[int], None],
+) -> Iterator[_Chunk]:
+    for start in range(0, size, _CHUNK_LINES):
+        first = lines.number + 1
+        rows = [line.split() for line in lines.take(min(_CHUNK_LINES, size - start))]
+        n_fields = np.fromiter(map(len, rows), np.int64, len(rows))
+        right = n_fields == order + 1
+        if not is_highest:
+            # A weight that is not there is one.
+            for place in np.flatnonzero(right):
+                rows[place].append(b"0")
+            right |= n_fields == order + 2
+        for place in np.flatnonzero(~right)[:1]:
+            row = rows[place]
+            if not row or row[0].startswith(b"\\"):
+                raise lines.error(
+                    f"{start + place} {order}-grams, and {size} in the header",
+                    first + place,
+                )
+            raise lines.error(
+                f"{order}-grams have {order + 1} fields"
+                + f", or {order + 2} with a back-off weight" * (not is_highest)
+                + f", and not {len(row)}",
+                first + place,
+            )
+        if len(rows) < min(_CHUNK_LINES, size - start):
+            raise ValueError(
+                f"it ends after line {lines.number}, with {start + len(rows)} of "
+                f"{size} {order}-grams"
+            )
+        columns = list(zip(*rows, strict=True))
+        logs = _numbers(lines, columns[0], first, "log-probability", most=0.0)
+        gammas = np.zeros(0)
+        if not is_highest:
+            gammas = _numbers(lines, columns[-1], first, "back-off weight")
+        yield _Chunk(first, columns[1 : order + 1], logs, gammas)
+        advance(len(rows))
+
+
+def _numbers(
+    lines: _Lines, texts: Sequence[bytes], first: int, name: str, most: float = 300.0
+) -> NDArray[np.float64]:
+    """Numbers of a column; ValueError that names the first line that has none."""
+    try:
+        values = np.fromiter(map(float, texts), np.float64, len(texts))
+        wrong = ~(np.isfinite(values) & (values <= most))
+    except ValueError:
+        wrong = np.array([not _is_number(text) for text in texts])
+    for place in np.flatnonzero(wrong)[:1]:
+        limit = " and at most 0" * (most == 0)
+        raise lines.error(
+            f"a {name} in log10 is a finite number{limit}, not {_shown(texts[place])}",
+            first + int(place),
+        )
+    return values
+
+
+def _is_number(text: bytes) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_unigrams(
+    lines: _Lines, section: Iterator[_Chunk], size: int
+) -> tuple[dict[bytes, int], Floats, Floats]:
+    """Ids of words, ``<unk>``, ``<s>``, and ``</s>``, probabilities, and weights.
+
+    The last two have the ids V - 1 and V; there is no probability of the end of
+    documents where it is not predicted.
+    """
+    ids: dict[bytes, int] = {}
+    special: dict[bytes, tuple[float, float]] = {}
+    logs, gammas = [], []
+    for chunk in section:
+        is_word = np.ones(chunk.logs.size, dtype=bool)
+        for place, word in enumerate(chunk.words[0]):
+            if word in ids or word in special:
+                raise lines.error(f"{_shown(word)} again", chunk.first + place)
+            if word in (_UNKNOWN, _START, _END):
+                special[word] = chunk.logs[place], chunk.gammas[place]
+                is_word[place] = False
+            else:
+                ids[word] = len(ids)
+                _check_text(lines, word, chunk.first + place)
+        logs.append(chunk.logs[is_word])
+        gammas.append(chunk.gammas[is_word])
+    if not ids:
+        raise lines.error("1-grams hold no word")
+    ids |= {_UNKNOWN: len(ids), _START: len(ids) + 1}
+    unknown = special.get(_UNKNOWN, (_NO_UNKNOWN, 0.0))
+    after = [unknown[0]]
+    if _END in special:
+        ids[_END] = len(ids)
+        # Where it never happens, ends of documents are not predicted.
+        after += [special[_END][0]] * bool(special[_END][0] > _NEVER)
+    before = [unknown[1], special.get(_START, (0.0, 0.0))[1]]
+    alone = _powers(np.concatenate([*logs, after]))
+    return ids, alone, _powers(np.concatenate([*gammas, before]))
+
+
+def _check_text(lines: _Lines, word: bytes, number: int) -> None:
+    try:
+        word.decode()
+    except UnicodeDecodeError as error:
+        raise lines.error(f"{_shown(word)} is not in UTF-8", number) from error
+
+
+def _powers(logs: NDArray[np.float64]) -> Floats:
+    """10 to the logs, in float32 if these hold all of them."""
+    is_single = not logs.size or logs.min() > _LEAST_FLOAT32
+    values = 10.0 ** np.maximum(logs, _LEAST_FLOAT64)
+    return values.astype(np.float32 if is_single else np.float64)
+
+
+def _read_level(
+    lines: _Lines,
+    section: Iterator[_Chunk],
+    order: int,
+    size: int,
+    ids: dict[bytes, int],
+    levels: Sequence[_Level],
+) -> _Level:
+    """n-grams of an order of at least two, in the terms of those below."""
+    first = lines.number + 1
+    nothing = np.zeros(0, dtype=np.int64)
+    parts = [(nothing, nothing, np.zeros(0), np.zeros(0))]
+    for chunk in section:
+        places = _places(lines, chunk, order, ids, levels)
+        parts.append((*places, chunk.logs, chunk.gammas))
+    keys, contexts, logs, gammas = map(np.concatenate, zip(*parts, strict=True))
+    order_of_keys = np.argsort(keys, kind="stable")
+    keys = keys[order_of_keys]
+    for place in np.flatnonzero((keys[1:] == keys[:-1]) & (keys[1:] >= 0))[:1]:
+        again = int(order_of_keys[place + 1])
+        raise lines.error(f"a {order}-gram again", first + again)
+    # What nobody can ask for has the key -1.
+    n_left_out = int(np.searchsorted(keys, 0))
+    order_of_keys = order_of_keys[n_left_out:]
+    keys, contexts = keys[n_left_out:], contexts[order_of_keys]
+    proba = _powers(logs[order_of_keys])
+    if not gammas.size:
+        return _Level(keys, proba, nothing, _powers(np.zeros(0)), nothing)
+    order_of_contexts = np.argsort(contexts)
+    order_of_contexts = order_of_contexts[int((contexts < 0).sum()) :]
+    numbers = np.full(keys.size, -1, dtype=np.int64)
+    numbers[order_of_contexts] = np.arange(order_of_contexts.size)
+    backoff = _powers(gammas[order_of_keys][order_of_contexts])
+    return _Level(keys, proba, contexts[order_of_contexts], backoff, numbers)
+
+
+def _places(
+    lines: _Lines,
+    chunk: _Chunk,
+    order: int,
+    ids: dict[bytes, int],
+    levels: Sequence[_Level],
+) -> tuple[Keys, Keys]:
+    """Keys of n-grams after their contexts, and as contexts.
+
+    They are -1 where nobody can ask for them: documents start before their first token,
+    and end after their last one, which is never context.
+    """
+    n_ids, n_rows = ids[_START] + 1, chunk.logs.size
+    start, end = n_ids - 1, n_ids
+
+    def complain(rows: NDArray[np.intp], message: str) -> None:
+        for row in rows[:1]:
+            raise lines.error(message, chunk.first + int(row))
+
+    columns = np.array(
+        [
+            np.fromiter(map(ids.get, column, repeat(-1)), np.int64, n_rows)
+            for column in chunk.words
+        ]
+    )
+    unknown = np.flatnonzero((columns < 0).any(axis=0))
+    complain(unknown, f"a word of the {order}-gram is no 1-gram")
+    is_start, is_end = (columns[1:] == start).any(axis=0), columns == end
+    is_end[-1] &= levels[0].keys.size < n_ids
+    usable = np.flatnonzero(~(is_start | is_end.any(axis=0)))
+    *before, context, target = columns[:, usable]
+    for level, column in zip(levels[1:], reversed(before), strict=True):
+        context = find(level.contexts, context * n_ids + column)
+    complain(usable[context < 0], f"the context of the {order}-gram is no n-gram")
+    is_end = target == end
+    target = np.where(is_end, n_ids - 1, target)
+    below, place = levels[-1], target
+    if order > 2:
+        place = find(below.keys, below.contexts[context] // n_ids * n_ids + target)
+    complain(
+        usable[(place < 0) | (place >= below.keys.size)],
+        f"the {order}-gram without its first word is no n-gram",
+    )
+    keys, contexts = np.full((2, n_rows), -1)
+    keys[usable] = context * n_ids + target
+    contexts[usable] = np.where(
+        is_end, -1, below.numbers[place] * n_ids + columns[0, usable]
+    )
+    return keys, contexts

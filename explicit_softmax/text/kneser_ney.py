@@ -25,26 +25,35 @@ ones: their discounts are all of the counts, and gamma is one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from explicit_softmax.solution.counts import IntArray
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.text.ngrams import (
     Keys,
     NgramCounts,
     find,
     first_places,
+    lexical_order,
+    members,
     ragged,
+    smallest,
     split_keys,
 )
 
 # Where counts of counts have no closed form; those of lmplz --discount_fallback.
 FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)
 
-Floats = NDArray[np.float32]
+# N-grams that are smoothed at a time: what is computed for them stays in cache.
+_CHUNK_NGRAMS = 2**18
+
+Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +70,13 @@ class KneserNey:
         As in `NgramCounts`.
     keys : tuple of K arrays of int64
         Sorted keys ``context * V + target`` of n-grams with contexts of 1 to K tokens.
-    proba : tuple of K + 1 arrays of float32
+    proba : tuple of K + 1 arrays of float
         Probabilities of all targets after no token (n_classes,), and of the n-grams of
         `keys`.
-    backoff : tuple of K arrays of float32
+    backoff : tuple of K arrays of float
         gamma of the contexts.
-    discounts : ndarray of shape (K + 1, 3)
-        D(1), D(2), and D(3) of contexts of 0 to K tokens.
+    discounts : ndarray of shape (K + 1, 3) or None
+        D(1), D(2), and D(3) of contexts of 0 to K tokens; None if they are unknown.
     """
 
     n_ids: int
@@ -76,7 +85,7 @@ class KneserNey:
     keys: tuple[Keys, ...]
     proba: tuple[Floats, ...]
     backoff: tuple[Floats, ...]
-    discounts: NDArray[np.float64]
+    discounts: NDArray[np.float64] | None = None
 
     @property
     def context_size(self) -> int:
@@ -96,6 +105,9 @@ class KneserNey:
 
         Columns of contexts are the nearest token first, as many as K or fewer.
         """
+        order = lexical_order([*columns, targets], self.n_ids)
+        columns = [column[order] for column in columns]
+        targets = targets[order]
         proba = self.proba[0][targets].astype(np.float64)
         known = np.zeros(targets.size, dtype=np.int8)
         places = np.arange(targets.size)  # of windows whose context is known
@@ -104,7 +116,8 @@ class KneserNey:
         for column, (contexts, keys, values, backoff) in zip(
             columns, self._levels, strict=False
         ):
-            context = find(contexts, context * self.n_ids + column[places])
+            wanted = context * self.n_ids + column[places]
+            context = find(contexts, wanted, in_order=True)
             here = context >= 0
             places, context, is_found = places[here], context[here], is_found[here]
             known[places] += 1
@@ -112,10 +125,12 @@ class KneserNey:
             # An n-gram is known only if the shorter one is.
             candidates = np.flatnonzero(is_found)
             wanted = context[candidates] * self.n_ids + targets[places[candidates]]
-            found = find(keys, wanted)
+            found = find(keys, wanted, in_order=True)
             is_found[candidates] = found >= 0
             proba[places[candidates[found >= 0]]] = values[found[found >= 0]]
-        return proba, known
+        as_asked = np.empty_like(order)
+        as_asked[order] = np.arange(order.size)
+        return proba[as_asked], known[as_asked]
 
     def distributions(self, columns: Sequence[IntArray]) -> NDArray[np.float64]:
         """Probabilities (n_windows, n_classes) of all targets after windows."""
@@ -129,50 +144,109 @@ class KneserNey:
             context = find(contexts, context * self.n_ids + column[places])
             places, context = places[context >= 0], context[context >= 0]
             proba[places] *= backoff[context, None]
-            starts = np.searchsorted(keys, context * self.n_ids)
-            sizes = np.searchsorted(keys, (context + 1) * self.n_ids) - starts
-            members = ragged(starts, sizes)
-            targets = keys[members] - np.repeat(context * self.n_ids, sizes)
-            proba[np.repeat(places, sizes), targets] = values[members]
+            starts, sizes = members(keys, context, self.n_ids)
+            ngrams = ragged(starts, sizes)
+            targets = keys[ngrams] - np.repeat(context * self.n_ids, sizes)
+            proba[np.repeat(places, sizes), targets] = values[ngrams]
         return proba
 
 
-def kneser_ney(counts: NgramCounts) -> KneserNey:
-    """Smooth counts."""
+def kneser_ney(
+    counts: NgramCounts, min_counts: Sequence[int] | None = None
+) -> KneserNey:
+    """Smooth counts.
+
+    Of n-grams of 1 to K + 1 tokens those are kept that were counted `min_counts` times,
+    which must not fall, and whose first is of no effect. Contexts give the shorter ones
+    all that was counted of the others; discounts are those of all n-grams.
+    """
     n_ids, n_classes = counts.n_ids, counts.n_ids - 1 + counts.has_ends
-    levels = list(_adjusted_counts(counts))[::-1]
-    targets, adjusted = levels[0]
-    found = _discounts(adjusted)
-    taken = found[np.minimum(adjusted, 3)]
+    tell = listener()
+    # Those of contexts of K to 1 tokens; `shorter` are the places of n-grams without
+    # their farthest tokens.
+    keys, adjusted = [counts.keys], [counts.counts]
+    shorter: list[IntArray] = []
+    for size in range(counts.context_size, 1, -1):
+        level = _without_farthest(counts, size, keys[-1], adjusted[-1])
+        for known, new in zip((keys, adjusted, shorter), level, strict=True):
+            known.append(new)
+        tell(1)
+    shorter.append(keys[-1] % n_ids)
+    n_before = np.bincount(shorter[-1], minlength=n_classes)
+    targets = np.flatnonzero(n_before)
+    found = _discounts(n_before[targets])
+    taken = found[np.minimum(n_before[targets], 3)]
     alone = np.full(n_classes, taken.sum() / n_classes)
-    alone[targets] += adjusted - taken
-    alone /= adjusted.sum()
+    alone[targets] += n_before[targets] - taken
+    alone /= n_before.sum()
     discounts, proba, backoff = [found], [alone.astype(np.float32)], []
-    shorter = np.arange(n_classes, dtype=np.int64)
-    for size, (keys, adjusted) in enumerate(levels[1:], 1):
-        context, target = split_keys(keys, n_ids)
-        redundant = beyond_the_beginning(counts.contexts, size, n_ids)
-        found = _discounts(adjusted[~redundant[context]])
-        taken = found[np.minimum(adjusted, 3)]
-        taken[redundant[context]] = adjusted[redundant[context]]
-        starts = first_places(context)
-        total = np.add.reduceat(adjusted, starts, dtype=np.float64)
-        gamma = np.add.reduceat(taken, starts) / total
-        values = (adjusted - taken) / total[context]
-        target += (counts.contexts[size - 1] // n_ids)[context] * n_ids
-        values += gamma[context] * proba[-1][np.searchsorted(shorter, target)]
+    rare: list[NDArray[np.bool_]] = []
+    if min_counts is not None:
+        rare = _rare(counts, shorter, min_counts)
+    for size, of_size in enumerate(reversed(keys), 1):
+        found, gamma, values = _interpolated(
+            counts,
+            size,
+            of_size,
+            adjusted.pop(),
+            proba[-1],
+            shorter.pop(),
+            rare[-size] if rare else None,
+        )
         discounts.append(found)
-        proba.append(values.astype(np.float32))
-        backoff.append(gamma.astype(np.float32))
-        shorter = keys
-    return KneserNey(
+        proba.append(values)
+        backoff.append(gamma)
+        tell(1)
+    model = KneserNey(
         n_ids,
         n_classes,
         counts.contexts,
-        tuple(keys for keys, _ in levels[1:]),
+        tuple(reversed(keys)),
         tuple(proba),
         tuple(backoff),
         np.array(discounts)[:, 1:],
+    )
+    return _without(model, rare[::-1]) if rare else model
+
+
+def _rare(
+    counts: NgramCounts, shorter: Sequence[IntArray], min_counts: Sequence[int]
+) -> list[NDArray[np.bool_]]:
+    """Which n-grams were counted less often, with contexts of K to 1 tokens.
+
+    `shorter` are the places of n-grams without their farthest tokens, which were
+    counted as often as all of these.
+    """
+    own: NDArray[Any] = counts.counts
+    found = [own < min_counts[-1]]
+    for places, least in zip(shorter[:-1], min_counts[-2:0:-1], strict=True):
+        own = np.bincount(places, own)
+        found.append(own < least)
+    return found
+
+
+def _without(model: KneserNey, rare: Sequence[NDArray[np.bool_]]) -> KneserNey:
+    """The model without n-grams, and without contexts that have no others."""
+    n_ids = model.n_ids
+    numbers = np.zeros(1, dtype=np.int64)
+    contexts, keys, proba, backoff = [], [], [model.proba[0]], []
+    for of_size, (own, ngrams, values, gamma) in zip(rare, model._levels, strict=True):
+        kept = ~of_size
+        context, target = split_keys(ngrams[kept], n_ids)
+        is_kept = np.zeros(own.size, dtype=bool)
+        is_kept[context] = True
+        shorter, farthest = split_keys(own[is_kept], n_ids)
+        contexts.append(numbers[shorter] * n_ids + farthest)
+        numbers = np.cumsum(is_kept) - 1
+        keys.append(numbers[context] * n_ids + target)
+        proba.append(values[kept])
+        backoff.append(gamma[is_kept])
+    return replace(
+        model,
+        contexts=tuple(contexts),
+        keys=tuple(keys),
+        proba=tuple(proba),
+        backoff=tuple(backoff),
     )
 
 
@@ -186,36 +260,97 @@ def beyond_the_beginning(
     return begins[contexts[size - 1] // n_ids]
 
 
-def _adjusted_counts(counts: NgramCounts) -> Iterator[tuple[Keys, IntArray]]:
-    """Keys and adjusted counts of n-grams with contexts of K to 0 tokens."""
-    n_ids, keys, adjusted = counts.n_ids, counts.keys, counts.counts
-    yield keys, adjusted
-    for size in range(counts.context_size, 1, -1):
-        context, target = split_keys(keys, n_ids)
+def _without_farthest(
+    counts: NgramCounts, size: int, keys: Keys, adjusted: IntArray
+) -> tuple[Keys, IntArray, IntArray]:
+    """Keys and adjusted counts of n-grams without the farthest of `size` tokens.
+
+    The last array has the place among them of each n-gram with this token.
+    """
+    n_ids, contexts = counts.n_ids, counts.contexts[size - 1]
+    place_type = np.min_scalar_type(keys.size)
+    n_found, parts = 0, []
+    for chunk in _chunks(keys, n_ids, contexts):
+        context, found = split_keys(keys[chunk], n_ids)
+        found += contexts[context] // n_ids * n_ids
+        # Merges the targets of contexts that are one without their farthest tokens.
+        order = np.argsort(found, kind="stable")
+        found = found[order]
+        starts = first_places(found)
+        sizes = np.diff(starts, append=found.size)
+        places = np.empty(found.size, dtype=place_type)
+        places[order] = np.repeat(np.arange(n_found, n_found + starts.size), sizes)
+        found = found[starts]
         # Nothing but the boundary comes before what begins a document.
-        begins = beyond_the_beginning(counts.contexts, size, n_ids)[context]
-        context = (counts.contexts[size - 1] // n_ids)[context]
-        context *= n_ids
-        context += target
-        others = context[~begins]
-        others.sort()
-        starts = first_places(others)
-        order = np.argsort(context[begins])
-        raw = context[begins][order]
-        keys = others[starts]
-        places = np.searchsorted(keys, raw)
-        n_before = np.diff(starts, append=others.size)
-        keys = np.insert(keys, places, raw)
-        adjusted = np.insert(n_before, places, adjusted[begins][order])
-        yield keys, adjusted
-    sums = np.bincount(keys % n_ids)
-    targets = np.flatnonzero(sums)
-    yield targets, sums[targets]
+        begins = np.flatnonzero(
+            counts.contexts[size - 2][found // n_ids] % n_ids == n_ids - 1
+        )
+        sizes[begins] = adjusted[chunk][order[starts[begins]]]
+        parts.append((found, smallest(sizes), places))
+        n_found += starts.size
+    found, sizes, places = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return found, sizes, places
 
 
-def _discounts(adjusted: IntArray) -> NDArray[np.float64]:
-    """0, D(1), D(2), D(3)."""
-    n = np.bincount(np.minimum(adjusted, 5), minlength=6).astype(float)
+def _interpolated(
+    counts: NgramCounts,
+    size: int,
+    keys: Keys,
+    adjusted: IntArray,
+    lower: Floats,
+    shorter: IntArray,
+    rare: NDArray[np.bool_] | None,
+) -> tuple[NDArray[np.float64], Floats, Floats]:
+    """Discounts, gamma of contexts of `size` tokens, and probabilities of n-grams.
+
+    `lower` are the probabilities of n-grams without their farthest tokens, at the
+    places `shorter`. `rare` n-grams are to have those of shorter contexts.
+    """
+    n_ids = counts.n_ids
+    redundant = beyond_the_beginning(counts.contexts, size, n_ids)
+    starts, sizes = members(keys, np.flatnonzero(redundant), n_ids)
+    found = _discounts(adjusted, adjusted[ragged(starts, sizes)])
+    gamma = np.empty(redundant.size, dtype=np.float32)
+    proba = np.empty(keys.size, dtype=np.float32)
+    for chunk in _chunks(keys, n_ids):
+        context, own = keys[chunk] // n_ids, adjusted[chunk]
+        taken = found[np.minimum(own, 3)]
+        beyond = redundant[context]
+        if rare is not None:
+            beyond |= rare[chunk]
+        taken[beyond] = own[beyond]
+        first = context[0]
+        starts = first_places(context)
+        total = np.add.reduceat(own, starts, dtype=np.float64)
+        share = np.add.reduceat(taken, starts) / total
+        gamma[first : first + starts.size] = share
+        context -= first
+        values = (own - taken) / total[context]
+        values += share[context] * lower[shorter[chunk]]
+        proba[chunk] = values
+    return found, gamma, proba
+
+
+def _chunks(keys: Keys, n_ids: int, contexts: Keys | None = None) -> list[slice]:
+    """Slices of sorted n-grams, with all those of a context.
+
+    With the keys of the contexts, those of all contexts that are one without their
+    farthest tokens are together.
+    """
+    first = keys[::_CHUNK_NGRAMS] // n_ids
+    if contexts is not None:
+        first = np.searchsorted(contexts, contexts[first] // n_ids * n_ids)
+    bounds = np.unique(np.searchsorted(keys, first * n_ids))
+    return [slice(*pair) for pair in pairwise([*bounds.tolist(), keys.size])]
+
+
+def _discounts(
+    adjusted: IntArray, redundant: IntArray | None = None
+) -> NDArray[np.float64]:
+    """0, D(1), D(2), D(3) by adjusted counts without some of them."""
+    n = np.array([np.count_nonzero(adjusted == k) for k in range(5)], dtype=float)
+    if redundant is not None:
+        n -= [np.count_nonzero(redundant == k) for k in range(5)]
     if n[1:5].all():
         first = n[1] / (n[1] + 2 * n[2])
         k = np.arange(1, 4)

@@ -30,6 +30,9 @@ from explicit_softmax.text.windows import (
     window_keys,
 )
 
+# Tokens that are scored while the next documents wait to be read.
+_CHUNK_TOKENS = 2**18
+
 # Scores of a chunk of this many values stay in cache.
 _CHUNK_VALUES = 2**20
 
@@ -77,10 +80,33 @@ class WindowEncoder:
 
     def stream(self, documents: Iterable[Any]) -> TokenStream:
         """Ids of documents; ValueError if there is none."""
-        arrays = [array for array in self.ids.encode(documents) if array.size]
-        if not arrays:
+        arrays = self.ids.encoded(documents)
+        stream = TokenStream.from_ids(arrays, self.context_size, self.ids.pad)
+        if not stream.stops.size:
             raise ValueError(NO_TOKEN)
-        return TokenStream.from_arrays(arrays, self.context_size, self.ids.pad)
+        return stream
+
+    def chunks(
+        self, documents: Iterable[Any]
+    ) -> Iterator[tuple[TokenStream, NDArray[np.intp]]]:
+        """Documents in parts of about as many tokens, and lengths of all of each."""
+        arrays: list[NDArray[np.int32]] = []
+        n_tokens = 0
+        for array in self.ids.encoded(documents):
+            arrays.append(array)
+            # Each document has a start, too, so that empty ones do not pile up.
+            n_tokens += array.size + 1
+            if n_tokens >= _CHUNK_TOKENS:
+                yield self._chunk(arrays)
+                arrays, n_tokens = [], 0
+        if arrays:
+            yield self._chunk(arrays)
+
+    def _chunk(
+        self, arrays: list[NDArray[np.int32]]
+    ) -> tuple[TokenStream, NDArray[np.intp]]:
+        stream = TokenStream.from_ids(arrays, self.context_size, self.ids.pad)
+        return stream, np.array([array.size for array in arrays])
 
     def targets(self, stream: TokenStream) -> IntArray:
         """What is predicted: all tokens, and where asked the end of each document."""
@@ -88,8 +114,11 @@ class WindowEncoder:
 
     def windows(self, documents: Iterable[Any]) -> OneHotWindows:
         """One-hot windows of all tokens of documents; ValueError if there is none."""
+        return self.rows(self.stream(documents))
+
+    def rows(self, stream: TokenStream) -> OneHotWindows:
+        """One-hot windows of a stream."""
         assert self.aggregation != "ngram"
-        stream = self.stream(documents)
         return OneHotWindows(stream, self.ids.size, self.aggregation)
 
     def next_rows(self, prefixes: Sequence[NDArray[np.int32]]) -> sp.csr_array:

@@ -35,17 +35,27 @@ class NgramModel:
 
     Parameters
     ----------
-    counts : NgramCounts
+    counts : NgramCounts or None
+        None for a model that cannot count, as one that was read from an ARPA file.
     sample : DocumentSample or None
         Some of the documents, by which the weights of a mixture are chosen; None for
         Kneser-Ney alone.
     weights : ndarray of shape (25, 4), default=None
         Weights that were chosen for a mixture before; by default, they are chosen.
+    smoothed : KneserNey, default=None
+        What was made of the counts before; by default, it is made.
+    min_counts : tuple of K + 1 int, default=None
+        How often n-grams of 1 to K + 1 tokens were counted that are kept; None for all.
+    token_counts : ndarray of shape (V - 1,), default=None
+        `class_count` of a model whose n-grams were pruned.
     """
 
-    counts: NgramCounts
+    counts: NgramCounts | None
     sample: DocumentSample | None = None
     weights: NDArray[np.float64] | None = None
+    smoothed: KneserNey | None = None
+    min_counts: tuple[int, ...] | None = None
+    token_counts: NDArray[np.float64] | None = None
 
     # As of models of windows, which can be refined.
     refined = None
@@ -60,58 +70,95 @@ class NgramModel:
         *,
         mixture: bool = False,
         sample_all: bool = False,
+        min_counts: tuple[int, ...] | None = None,
     ) -> NgramModel:
         """Count the windows of documents, and sample some or all of these."""
         sample = None
         if mixture:
             sample = DocumentSample.from_stream(stream, complete=sample_all)
-        return cls(count_ngrams(stream, n_ids, has_ends), sample)
+        counts = count_ngrams(stream, n_ids, has_ends)
+        return cls(counts, sample, min_counts=min_counts)
 
     def __add__(self, other: NgramModel) -> NgramModel:
         """Model of the documents of both, which have the same V, K, and ends."""
+        first, second = self._counted("merge"), other._counted("merge")
         self.check_settings(
             other.settings, "models with different {name} cannot be merged: {} and {}"
         )
         sample = None
         if self.sample is not None and other.sample is not None:
             sample = self.sample + other.sample
-        return NgramModel(self.counts + other.counts, sample)
+        return NgramModel(first + second, sample)
 
     def __sub__(self, other: NgramModel) -> NgramModel:
         """Model without the documents of `other`, whose sample must be complete."""
+        counts = self._counted("forget") - other._counted("forget")
         sample = None
         if self.sample is not None and other.sample is not None:
             sample = self.sample - other.sample
-        return NgramModel(self.counts - other.counts, sample)
+        return NgramModel(counts, sample)
 
     @property
     def settings(self) -> bool:
         """Whether it is a mixture."""
         return self.sample is not None or self.weights is not None
 
+    @property
+    def shape(self) -> tuple[int, int, bool]:
+        """V, K, and whether ends of documents are predicted."""
+        if self.counts is not None:
+            counts = self.counts
+            return counts.n_ids, counts.context_size, counts.has_ends
+        model = self.kneser_ney
+        return model.n_ids, model.context_size, model.n_classes == model.n_ids
+
     @cached_property
     def class_count(self) -> NDArray[np.float64]:
         """How often each token was counted (V - 1,); ends of documents are not."""
+        if self.counts is None:
+            if self.token_counts is None:
+                raise AttributeError("this model was read from a file, without counts")
+            return self.token_counts
         return self.counts.target_counts()[:-1]
 
     def check_additive(self, method: str) -> None:
-        """ValueError if weights are those of a sample that is no longer there."""
+        """ValueError unless there are counts, and what chooses weights."""
+        self._counted(method)
         if self.weights is not None and self.sample is None:
             raise ValueError(
                 f"{method} chooses weights of the mixture again, and this model was "
                 "saved without the documents for this: save it with keep_rows=True"
             )
 
+    def _counted(self, method: str) -> NgramCounts:
+        if self.counts is None:
+            why = "read from an ARPA file" if self.token_counts is None else "pruned"
+            why += "" if self.token_counts is None else " by min_count"
+            raise ValueError(
+                f"{method} needs counts, and this model has probabilities only: it was "
+                f"{why}"
+            )
+        return self.counts
+
     def stored(self) -> NgramModel:
-        """The same model, with the weights if they were chosen."""
-        solution = vars(self).get("solution")
-        return self if solution is None else replace(self, weights=solution.weights)
+        """The same model, with its solution if there is one."""
+        found = vars(self).get("solution")
+        if found is None:
+            return self
+        return replace(self, weights=found.weights, smoothed=found.kneser_ney)
 
     def without_sample(self) -> NgramModel:
         """The same solution without the documents from which it was chosen."""
-        if self.sample is None:
-            return self
-        return replace(self, sample=None, weights=self.solution.weights)
+        if self.sample is not None:
+            _ = self.solution
+        return replace(self.stored(), sample=None)
+
+    def without_counts(self) -> NgramModel:
+        """The same solution, which is all that is left."""
+        _ = self.solution
+        return replace(
+            self.without_sample(), counts=None, token_counts=self.class_count
+        )
 
     def check_settings(self, mixture: bool, message: str) -> None:
         """ValueError if others differ; `message` has {name} and two values."""
@@ -121,20 +168,26 @@ class NgramModel:
     @cached_property
     def solution(self) -> NgramSolution:
         """Smoothed n-grams and weights, made when they are first needed."""
-        weights = self.weights
-        if weights is None and self.sample is not None:
-            weights = self._chosen_weights(self.sample)
-        return NgramSolution(kneser_ney(self.counts), self.counts.has_ends, weights)
+        weights, smoothed = self.weights, self.smoothed
+        if self.counts is not None:
+            if weights is None and self.sample is not None:
+                weights = self._chosen_weights(self.counts, self.sample)
+            if smoothed is None:
+                smoothed = kneser_ney(self.counts, self.min_counts)
+        assert smoothed is not None
+        has_ends = smoothed.n_classes == smoothed.n_ids
+        return NgramSolution(smoothed, has_ends, weights)
 
-    def _chosen_weights(self, sample: DocumentSample) -> NDArray[np.float64]:
+    def _chosen_weights(
+        self, counts: NgramCounts, sample: DocumentSample
+    ) -> NDArray[np.float64]:
         """Weights of a mixture that has not counted some of the documents."""
-        counts = self.counts
         arrays = sample.left_out(int(self.class_count.sum()))
         if not arrays:
             return start_weights()
         stream = TokenStream.from_arrays(arrays, counts.context_size, counts.n_ids - 1)
         rest = counts - count_ngrams(stream, counts.n_ids, counts.has_ends)
-        left = NgramSolution(kneser_ney(rest), counts.has_ends)
+        left = NgramSolution(kneser_ney(rest, self.min_counts), counts.has_ends)
         of_ngrams = np.concatenate(list(left.ngram_probabilities(stream)))
         return left.document_models(stream).best_weights(of_ngrams)
 

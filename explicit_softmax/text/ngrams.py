@@ -13,7 +13,8 @@ of no token has number 0. A window has the key ``context * V + target``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explicit_softmax.solution.counts import IntArray
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.text.windows import TokenStream
 
 Keys = NDArray[np.int64]
@@ -64,12 +66,6 @@ class NgramCounts:
         """K."""
         return len(self.contexts)
 
-    @property
-    def n_bytes(self) -> int:
-        """Memory of all arrays."""
-        arrays = (*self.contexts, self.keys, self.counts)
-        return sum(array.nbytes for array in arrays)
-
     def target_counts(self) -> NDArray[np.float64]:
         """How often each id was a target (V,); the last are the ends of documents."""
         _, targets = split_keys(self.keys, self.n_ids)
@@ -83,17 +79,6 @@ class NgramCounts:
     def __sub__(self, other: NgramCounts) -> NgramCounts:
         """Counts without those of `other`; ValueError if they do not hold them."""
         return _combined(self, other, -1)
-
-    def without(self, position: int) -> NgramCounts:
-        """Counts of the windows without the token at this position, 1 the nearest."""
-        columns = self.columns()
-        del columns[position - 1]
-        packed, parts = pack(columns, self.n_ids)
-        order = np.argsort(packed)
-        starts = first_places(packed[order])
-        counts = np.add.reduceat(self.counts[order], starts, dtype=np.int64)
-        columns = unpack(packed[order[starts]], parts, self.n_ids)
-        return _from_sorted(self.n_ids, self.has_ends, columns, counts)
 
     def columns(self) -> list[IntArray]:
         """Tokens of the distinct windows: K of contexts, the nearest first, targets."""
@@ -143,16 +128,20 @@ def _count_places(
     # The nearest token first, and the target last.
     firsts = [*range(size - 1, -1, -1), size]
     packed, parts = pack(
-        [tokens[first : first + n_places][is_target] for first in firsts], n_ids
+        (tokens[first : first + n_places][is_target] for first in firsts), n_ids
     )
     packed.sort()
+    listener()(tokens.size)
     starts = first_places(packed)
-    counts = np.diff(starts, append=packed.size)
-    return _from_sorted(n_ids, has_ends, unpack(packed[starts], parts, n_ids), counts)
+    counts = smallest(np.diff(starts, append=packed.size))
+    # As large as all counts: gone before these are made.
+    packed = packed[starts]
+    del starts
+    return _from_sorted(n_ids, has_ends, unpack(packed, parts, n_ids), counts)
 
 
 def pack(
-    columns: Sequence[IntArray], n_ids: int
+    columns: Iterable[IntArray], n_ids: int
 ) -> tuple[Keys, list[tuple[int, Keys]]]:
     """One number for each row of columns, in the order of the rows.
 
@@ -160,9 +149,10 @@ def pack(
     replaced by their ranks: `parts` has the numbers of columns so far and the distinct
     numbers, by which `unpack` gets the columns back.
     """
-    packed = columns[0].astype(np.int64)
-    span, parts = n_ids, []
-    for number, column in enumerate(columns[1:], 1):
+    remaining = iter(columns)
+    packed = next(remaining).astype(np.int64)
+    span, parts, number = n_ids, [], 0
+    for number, column in enumerate(remaining, 1):
         if span > (2**63 - 1) // n_ids:
             order = np.argsort(packed)
             ordered = packed[order]
@@ -174,7 +164,13 @@ def pack(
         packed *= n_ids
         packed += column
         span *= n_ids
-    return packed, [*parts, (len(columns), np.zeros(0, dtype=np.int64))]
+    return packed, [*parts, (number + 1, np.zeros(0, dtype=np.int64))]
+
+
+def lexical_order(columns: Sequence[IntArray], n_ids: int) -> NDArray[np.intp]:
+    """Order of rows by as many columns as fit 64 bits, the first one first."""
+    n_columns = max(1, int(63 / math.log2(n_ids)))
+    return np.argsort(pack(columns[:n_columns], n_ids)[0], kind="stable")
 
 
 def unpack(packed: Keys, parts: list[tuple[int, Keys]], n_ids: int) -> list[IntArray]:
@@ -194,13 +190,15 @@ def unpack(packed: Keys, parts: list[tuple[int, Keys]], n_ids: int) -> list[IntA
 def split_keys(keys: Keys, n_ids: int) -> tuple[Keys, Keys]:
     """Numbers of contexts, and tokens; np.divmod takes several times as long."""
     contexts = keys // n_ids
-    return contexts, keys - contexts * n_ids
+    tokens = contexts * n_ids
+    return contexts, np.subtract(keys, tokens, out=tokens)
 
 
 def first_places(ordered: NDArray[Any]) -> NDArray[np.intp]:
     """Place of the first of each run of equal values."""
-    changes = np.flatnonzero(ordered[1:] != ordered[:-1])
-    return np.concatenate([np.zeros(min(1, ordered.size), np.intp), changes + 1])
+    is_first = np.ones(ordered.size, dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    return np.flatnonzero(is_first)
 
 
 def ragged(starts: IntArray, sizes: IntArray) -> NDArray[np.intp]:
@@ -209,14 +207,30 @@ def ragged(starts: IntArray, sizes: IntArray) -> NDArray[np.intp]:
     return shift + np.arange(shift.size)
 
 
-def find(keys: Keys, wanted: Keys) -> NDArray[np.intp]:
-    """Places of wanted keys among sorted ones, -1 for those that are not there."""
+def members(
+    keys: Keys, contexts: IntArray, n_ids: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where the sorted n-grams of contexts start, and how many there are of each."""
+    starts = np.searchsorted(keys, contexts * n_ids)
+    return starts, np.searchsorted(keys, (contexts + 1) * n_ids) - starts
+
+
+def smallest(counts: IntArray) -> NDArray[Any]:
+    """Counts in the smallest type that holds the largest."""
+    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
+
+
+def find(keys: Keys, wanted: Keys, *, in_order: bool = False) -> NDArray[np.intp]:
+    """Places of wanted keys among sorted ones, -1 for those that are not there.
+
+    Neighbours in order are looked up in the same part of memory, which is several times
+    as fast: many are sorted first, unless they are in order, or nearly, already.
+    """
     if not keys.size:
         return np.full(wanted.size, -1)
-    if wanted.size < _FEW_QUERIES:
+    if wanted.size < _FEW_QUERIES or in_order:
         places = np.searchsorted(keys, wanted)
     else:
-        # In their order, neighbours are looked up in the same part of memory.
         order = np.argsort(wanted)
         places = np.empty(wanted.size, dtype=np.intp)
         places[order] = np.searchsorted(keys, wanted[order])
@@ -230,17 +244,23 @@ def _from_sorted(
 ) -> NgramCounts:
     """Counts of distinct windows that are in the order of their columns."""
     numbers = np.zeros(counts.size, dtype=np.int64)
-    is_new = np.zeros(max(counts.size - 1, 0), dtype=bool)
+    is_new = np.zeros(counts.size, dtype=bool)
+    is_new[:1] = True
     contexts = []
+    tell = listener()
     for column in columns[:-1]:
-        is_new |= column[1:] != column[:-1]
-        firsts = np.concatenate([[0], np.flatnonzero(is_new) + 1])
-        contexts.append(numbers[firsts] * n_ids + column[firsts])
-        np.cumsum(is_new, out=numbers[1:])
+        tell(counts.size)
+        is_new[1:] |= column[1:] != column[:-1]
+        firsts = np.flatnonzero(is_new)
+        keys = numbers[firsts]
+        keys *= n_ids
+        keys += column[firsts]
+        contexts.append(keys)
+        np.cumsum(is_new[1:], out=numbers[1:])
     keys = numbers
     keys *= n_ids
     keys += columns[-1]
-    return NgramCounts(n_ids, has_ends, tuple(contexts), keys, _smallest(counts))
+    return NgramCounts(n_ids, has_ends, tuple(contexts), keys, counts)
 
 
 def _combined(first: NgramCounts, second: NgramCounts, sign: int) -> NgramCounts:
@@ -270,7 +290,7 @@ def _combined(first: NgramCounts, second: NgramCounts, sign: int) -> NgramCounts
         counts[np.searchsorted(keys, own)] += weight * part.counts.astype(np.int64)
     if sign > 0:
         return NgramCounts(
-            n_ids, first.has_ends, tuple(contexts), keys, _smallest(counts)
+            n_ids, first.has_ends, tuple(contexts), keys, smallest(counts)
         )
     if counts.min() < 0:
         raise ValueError(
@@ -282,7 +302,7 @@ def _combined(first: NgramCounts, second: NgramCounts, sign: int) -> NgramCounts
     kept = counts > 0
     contexts, keys = kept_contexts(contexts, keys[kept], n_ids)
     return NgramCounts(
-        n_ids, first.has_ends, tuple(contexts), keys, _smallest(counts[kept])
+        n_ids, first.has_ends, tuple(contexts), keys, smallest(counts[kept])
     )
 
 
@@ -304,7 +324,3 @@ def _union(parts: Sequence[Keys]) -> Keys:
     keys = np.concatenate(parts)
     keys.sort(kind="stable")  # sorted runs are merged
     return keys[first_places(keys)]
-
-
-def _smallest(counts: IntArray) -> NDArray[Any]:
-    return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from numbers import Integral
 from typing import Any, Literal, TypeAlias
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from explicit_softmax.calibration.sample import mixed_bits
 from explicit_softmax.solution.counts import CooccurrenceCounts, IntArray
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.text.tokens import PAD_ID, PAD_STRING, token_arrays
 
 Aggregation: TypeAlias = Literal["sum", "cat"]
@@ -33,6 +35,9 @@ _CELLS_PER_TOKEN = 16
 # Tokens whose pairs are formed at a time, and whose keys are: the latter fit in cache.
 _CHUNK_TOKENS = 2**22
 _CHUNK_KEYS = 2**16
+
+# Documents that are joined at a time.
+_JOINED_DOCUMENTS = 2**12
 
 # Base of the polynomial of a prefix: odd, and so invertible modulo 2**64.
 _BASE = 0x9E3779B97F4A7C15
@@ -90,10 +95,28 @@ class TokenStream:
         stops = np.cumsum([array.size for array in arrays], dtype=np.int64)
         return cls(tokens, stops, context_size, pad)
 
+    @classmethod
+    def from_ids(
+        cls, arrays: Iterable[NDArray[np.int32]], context_size: int, pad: int
+    ) -> TokenStream:
+        """Join ids of documents as they come; empty ones are left out."""
+        padding = np.full(context_size, pad, dtype=np.int32)
+        chunks, lengths = [], [np.zeros(0, dtype=np.int64)]
+        rest = iter(arrays)
+        # Arrays of single documents would take more memory than their ids.
+        while batch := list(islice(rest, _JOINED_DOCUMENTS)):
+            filled = [array for array in batch if array.size]
+            parts = [part for array in filled for part in (padding, array)]
+            chunks.append(np.concatenate([padding[:0], *parts]))
+            lengths.append(np.array([array.size for array in filled], dtype=np.int64))
+        stops = np.cumsum(np.concatenate(lengths))
+        tokens = np.concatenate([padding[:0], *chunks])
+        return cls(tokens, stops, context_size, pad)
+
     @property
     def n_targets(self) -> int:
         """Number of tokens, each of which is a target."""
-        return int(self.stops[-1])
+        return int(self.stops[-1]) if self.stops.size else 0
 
     @property
     def targets(self) -> NDArray[Any]:
@@ -155,8 +178,8 @@ def context_windows(
         If a document is no sequence of ids or strings, or some are of ids and some of
         strings.
     ValueError
-        If `context_size` is less than 1, if an id is negative or a token empty, or if
-        there is no token at all.
+        If `context_size` is less than 1, if an id is negative, if a token is empty or
+        ends with a null character, or if there is no token at all.
 
     See Also
     --------
@@ -261,10 +284,11 @@ def count_windows(
     # each position would take time.
     step = min(targets.size, max(_CHUNK_TOKENS, n_tokens * n_tokens))
     buffer = np.empty(step, dtype=np.int64)
-    parts = [
-        _count_pairs(stream.tokens[size - k : -k], targets, n_tokens, buffer)
-        for k in range(1, size + 1)
-    ]
+    parts, tell = [], listener()
+    for k in range(1, size + 1):
+        tokens = stream.tokens[size - k : -k]
+        parts.append(_count_pairs(tokens, targets, n_tokens, buffer))
+        tell(stream.tokens.size)
     if aggregation == "cat":
         cooccurrence = sp.csr_array(sp.vstack(parts, format="csr"))
         n_nonzero = float(size * stream.n_targets)

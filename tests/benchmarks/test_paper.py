@@ -19,11 +19,12 @@ PAPER = {
 }
 
 
-def image_records(accuracies):
+def image_records(accuracies, caught_up=5):
     records = [Record(name, {"stopped": True}) for name in accuracies]
     for record, accuracy in zip(records, accuracies.values(), strict=True):
         epochs = 23 if "warm" in record.model else 93
         record.values |= {"test_accuracy": accuracy, "iterations": epochs}
+        record.values["test_accuracy_curve"] = [0.1] * caught_up + [0.83]
     return records
 
 
@@ -33,20 +34,32 @@ def verdicts(found):
 
 def test_the_numbers_of_the_paper_agree_with_themselves():
     two_layers = image_records(layers.PAPER)
-    found = findings.image_findings(image_records(PAPER), two_layers, is_mnist=True)
-    assert verdicts(found) == ["agree"] * 7
+    one_layer = image_records(PAPER)
+    found = findings.image_findings(one_layer, two_layers, is_mnist=True)
+    assert verdicts(found) == ["agree"] * 5
+    found = findings.epoch_findings(one_layer, is_mnist=True)
+    assert verdicts(found) == ["agree"] * 3
+    scanned = Record("scan", {"mean_norm": images.PAPER_NORM})
+    assert findings.norm_finding(scanned, is_mnist=True).verdict == "agree"
 
 
 def test_other_numbers_differ_and_other_data_do_not_compare():
-    records = image_records(dict.fromkeys(PAPER, 0.8))
+    records = image_records(dict.fromkeys(PAPER, 0.8), caught_up=1)
     records[1].values["iterations"] = 100
     two_layers = image_records(dict.fromkeys(layers.PAPER, 0.5))
     found = findings.image_findings(records, two_layers, is_mnist=True)
-    assert verdicts(found) == ["differ"] * 7
+    assert verdicts(found) == ["differ"] * 5
+    assert verdicts(findings.epoch_findings(records, is_mnist=True)) == ["differ"] * 3
+    # The digits that the paper gives, and no more: 105.10 is not 105.99.
+    scanned = Record("scan", {"mean_norm": 105.1002})
+    assert findings.norm_finding(scanned, is_mnist=True).verdict == "differ"
     found = findings.image_findings(records, two_layers, is_mnist=False)
-    assert verdicts(found) == ["not comparable"] * 7
+    assert verdicts(found) == ["not comparable"] * 5
+    found = findings.epoch_findings(records, is_mnist=False)
+    assert verdicts(found) == ["not comparable"] * 3
     missing = findings.image_findings([], [], is_mnist=True)
     assert verdicts(missing) == ["not comparable"] * 5
+    assert findings.epoch_findings([], is_mnist=True) == []
 
 
 def test_the_tolerance_is_smaller_than_the_effect():
@@ -54,7 +67,7 @@ def test_the_tolerance_is_smaller_than_the_effect():
     assert effect > findings.POINTS
     # The order of the paper reversed, as a full run found it.
     reversed_order = dict(zip(PAPER, (0.8334, 0.92, 0.9252), strict=True))
-    found = findings.image_findings(image_records(reversed_order), [], is_mnist=True)
+    found = findings.epoch_findings(image_records(reversed_order), is_mnist=True)
     ends = next(f for f in found if "ends above" in f.what)
     assert ends.verdict == "differ"
 
@@ -137,7 +150,7 @@ def test_reproduction_at_toy_size(tmp_path, no_data, capsys):
     folder = tmp_path / "report"
     records = main(["paper", "--fast", "--threads=1", f"--output={folder}"])
     text = (folder / "report.rst").read_text()
-    assert len(records) == 22
+    assert len(records) == 24
     assert text.count("**") == 2 * len(records)
     for name in ("one_layer", "priming", "scaling", "approach", "language"):
         assert (folder / f"{name}.png").stat().st_size > 5000

@@ -129,6 +129,26 @@ def test_the_gradient_is_that_of_differences(fits_shifts):
         assert_allclose(gradient[j], slope, atol=1e-8)
 
 
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("smoothing", ["prior", "uniform"])
+def test_dense_rows_have_the_loss_of_sparse_ones(monkeypatch, smoothing, weights):
+    monkeypatch.setattr(module, "_DENSE_SHARE", 0.0)
+    X, y = documents()
+    weight = WEIGHTS[weights]
+    smoothed = smoothed_counts(X, y, smoothing, weight)
+    points = []
+    for rows in (X, sp.csr_array(X), X.astype(np.float32)):
+        evidence = FeatureEvidence.of(smoothed, rows, y, weight, 0.5)
+        calibration = Calibration(np.ones(2), 2.0, "intercept", 0.3, 0.1, 0.2)
+        loss, point, _ = loss_of(evidence, calibration)
+        points.append(loss(point))
+        assert isinstance(evidence.X, type(rows))
+    for (value, slopes), rtol in zip(points[1:], [1e-12, 1e-5], strict=True):
+        assert_allclose(value, points[0][0], rtol=rtol)
+        # Columns that no row has are left out of sparse rows.
+        assert_allclose(slopes, points[0][1], rtol=rtol, atol=rtol)
+
+
 def test_two_starts_have_one_optimum():
     X, y = documents()
     evidence = FeatureEvidence.of(smoothed_counts(X, y), X, y, None, 0.5)

@@ -96,19 +96,6 @@ def test_what_is_forgotten_was_never_counted(documents, others):
         left - both
 
 
-@settings(properties, max_examples=20)
-@given(documents_of_ids, st.integers(1, 3))
-def test_windows_without_a_position(documents, position):
-    shorter = counted(documents).without(position)
-    assert_sound(shorter)
-    expected = Counter()
-    windows = oracles.ngram_windows(documents, 3, N_IDS - 1, ends=True)
-    for window, count in windows.items():
-        place = 3 - position
-        expected[window[:place] + window[place + 1 :]] += count
-    assert as_counter(shorter) == expected
-
-
 def test_a_million_words_and_nine_tokens():
     """Products of ids would need 180 bits."""
     n_ids = 1_000_002

@@ -1,5 +1,6 @@
 """Documents, their token ids, and byte-pair encoding."""
 
+import gzip
 import pickle
 import sys
 from functools import partial
@@ -12,7 +13,15 @@ from numpy.testing import assert_array_equal
 from tokenizers import models, pre_tokenizers
 
 from explicit_softmax.text import tokens as module
-from explicit_softmax.text.tokens import TokenIds, document_list, token_arrays
+from explicit_softmax.text.tokens import (
+    Documents,
+    TokenIds,
+    as_documents,
+    document_list,
+    repeatable,
+    text_splitter,
+    token_arrays,
+)
 
 E_ACUTE = "\N{LATIN SMALL LETTER E WITH ACUTE}"
 I_DIAERESIS = "\N{LATIN SMALL LETTER I WITH DIAERESIS}"
@@ -184,6 +193,7 @@ BAD = {
         ([[1], ["a", 2]], TypeError, "document 1 mixes token ids and strings"),
         ([[], [1], ["a"]], TypeError, r"ids \(document 1\) and strings \(document 2\)"),
         ([["a", ""]], ValueError, "document 0 has an empty token.*stands for padding"),
+        ([["a", "a\0"]], ValueError, "document 0 has a token that ends with a null"),
         ([[], [0, -2]], ValueError, "document 1 has the token id -2, which is out of"),
         ([[2**63]], ValueError, r"document 0 has the token id 9223.* to 2\*\*63 - 1"),
         ([[], ()], ValueError, "documents hold no token"),
@@ -228,3 +238,127 @@ def test_fast_tokenizers_of_transformers_are_unwrapped():
     ids = TokenIds.of(Fast())
     assert ids.tokenizer is Fast.backend_tokenizer
     assert ids.equals(TokenIds.of(Fast.backend_tokenizer))
+
+
+SENTENCES = ["b a b", "", "c b a", "d\tb \u00a0 rare"]
+
+
+def test_words_are_ranked_by_frequency():
+    ids = TokenIds.of_words(SENTENCES, None, 1, are_split=False)
+    assert ids.words() == ["b", "a", "c", "d", "rare"]
+    assert (ids.size, ids.takes_words) == (7, False)
+    encoded = ids.encode([*SENTENCES, "b <oov> new"])
+    assert [each.tolist() for each in encoded][2:] == [[2, 0, 1], [3, 0, 4], [0, 5, 5]]
+    assert {each.dtype for each in encoded} == {np.dtype(np.int32)}
+    assert ids.decode(np.array([0, 5, 6, 1])) == "b a"
+    again = TokenIds.from_text(ids.tokenizer.to_str())
+    assert again.equals(ids)
+    assert [each.tolist() for each in again.encode(SENTENCES)] == [
+        each.tolist() for each in encoded[:4]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "min_frequency", "known"),
+    [(None, 2, ["b", "a"]), (4, 1, ["b", "a"]), (3, 2, ["b"]), (9, 5, [])],
+)
+def test_vocabulary_of_words_is_cut(size, min_frequency, known):
+    ids = TokenIds.for_documents(SENTENCES, "whitespace", size, min_frequency)
+    assert (ids.words(), ids.size) == (known, len(known) + 2)
+    n_known = sum(word in known for text in SENTENCES for word in text.split())
+    assert sum((each < ids.oov).sum() for each in ids.encode(SENTENCES)) == n_known
+
+
+def test_min_frequency_of_byte_pairs():
+    rare, all_pairs = (TokenIds.trained(TEXTS, 200, least) for least in (50, 1))
+    assert rare.size < all_pairs.size
+
+
+def test_the_fast_way_with_words_is_that_of_the_library():
+    ids = TokenIds.of_words(SENTENCES, None, 1, are_split=False)
+    fast = [each.tolist() for each in ids.encode([*SENTENCES, "e b"])]
+    vars(ids)["_word_ids"] = None
+    assert [each.tolist() for each in ids.encode([*SENTENCES, "e b"])] == fast
+
+
+@pytest.mark.parametrize("container", [list, tuple, partial(np.array, dtype="U5")])
+def test_documents_of_words(container):
+    documents = [container(text.split()) for text in SENTENCES]
+    ids = TokenIds.for_documents(documents, None, 6)
+    assert ids.takes_words
+    assert ids.words() == ["b", "a", "c", "d"]
+    assert ids.encode(documents)[0].tolist() == [0, 1, 0]
+    assert ids.encode([""])[0].size == 0
+    for documents, error, message in (
+        (["b a"], TypeError, "document 0 is a string, .*set tokenizer to the function"),
+        ([["b"], [1]], TypeError, "document 1 must hold words, not token ids"),
+        ([["b"], ["b", 1]], TypeError, "document 1 mixes token ids and strings"),
+        ([["b", ""]], ValueError, "document 0 has an empty token"),
+        ([["b"], None], TypeError, "document 1 must be a sequence"),
+    ):
+        for read in (ids.encode, lambda d: TokenIds.for_documents(d, str.split, 9)):
+            if documents != ["b a"] or read == ids.encode:
+                with pytest.raises(error, match=message):
+                    read(documents)
+
+
+def test_functions_split_strings():
+    documents = Documents(["a b", [7, 8], ""], str.split)
+    assert list(documents) == list(documents) == [["a", "b"], [7, 8], []]
+    for wrong in (str.upper, iter, len, lambda text: {"input_ids": [1]}):
+        with pytest.raises(TypeError, match="list of str or of int, and for docu"):
+            list(Documents(["a b"], wrong))
+    assert text_splitter(str.split) is str.split
+    assert text_splitter(words("a")) is text_splitter("whitespace") is None
+
+
+def test_tokenizers_that_are_none():
+    for wrong in ("words", 3, object()):
+        with pytest.raises(TypeError, match="a function, or 'whitespace', not"):
+            TokenIds.for_documents(TEXTS, wrong, 9)
+    for empty in ([], [[], ""], iter(())):
+        with pytest.raises(ValueError, match="hold no token"):
+            TokenIds.for_documents(empty, None, 9)
+
+
+def test_lines_of_files_are_documents(tmp_path):
+    lines = ["one  two", "", f"caf{E_ACUTE}\x85\u2028three", "last"]
+    plain, packed = tmp_path / "a.txt", tmp_path / "b.txt.gz"
+    plain.write_bytes("\r\n".join(lines).encode())
+    with gzip.open(packed, "wt", encoding="utf-8", newline="\n") as file:
+        file.write("\n".join(lines) + "\n")
+    for path in plain, packed:
+        documents = Documents(as_documents(path))
+        assert list(documents) == list(documents) == lines
+    assert list(Documents(["before", plain, packed])) == ["before", *lines, *lines]
+    plain.write_bytes(b"good\n\xff\n")
+    with pytest.raises(ValueError, match=r"a\.txt is not a text in UTF-8"):
+        list(Documents([plain]))
+    with pytest.raises(FileNotFoundError, match=r"none\.txt"):
+        list(Documents([tmp_path / "none.txt"]))
+
+
+def test_iterators_are_kept(tmp_path):
+    documents = ["a text", tmp_path / "path", np.array([1, 2])]
+    with repeatable(documents) as same:
+        assert same is documents
+    with repeatable(iter(documents)) as kept:
+        assert len(kept) == 3
+        for _ in range(2):
+            text, path, ids = kept
+            assert [text, path, ids.tolist()] == [*documents[:2], [1, 2]]
+    with pytest.raises(TypeError, match="document 1 must be a sequence"):
+        repeatable(iter(["a", 3])).__enter__()
+
+
+def test_documents_are_read_as_they_are_needed():
+    read = []
+
+    def source():
+        for number in range(3 * module._BATCH_DOCUMENTS):
+            read.append(number)
+            yield [number % 3]
+
+    first = next(TokenIds(5).encoded(source()))
+    assert first.tolist() == [0]
+    assert len(read) == module._BATCH_DOCUMENTS

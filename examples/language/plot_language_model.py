@@ -47,7 +47,7 @@ settings = {
     },
     "leave-one-out": {"aggregation": "cat"},
 }
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+figure, ax = plt.subplots(figsize=(5.5, 3.6), layout="constrained")
 for name, parameters in {"n-grams": {"aggregation": "ngram"}, **settings}.items():
     models = [
         ExplicitLanguageModel(
@@ -59,14 +59,19 @@ for name, parameters in {"n-grams": {"aggregation": "ngram"}, **settings}.items(
         for size in sizes
     ]
     bits = [model.bits_per_byte(test) for model in models]
-    axes[0].plot(sizes, bits, "o-", label=name)
+    ax.plot(sizes, bits, "o-", label=name)
     print(f"{name:14}", *[f"{value:.2f}" for value in bits])
-axes[0].set(xlabel="Window (tokens)", ylabel="Test bits per byte", ylim=(0, None))
-axes[0].set_xticks(sizes)
-axes[0].legend()
-axes[1].bar(range(1, 5), models[-1].inverse_temperature_)
-axes[1].set_xticks(range(1, 5))
-axes[1].set(xlabel="Tokens back", ylabel="Inverse temperature")
+ax.set(xlabel="Window (tokens)", ylabel="Test bits per byte", ylim=(0, None))
+ax.set_xticks(sizes)
+ax.legend()
+
+# %%
+# The theorem takes every token of the window at its word, and gets worse with each. The
+# fitted inverse temperatures say what a position is worth beside the others.
+figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
+ax.bar(range(1, 5), models[-1].inverse_temperature_)
+ax.set_xticks(range(1, 5))
+ax.set(xlabel="Tokens back", ylabel="Inverse temperature")
 
 # %%
 # Text and likelihoods

@@ -33,9 +33,8 @@ models = {
     "explicit softmax": ExplicitSoftmaxClassifier(),
 }
 
-figure = plt.figure(figsize=(8, 6.5), layout="constrained")
-grid = figure.add_gridspec(3, 3)
-reliability = figure.add_subplot(grid[:2, :])
+_, reliability = plt.subplots(figsize=(5.5, 4), layout="constrained")
+_, histograms = plt.subplots(1, 3, figsize=(9, 2.6), layout="constrained")
 for number, (name, model) in enumerate(models.items()):
     probability = model.fit(X_train, y_train).predict_proba(X_test)[:, 1]
     print(
@@ -46,12 +45,10 @@ for number, (name, model) in enumerate(models.items()):
     CalibrationDisplay.from_predictions(
         y_test, probability, n_bins=5, name=name, ax=reliability, color=f"C{number}"
     )
-    ax = figure.add_subplot(grid[2, number])
+    ax = histograms[number]
     ax.hist(probability, bins=20, range=(0, 1), color=f"C{number}")
     ax.set(title=name, xlabel="Probability of even", ylabel="Test rows")
-reliability.set(
-    xlabel="Mean predicted probability of even", ylabel="Share of even digits"
-)
+reliability.set(xlabel="Predicted probability of even", ylabel="Share of even digits")
 
 # %%
 # ``MultinomialNB`` gives nearly all rows a probability close to zero or one, and about

@@ -29,7 +29,7 @@ alcohol = StandardScaler().fit_transform(load_wine().data[:, :1])
 bins = PositiveFeatures(n_bins=5).fit(alcohol)
 grid = np.linspace(alcohol.min(), alcohol.max(), 200)[:, None]
 
-figure, ax = plt.subplots(figsize=(7, 2.8), layout="constrained")
+figure, ax = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 ax.plot(grid, bins.transform(grid), label=list(bins.get_feature_names_out()))
 ax.plot(alcohol, np.full_like(alcohol, -0.06), "|", color="0.4", label="wines")
 ax.set(xlabel="Alcohol (standardised)", ylabel="Feature")

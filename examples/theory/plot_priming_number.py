@@ -14,8 +14,7 @@ costs.
 #
 # The digits are thinned out: 1/K is the weight of the class prior, so K matters only if
 # the classes are unbalanced. One model is the theorem, with an inverse temperature of
-# one; the other fits its inverse temperature anew for each K. The two panels have
-# different scales.
+# one; the other fits its inverse temperature anew for each K.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -40,8 +39,8 @@ def search(lowest, inverse_temperature):
 
 
 searches = {"theorem": search(15, 1.0), "tempered": search(100, "auto")}
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-for ax, (name, found) in zip(axes, searches.items(), strict=True):
+for name, found in searches.items():
+    _, ax = plt.subplots(figsize=(5.5, 3.6), layout="constrained")
     PrimingNumberDisplay.from_estimator(
         found, ax=ax, negate_score=True, score_name="Leave-one-out log-loss (nats)"
     )
@@ -52,6 +51,6 @@ for ax, (name, found) in zip(axes, searches.items(), strict=True):
 # %%
 # The evidence of the theorem is over-confident, and the class prior has to be
 # over-weighted to have any influence: the best K is about a tenth of the mean norm, and
-# the model is still poor. Once the evidence is tempered, the best K is close to the
-# mean norm, and the curve is flat around it. This is why ``"mean_norm"`` is the
+# the model is still poor. Once the evidence is tempered, the best K is of the order of
+# the mean norm, and the curve is flat around it. This is why ``"mean_norm"`` is the
 # default, and why the inverse temperature is fitted instead.

@@ -45,7 +45,7 @@ for number, batch in enumerate(batches):
     losses.append(log_loss(y_test, model.predict_proba(X_test)))
     reference.append(log_loss(y_test, careful.predict_proba(X_test)))
 
-figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
+figure, ax = plt.subplots(figsize=(6, 3.8), layout="constrained")
 rows = 40 * np.arange(1, len(batches) + 1)
 ax.axvspan(40 * bad.start, 40 * bad.stop, color="0.9", label="wrong labels")
 ax.axvline(40 * (discovered + 1), color="0.4", linestyle="--", label="forgotten")

@@ -94,6 +94,7 @@ for name, model in refined.items():
     print(f"from {name:8} test accuracy {model.score(X_test, y_test):.3f}")
 
 LossCurveDisplay.from_estimators(refined)
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # The default solution leads from the first epoch on. The bare theorem starts *behind*

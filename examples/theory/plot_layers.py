@@ -105,3 +105,4 @@ for row, label in zip(axes, [1, 4, 7], strict=True):
         image = ax.imshow(template, cmap="RdBu_r", vmin=-limit, vmax=limit)
         ax.set(title=label, xticks=[], yticks=[])
 figure.colorbar(image, ax=axes, label="Weight (centred)", extend="both")
+# sphinx_gallery_thumbnail_number = 2
