@@ -28,9 +28,10 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
     """One-hot features of windows of tokens, added up or side by side.
 
     These are Sum and Cat of [1]_. Each row of `X` is a window made by
-    `context_windows`, so rows can be shuffled, split, and sampled. All columns share one vocabulary of tokens, to which padding and
-    "oov", any token out of vocabulary, are added: ``n_tokens + 2`` features for all
-    positions of the window together ("sum") or for each of them ("cat").
+    `context_windows`, so rows can be shuffled, split, and sampled. All columns share
+    one vocabulary of tokens, to which padding and "oov", any token out of vocabulary,
+    are added: ``n_tokens + 2`` features for all positions of the window together
+    ("sum") or for each of them ("cat").
 
     Parameters
     ----------
