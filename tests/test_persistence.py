@@ -222,6 +222,7 @@ def at(record, path):
 
 def load_crafted(folder, name, record, arrays):
     """What a file with these parts is loaded as, and predicts; None if refused."""
+    (folder / "crafted").unlink(missing_ok=True)  # to replace a file waits for the disk
     write_file(folder / "crafted", record, arrays)
     try:
         return probabilities(type(fitted(name)).load(folder / "crafted"))

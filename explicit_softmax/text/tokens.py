@@ -175,7 +175,8 @@ def token_arrays(documents: Iterable[Any]) -> list[NDArray[Any]]:
 def token_array(document: Any, number: int, *, strings: bool = True) -> NDArray[Any]:
     """One document as a 1-d array of ids or, if `strings`, of strings.
 
-    TypeError if it is no such sequence, ValueError for an empty string.
+    TypeError if it is no such sequence, ValueError for an empty string, or for one that
+    ends with a null character.
     """
     wanted = "token ids or strings" if strings else "token ids"
     if isinstance(document, str | bytes):
@@ -208,6 +209,11 @@ def token_array(document: Any, number: int, *, strings: bool = True) -> NDArray[
         )
     if False in are_strings:  # NumPy makes strings of numbers among strings
         raise TypeError(f"document {number} mixes token ids and strings")
+    if "\0" in "".join(document) and any(token.endswith("\0") for token in document):
+        raise ValueError(
+            f"document {number} has a token that ends with a null character, which "
+            "arrays of strings cannot hold: give ids, or strip it"
+        )
     array = array.astype(str, copy=False)
     if (array == PAD_STRING).any():
         raise ValueError(

@@ -178,8 +178,8 @@ def context_windows(
         If a document is no sequence of ids or strings, or some are of ids and some of
         strings.
     ValueError
-        If `context_size` is less than 1, if an id is negative or a token empty, or if
-        there is no token at all.
+        If `context_size` is less than 1, if an id is negative, if a token is empty or
+        ends with a null character, or if there is no token at all.
 
     See Also
     --------
