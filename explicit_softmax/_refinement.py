@@ -63,9 +63,9 @@ class Refinement(DocumentationLinkMixin, BaseEstimator):
         Largest number of iterations: epochs of the mini-batch solvers, or iterations of
         L-BFGS.
     margins : bool, default=True
-        Whether a classifier of one layer trains beside leave-one-out margins: what the
-        score of the own class of a row loses when the row is taken out of the counts is
-        added to it in training, so that no row profits from having been counted. The
+        Whether a classifier of one layer trains beside leave-one-out margins: how the
+        score of the own class of a row changes when the row is taken out of the counts
+        is added to it in training, so that no row profits from having been counted. The
         explicit solution is kept unless its leave-one-out log-loss falls. False is the
         training of [1]_. No effect without smoothing, and for networks and language
         models.

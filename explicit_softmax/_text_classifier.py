@@ -12,6 +12,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.pipeline import FeatureUnion
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.metaestimators import available_if
@@ -20,7 +21,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._classifier import ExplicitSoftmaxClassifier
 from explicit_softmax._classifier_cv import ExplicitSoftmaxClassifierCV
-from explicit_softmax._dask import refuse_collection
+from explicit_softmax._dask import (
+    is_collection,
+    refuse_collection,
+    transformed_blocks,
+)
 from explicit_softmax._model_file import complaint_about, read_file, write_file
 from explicit_softmax._sklearn import (
     CallbackSupportMixin,
@@ -120,6 +125,10 @@ class ExplicitTextClassifier(
     -----
     A text without any known feature has the class frequencies as probabilities.
 
+    With `hashing`, all methods but `forget` take collections of Dask as well: Bags of
+    strings with Bags of labels, or lists of delayed blocks. Predictions are lazy. Of a
+    collection, `fit` takes the features that `partial_fit` takes.
+
     Examples
     --------
     >>> from explicit_softmax import ExplicitTextClassifier
@@ -183,6 +192,8 @@ class ExplicitTextClassifier(
             If `X` is one string, if a text is none (its row is named), or if no text
             has any feature. An estimator that was fitted before stays as it was.
         """
+        if is_collection(X):
+            return self._count_blocks("fit", X, y, sample_weight=sample_weight)
         texts, labels, weights = _checked_rows(X, y, sample_weight)
         classifier = self._new_classifier()
         report = FitReport(self, texts, y, sample_weight, 3)
@@ -224,6 +235,9 @@ class ExplicitTextClassifier(
         -------
         self : ExplicitTextClassifier
         """
+        if is_collection(X):
+            keywords = {"classes": classes, "sample_weight": sample_weight}
+            return self._count_blocks("partial_fit", X, y, **keywords)
         texts, labels, weights = _checked_rows(X, y, sample_weight)
         report = FitReport(self, texts, y, sample_weight, 2, "partial_fit")
         if hasattr(self, "classifier_"):
@@ -234,14 +248,8 @@ class ExplicitTextClassifier(
                 self.classifier_.partial_fit(rows, labels, classes, weights)
             report.end()
             return self
-        classifier = self._new_classifier()
-        if not hasattr(classifier, "partial_fit"):
-            raise ValueError(
-                f"{type(classifier).__name__} cannot read streams: give classifier="
-                "ExplicitSoftmaxClassifier()"
-            )
-        features = _CANDIDATES[-1] if self.features == "auto" else self.features
-        vectorizers = self._vectorizers(features)
+        classifier = self._new_classifier("partial_fit")
+        vectorizers = self._vectorizers(self._stream_features)
         with report.stage("count-features", len(texts) * len(vectorizers)):
             found, rows = fit_features(texts, vectorizers, self.log_counts)
         classifier.set_params(n_blocks=list(found.sizes))
@@ -361,6 +369,23 @@ class ExplicitTextClassifier(
             In nats, as of `classifier_`.
         """
         return self.classifier_.decision_function(self._rows(X))
+
+    def score(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Mean accuracy on texts.
+
+        Parameters
+        ----------
+        X, y, sample_weight : array-like
+            Texts, their labels, and weights, as in `fit`.
+
+        Returns
+        -------
+        accuracy : float
+        """
+        accuracy: float = self.classifier_.score(self._rows(X), y, sample_weight)
+        return accuracy
 
     def get_feature_names_out(self) -> NDArray[Any]:
         """Names of the features, such as "words__rain"; hashed ones have none.
@@ -540,10 +565,45 @@ class ExplicitTextClassifier(
 
     def _rows(self, X: Any) -> Any:
         check_is_fitted(self)
+        if is_collection(X):
+            return transformed_blocks(self._features, X)
         return self._features.transform(checked_texts(X))
 
-    def _new_classifier(self) -> Any:
+    @property
+    def _stream_features(self) -> Any:
+        return _CANDIDATES[-1] if self.features == "auto" else self.features
+
+    def _count_blocks(self, method: str, X: Any, y: Any, **keywords: Any) -> Self:
+        """What `method`, of the classifier, makes of a collection of Dask."""
+        if method == "partial_fit" and hasattr(self, "classifier_"):
+            features, classifier = self._features, self.classifier_
+        else:
+            features = self._hashed_features()
+            classifier = self._new_classifier(method)
+            classifier.set_params(n_blocks=list(features.sizes))
+        getattr(classifier, method)(transformed_blocks(features, X), y, **keywords)
+        self._keep(features, classifier)
+        return self
+
+    def _hashed_features(self) -> TextFeatures:
+        """Features that no text is needed for; ValueError if there are others."""
+        vectorizers = self._vectorizers(self._stream_features)
+        if not all(isinstance(v, HashingVectorizer) for _, v in vectorizers):
+            raise ValueError(
+                "a vocabulary needs all texts in memory, and these are a collection of "
+                "Dask: make ExplicitTextClassifier(hashing=True), and give only "
+                "vectorizers that hash"
+            )
+        sizes = tuple(int(v.n_features) for _, v in vectorizers)
+        return TextFeatures(FeatureUnion(vectorizers), sizes, self.log_counts)
+
+    def _new_classifier(self, method: str = "fit") -> Any:
         if self.classifier is not None:
+            if not hasattr(self.classifier, method):
+                raise ValueError(
+                    f"{type(self.classifier).__name__} cannot read streams: give "
+                    "classifier=ExplicitSoftmaxClassifier()"
+                )
             return clone(self.classifier)
         if self.hashing:
             return ExplicitSoftmaxClassifier(inverse_temperature="frequency")

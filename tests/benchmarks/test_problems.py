@@ -160,9 +160,12 @@ def test_jobs_have_processes_of_their_own(tmp_path):
 
 def test_counting(run, in_this_process):
     records, printed = run("counting", "--tokens", "500", "1000")
-    assert [record["kind"] for record in records] == ["fit"] * 6 + ["stream"]
-    assert [r["n_tokens"] for r in records] == [500] * 3 + [1000] * 3 + [3000]
-    assert records[-1]["n_pairs"] > 0
+    kinds = [record["kind"] for record in records]
+    assert kinds == ["fit"] * 6 + ["stream", "growth"]
+    sizes = [record["n_tokens"] for record in records]
+    assert sizes == [500] * 3 + [1000] * 3 + [3000, 1000]
+    assert records[-2]["n_pairs"] > 0
+    assert 0 < records[-1]["n_ngrams"] <= 1000 + 1
     assert "tokens/s" in printed
 
 
@@ -343,6 +346,13 @@ def test_raw_text(run, tmp_path):
     assert set(records) == set(raw_text.OURS)
     assert all(record["test_accuracy"] > 0.5 for record in records.values())
     assert "data: topics" in printed
+
+
+def test_text_growth(run):
+    records, printed = run("text_growth", "--ours")
+    assert [record["n_rows"] for record in records] == [100, 100, 200, 200]
+    assert all(record["microseconds_per_row"] > 0 for record in records)
+    assert "us a text" in printed
 
 
 @pytest.mark.parametrize("name", raw_text.TEXT_PEERS)
