@@ -99,9 +99,7 @@ shape (n_blocks,), default="feature"
     clip : bool, default=False
         As in `ExplicitSoftmaxClassifier`.
     warm_start : bool, default=False
-        Whether the chosen solution is refined, as in `ExplicitSoftmaxClassifier`. Where
-        rows are few for their features, the refinement may over-fit: compare, or give a
-        `Refinement` with early stopping or a penalty.
+        Whether the chosen solution is refined, as in `ExplicitSoftmaxClassifier`.
     refinement : Refinement, default=None
         As in `ExplicitSoftmaxClassifier`.
 

@@ -167,7 +167,7 @@ class Monitor:
     """
 
     result: RefinementResult
-    validation: LabelledRows | None
+    validation: tuple[Any, ...] | None
     tol: float
     n_iter_no_change: int
     callback: IterationCallback | None

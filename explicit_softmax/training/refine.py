@@ -21,7 +21,6 @@ from explicit_softmax.training.minibatch import Steps, descend
 from explicit_softmax.training.problem import (
     InputScale,
     IterationCallback,
-    LabelledRows,
     Monitor,
     Problem,
     RefinementResult,
@@ -53,7 +52,7 @@ def refine(
     alpha: float = 0.0,
     tol: float = 1e-4,
     n_iter_no_change: int = 5,
-    validation: LabelledRows | None = None,
+    validation: tuple[Any, ...] | None = None,
     shuffle: bool = True,
     standardize: bool = True,
     average: bool = True,
@@ -80,7 +79,7 @@ def refine(
     learning_rate : float, default=None
         As its `learning_rate_init`, None being "auto"; in units of the weights if not
         `standardize`.
-    validation : tuple of (X, y, sample_weight or None), default=None
+    validation : tuple of (X, y, sample_weight or None, [margins]), default=None
         Rows whose log-loss stops the iterations and chooses the weights.
     standardize : bool, default=True
         Centre and scale as described at the top of this module.
