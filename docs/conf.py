@@ -50,7 +50,9 @@ html_css_files = ["site.css"]
 html_favicon = "_static/favicon.svg"
 html_show_sourcelink = False
 # Pages of no section have nothing to show in a left column.
-html_sidebars = {page: [] for page in ("index", "start", "benchmarks", "changelog")}
+html_sidebars = {
+    page: [] for page in ("index", "start", "benchmarks", "changelog", "contributing")
+}
 html_theme_options = {
     "header_links_before_dropdown": 8,
     "navbar_align": "left",

@@ -360,7 +360,7 @@ class ExplicitSoftmaxBase(
         refuse_collection(X)
         rows, labels = validate_data(self, X, y, reset=reset, **_ACCEPTED)
         rows = self._clipped(rows)
-        check_classification_targets(labels)
+        _check_labels(labels)
         if sp.issparse(rows) and not (rows.has_canonical_format and rows.data.all()):
             rows = rows.copy()
             rows.sum_duplicates()
@@ -373,6 +373,19 @@ class ExplicitSoftmaxBase(
             if not weights.any():  # checked by scikit-learn >= 1.9
                 raise ValueError("sample_weight is zero for all rows: nothing to count")
         return rows, labels, weights
+
+
+def _check_labels(labels: NDArray[Any]) -> None:
+    """ValueError unless labels are of classes; TypeError if they cannot be sorted."""
+    try:
+        check_classification_targets(labels)
+    except TypeError:
+        # Those that cannot be sorted begin with a string; others are refused above.
+        row = next(n for n, label in enumerate(labels) if not isinstance(label, str))
+        raise TypeError(
+            f"y mixes labels of different kinds: row 0 has {labels[0]!r}, "
+            f"row {row} has {labels[row]!r}"
+        ) from None
 
 
 def class_weighted(

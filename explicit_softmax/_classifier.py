@@ -133,7 +133,7 @@ shape (n_blocks,), default="auto"
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     coef_ : ndarray of shape (n_classes, n_features)
-        U', the decoder, centred over classes: two rows also for two classes. A model
+        U', the decoder, centred over classes, with two rows for two classes. A model
         that stores the weights of non-zero counts only, as many classes times many
         sparse features do, has none before `densify`. With ``smoothing="noise"`` it
         includes the embedding.
@@ -283,7 +283,7 @@ shape (n_blocks,), default="auto"
                 model = ExplicitModel.from_rows(
                     rows, codes, len(self.classes_), self._settings(), weights
                 )
-            with report.stage("leave-one-out"):
+            with report.stage("leave-one-out", self._settings().n_steps):
                 _ = model.solution
             return model.without_sample() if model.settings.is_by_feature else model
 

@@ -283,7 +283,7 @@ validation_scores_, n_features_in_, feature_names_in_
             limit = BUDGETS["best_candidate"].limit(n_scores)
             if settings.is_by_feature:
                 limit = settings.sample_limit(rows.shape[1], n_classes)
-            with report.stage("solve"):
+            with report.stage("solve", settings.n_steps):
                 model = ExplicitModel.from_rows(
                     rows, codes, n_classes, settings, weights, limit
                 )

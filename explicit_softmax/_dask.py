@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import copy
 import math
+import pickle
 import uuid
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
@@ -20,6 +22,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._sklearn import FitReport
+from explicit_softmax.text.features import checked_texts
 from explicit_softmax.text.language import scores_and_perplexities
 from explicit_softmax.text.tokens import Documents, has_words, is_empty, text_splitter
 
@@ -63,8 +66,8 @@ def fit_blocks(
 ) -> Estimator:
     """Fit an estimator that has `partial_fit` and `merge` to a collection.
 
-    Classes are found in a first pass over `y`. The estimator stays as it was if
-    anything fails.
+    Classes are found in a first pass over `y`, and their weights, if these are to be
+    balanced, in a second. The estimator stays as it was if anything fails.
     """
     if estimator.warm_start:
         raise ValueError(
@@ -75,9 +78,16 @@ def fit_blocks(
     blocks = _blocks(X, y, sample_weight)
     report = FitReport(estimator, X, y, sample_weight, len(blocks))
     keywords = {} if y is None else {"classes": _distinct_labels(blocks)}
-    counted = _counted(estimator, blocks, keywords, report)
+    blank = clone(estimator)
+    is_balanced = isinstance(estimator.get_params().get("class_weight"), str)
+    if is_balanced:
+        factors = _balancing_factors(blocks, keywords["classes"])
+        blank.set_params(class_weight=factors)
+    counted = _counted(blank, blocks, keywords, report)
     if keywords:
         counted.classes_ = keywords["classes"]  # in the type that they have in `y`
+    if is_balanced:  # as of a local fit, which cannot be continued
+        counted._model = replace(counted._model, settings=estimator._settings())
     _ = counted._model.solution
     take_over(estimator, counted)
     report.end()
@@ -125,6 +135,12 @@ def evaluate_blocks(estimator: BaseEstimator, documents: Any) -> dict[str, float
     return report
 
 
+def transformed_blocks(transformer: Any, X: Any) -> list[Delayed]:
+    """Delayed rows that the method `transform` makes of each block of texts."""
+    none = transformer.transform([""])[:0]
+    return _on_each("features", _transformed, _blocks(X), transformer, nothing=none)
+
+
 def refuse_collection(X: Any) -> None:
     """TypeError if this is a collection of Dask."""
     if is_collection(X):
@@ -151,8 +167,8 @@ def _blocks(X: Any, y: Any = None, sample_weight: Any = None) -> list[Block]:
         elif math.isnan(sum(sizes)):
             raise ValueError(
                 f"{name} is in memory, and how many rows the blocks of X have is not "
-                f"known: call X.compute_chunk_sizes(), or pass {name} as a collection "
-                "of the same blocks"
+                f"known: pass {name} as a collection of the same blocks, or call "
+                "X.compute_chunk_sizes() if X is an array"
             )
         else:
             stops = np.cumsum(sizes).astype(int)
@@ -192,6 +208,15 @@ def _distinct_labels(blocks: list[Block]) -> NDArray[Any]:
     labels = [(label, None, None) for _, label, _ in blocks]
     parts = _on_each("classes", _distinct, labels)
     return np.asarray(_computed(_added_up("union", np.union1d, parts)))
+
+
+def _balancing_factors(blocks: list[Block], classes: NDArray[Any]) -> dict[Any, float]:
+    """Weights of classes that give all of them the same sum."""
+    labels = [(label, None, weight) for _, label, weight in blocks]
+    parts = _on_each("balance", _class_mass, labels, None, classes)
+    mass = _computed(_added_up("sum", np.add, parts))
+    factors = mass.sum() / (len(classes) * np.where(mass > 0, mass, 1.0))
+    return dict(zip(classes.tolist(), factors.tolist(), strict=True))
 
 
 def _counted(
@@ -388,6 +413,13 @@ def _distinct(labels: Any, *_: Any) -> NDArray[Any]:
     return np.unique(np.asarray(labels))
 
 
+def _class_mass(
+    labels: Any, _: None, weights: Any, model: None, classes: NDArray[Any]
+) -> NDArray[np.float64]:
+    codes = np.searchsorted(classes, np.asarray(labels))
+    return np.bincount(codes, weights, len(classes)).astype(np.float64)
+
+
 def _count(
     rows: Any,
     labels: Any,
@@ -403,7 +435,7 @@ def _count(
         _check_vocabulary(blank, rows[0])
     if weights is not None:
         keywords = {**keywords, "sample_weight": weights}
-    return copy.copy(blank).partial_fit(rows, labels, **keywords)
+    return _sized(copy.copy(blank).partial_fit(rows, labels, **keywords))
 
 
 def _check_vocabulary(blank: BaseEstimator, document: Any) -> None:
@@ -421,7 +453,21 @@ def _check_vocabulary(blank: BaseEstimator, document: Any) -> None:
 
 
 def _merged(one: BaseEstimator, other: BaseEstimator) -> BaseEstimator:
-    return copy.copy(one).merge(other)
+    return _sized(copy.copy(one).merge(other))
+
+
+def _sized(counted: BaseEstimator) -> BaseEstimator:
+    """The same, of which Dask knows how many bytes it would have to move or spill."""
+    from dask.sizeof import sizeof
+
+    sizeof.register(type(counted), _n_bytes)
+    return counted
+
+
+def _n_bytes(counted: BaseEstimator) -> int:
+    buffers: list[pickle.PickleBuffer] = []
+    rest = pickle.dumps(counted, protocol=5, buffer_callback=buffers.append)
+    return len(rest) + sum(buffer.raw().nbytes for buffer in buffers)
 
 
 def _prediction(
@@ -432,6 +478,10 @@ def _prediction(
     name: str,
 ) -> NDArray[Any]:
     return np.asarray(getattr(estimator, name)(rows))
+
+
+def _transformed(rows: Any, labels: None, weights: None, transformer: Any) -> Any:
+    return transformer.transform(checked_texts(rows))
 
 
 def _hits(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from numbers import Integral, Real
 from os import PathLike, fsdecode
@@ -56,6 +57,7 @@ from explicit_softmax.text.tokens import (
     TokenIds,
     as_documents,
     document_list,
+    n_documents,
     repeatable,
     text_splitter,
     word_tokenizer,
@@ -96,6 +98,13 @@ class ExplicitLanguageModel(
         what is far away. This lowers perplexities of long documents. Weights maximise
         the likelihood of documents that are left out of the counts for this, at most
         131,072 tokens and an eighth of all. Only of "ngram".
+    min_count : int or sequence of int, default=1
+        How often n-grams of two and more tokens must be counted to be kept, or numbers
+        for n-grams of one token, of two, and so on, the last of them for all longer
+        ones; they must not fall, and the first is 1. The others are smoothed as if they
+        were there, as by KenLM's ``--prune``, whose numbers are less by one. What is
+        pruned cannot be counted on: the model has no more counts, and `partial_fit`,
+        `merge`, and `forget` are errors. Only of "ngram".
     tokenizer : tokenizers.Tokenizer, callable, "whitespace", or None, default=None
         What makes tokens of documents that are strings: a trained tokenizer of
         tokenizers; a fast one of transformers; a function from str to a list of str or
@@ -216,6 +225,7 @@ default="auto"
         "aggregation": [StrOptions({"ngram", "sum", "cat"})],
         "predict_end": [StrOptions({"auto"}), "boolean"],
         "mixture": ["boolean"],
+        "min_count": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "tokenizer": "no_validation",  # type: ignore[dict-item]
         "min_frequency": [Interval(Integral, 1, None, closed="left")],
         "vocabulary_size": [Interval(Integral, 3, None, closed="left"), None],
@@ -242,6 +252,7 @@ default="auto"
         aggregation: Literal["ngram"] | Aggregation = "ngram",
         predict_end: bool | str = "auto",
         mixture: bool = False,
+        min_count: int | Sequence[int] = 1,
         tokenizer: Any = None,
         min_frequency: int = 1,
         vocabulary_size: int | None = 4098,
@@ -255,6 +266,7 @@ default="auto"
         self.aggregation = aggregation
         self.predict_end = predict_end
         self.mixture = mixture
+        self.min_count = min_count
         self.tokenizer = tokenizer
         self.min_frequency = min_frequency
         self.vocabulary_size = vocabulary_size
@@ -309,7 +321,8 @@ default="auto"
         with restored_on_error(self), repeatable(as_documents(documents)) as documents:
             # Callbacks get documents as targets too: they score only if there are some.
             report = FitReport(self, documents, documents, None, 4 + max_iter)
-            with report.stage("learn-tokens"):
+            n_read = n_documents(documents) if report.is_heard else 0
+            with report.stage("learn-tokens", n_read):
                 self._encoder = self._new_encoder(documents)
             if self.warm_start and self.aggregation == "ngram":
                 raise ValueError(
@@ -318,12 +331,15 @@ default="auto"
                 )
             if self.warm_start and refinement.early_stopping and documents_val is None:
                 documents, documents_val = _set_aside(documents, refinement)
-            with report.stage("encode"):
+            with report.stage("encode", n_read):
                 stream = self._encoder.stream(self._split(documents))
-            with report.stage("count"):
+            n_levels = self._encoder.context_size
+            with report.stage("count", stream.tokens.size * n_levels):
                 model = self._counted(self._encoder, stream)
-            with report.stage("solve"):
+            with report.stage("solve", 2 * n_levels * (1 + self.mixture)):
                 _ = model.solution
+                if isinstance(model, NgramModel) and model.min_counts is not None:
+                    model = model.without_counts()
             if self.warm_start and not isinstance(model, NgramModel):
                 model = self._refined(model, refinement, stream, documents_val, report)
             self._model = model
@@ -367,32 +383,44 @@ default="auto"
         Raises
         ------
         TypeError, ValueError
-            As in `fit`, and if the model was refined, or parameters changed since the
-            first call.
+            As in `fit`, and if the model was refined or pruned, or parameters changed
+            since the first call.
         """
         if is_collection(documents):
             return partial_fit_blocks(self, documents)
-        documents = as_documents(documents)
+        if self._min_counts() is not None:
+            raise ValueError(
+                f"min_count={self.min_count!r} prunes n-grams, and none can be counted "
+                "after that: give all documents to one fit"
+            )
         earlier = vars(self).get("_model")
-        if earlier is None:
-            with repeatable(documents) as documents:
-                encoder = self._new_encoder(documents)
-                stream = encoder.stream(self._split(documents))
-            model = self._counted(encoder, stream)
-        else:
+        if earlier is not None:
             earlier.check_additive("partial_fit")
-            encoder = self._new_encoder(documents, self._encoder)
             changed = (
                 "{name}={1} differs from {0}, with which this model was counted: call "
                 "fit to start again"
             )
+            encoder = self._new_encoder((), self._encoder)
             self._encoder.check_equal(encoder, changed)
             earlier.check_settings(self._settings(encoder), changed)
-            stream = encoder.stream(self._split(documents))
-            model = earlier + self._counted(encoder, stream)
-        # The model last: it is what makes an estimator fitted.
-        self._encoder = encoder
-        self._model = model
+        documents = as_documents(documents)
+        first = nullcontext(documents) if earlier is not None else repeatable(documents)
+        with first as documents:
+            report = FitReport(self, documents, documents, None, 3, "partial_fit")
+            n_read = n_documents(documents) if report.is_heard else 0
+            if earlier is None:
+                with report.stage("learn-tokens", n_read):
+                    encoder = self._new_encoder(documents)
+            with report.stage("encode", n_read):
+                stream = encoder.stream(self._split(documents))
+        with report.stage("count", stream.tokens.size * encoder.context_size):
+            model = self._counted(encoder, stream)
+            model = model if earlier is None else earlier + model
+        with restored_on_error(self):
+            # The model last: it is what makes an estimator fitted.
+            self._encoder = encoder
+            self._model = model
+            report.end()
         return self
 
     def forget(self, documents: Iterable[Any]) -> Self:
@@ -412,8 +440,8 @@ default="auto"
         Raises
         ------
         TypeError, ValueError
-            As in `fit`, and if the model was refined, if these documents were not
-            counted, or if no others are left.
+            As in `fit`, and if the model was refined or pruned, if these documents were
+            not counted, or if no others are left.
         """
         check_is_fitted(self)
         self._model.check_additive("forget")
@@ -444,7 +472,7 @@ default="auto"
         TypeError
             If one of them is another kind of estimator.
         ValueError
-            If vocabularies or parameters differ, or if a model was refined.
+            If vocabularies or parameters differ, or if a model was refined or pruned.
         """
         check_is_fitted(self)
         model = self._model
@@ -882,6 +910,7 @@ default="auto"
         self, documents: Iterable[Any], earlier: WindowEncoder | None = None
     ) -> WindowEncoder:
         """Encoder of documents, with the vocabulary of an earlier one if given."""
+        self._min_counts()
         if earlier is None:
             size = None if self.vocabulary_size is None else int(self.vocabulary_size)
             ids = TokenIds.for_documents(
@@ -914,9 +943,30 @@ default="auto"
                 encoder.has_ends,
                 mixture=settings,
                 sample_all=all_of is not None,
+                min_counts=self._min_counts(),
             )
         rows = encoder.rows(stream)
         return count_documents(rows, settings, sample_all=all_of is not None)
+
+    def _min_counts(self) -> tuple[int, ...] | None:
+        """Least counts of n-grams of 1 to K + 1 tokens; None if all are kept."""
+        given: Any = self.min_count
+        size = int(self.context_size)
+        counts: list[Any] = [1, given] if isinstance(given, Integral) else [*given]
+        are_counts = 0 < len(counts) <= size + 1 and all(
+            isinstance(count, Integral) for count in counts
+        )
+        if not are_counts or counts[0] != 1 or sorted(counts) != counts:
+            raise ValueError(
+                "min_count must be an integer, or at most context_size + 1 = "
+                f"{size + 1} integers that begin with 1 and do not fall, not {given!r}"
+            )
+        counts += counts[-1:] * (size + 1 - len(counts))
+        if counts[-1] == 1:
+            return None
+        if self.aggregation != "ngram":
+            raise ValueError("min_count needs aggregation='ngram'")
+        return tuple(map(int, counts))
 
     @property
     def _predictor(self) -> NgramSolution | WindowPredictor:
@@ -988,12 +1038,18 @@ def _draw(
             proba = np.exp((np.log(proba) - math.log(proba.max())) / temperature)
     if top_k is not None or top_p < 1:
         # The first of equal ones is kept, as by argmax.
-        best = np.arange(proba.size)
+        least, total = 0.0, proba.sum()
         if top_k is not None and top_k < proba.size:
-            best = np.flatnonzero(proba >= np.partition(proba, -top_k)[-top_k])
+            least = np.partition(proba, -top_k)[-top_k]
+        elif top_p < 1:
+            # All below this have half of what is left out, together, or less.
+            least = 0.5 * (1.0 - top_p) * total / proba.size
+        best = np.flatnonzero(proba >= least)
         order = best[np.argsort(-proba[best], kind="stable")][:top_k]
         sums = np.cumsum(proba[order])
-        kept = order[: int(np.searchsorted(sums, top_p * sums[-1])) + 1]
+        if top_k is not None:
+            total = sums[-1]
+        kept = order[: int(np.searchsorted(sums, top_p * total)) + 1]
         candidates, proba = proba[kept], np.zeros_like(proba)
         proba[kept] = candidates
     sums = np.cumsum(proba)

@@ -39,6 +39,7 @@ from explicit_softmax.calibration.model import given_temperatures
 from explicit_softmax.calibration.sample import Limit, RowSample
 from explicit_softmax.solution.counts import raise_bad_value
 from explicit_softmax.solution.loss import softmax_in_place
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.solution.smoothing import Smoothing
 
 # Rows of a class that centres of clusters are drawn from; more for very many clusters.
@@ -241,13 +242,13 @@ feature_names_in_
             hidden, hidden_owner = codes, np.arange(n_classes)
             if n_hidden_layers:
                 rng = check_random_state(self.random_state)
-                with report.stage("hidden-targets"):
+                with report.stage("hidden-targets", n_classes):
                     hidden, hidden_owner = _hidden_codes(
                         self.hidden_targets, rows, codes, n_classes, weights, rng
                     )
             self.hidden_classes_ = self.classes_[hidden_owner]
             strength, smoothing = self.smoothing_strength, self.smoothing
-            with report.stage("layers"):
+            with report.stage("layers", self.n_layers):
                 model = solve_layers(
                     rows,
                     [hidden] * n_hidden_layers + [codes],
@@ -347,7 +348,9 @@ def _hidden_codes(
         return codes, np.arange(n_classes)
     targets = np.empty(len(codes), dtype=np.intp)
     class_of_target: list[int] = []
+    tell = listener()
     for label in range(n_classes):
+        tell(1)
         members = np.flatnonzero(codes == label)
         if not members.size:
             continue

@@ -1,15 +1,17 @@
-"""Converters to ONNX, by which skl2onnx knows the classifiers of this package."""
+"""Converters to ONNX, by which skl2onnx knows the estimators of this package."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._classifier import ExplicitSoftmaxClassifier
 from explicit_softmax._classifier_cv import ExplicitSoftmaxClassifierCV
 from explicit_softmax._network import ExplicitSoftmaxNetworkClassifier
+from explicit_softmax._positive_features import PositiveFeatures
 from explicit_softmax.solution.counts import SCALE_BITS
 from explicit_softmax.solution.decoder import Decoder
 
@@ -21,12 +23,12 @@ _ONNX_TYPES = {"float32": 1, "float64": 11}
 
 
 def register_onnx_converters() -> None:
-    """Make skl2onnx know the classifiers of this package.
+    """Make skl2onnx know the estimators of this package.
 
     To be called once before ``skl2onnx.to_onnx`` is given an
-    `ExplicitSoftmaxClassifier`, `ExplicitSoftmaxClassifierCV`, or
-    `ExplicitSoftmaxNetworkClassifier`, alone or as a step of a pipeline:
-    skl2onnx looks for no converters of other packages by itself.
+    `ExplicitSoftmaxClassifier`, `ExplicitSoftmaxClassifierCV`,
+    `ExplicitSoftmaxNetworkClassifier`, or `PositiveFeatures`, alone or as a step of a
+    pipeline: skl2onnx looks for no converters of other packages by itself.
 
     Raises
     ------
@@ -81,20 +83,23 @@ def register_onnx_converters() -> None:
                 "output_class_labels": [True, False],
             },
         )
+    skl2onnx.update_registered_converter(
+        PositiveFeatures,
+        PositiveFeatures.__name__,
+        _set_shape_of_positive,
+        _convert_positive,
+    )
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
     """Add the nodes of a fitted classifier to an ONNX graph."""
     from skl2onnx.algebra import onnx_ops as onnx
-    from skl2onnx.common.data_types import DoubleTensorType
     from skl2onnx.common.utils_classifier import get_label_classes
 
     clf, features = operator.raw_operator, operator.inputs[0]
     check_is_fitted(clf)
     opset = {"op_version": container.target_opset}
-    # Integers and booleans become float32.
-    is_double = isinstance(features.type, DoubleTensorType)
-    dtype = np.dtype(np.float64 if is_double else np.float32)
+    dtype = _float_type(features)
     decoders = clf._model.decoders
     _check_size(decoders, dtype)
 
@@ -163,3 +168,57 @@ def _check_size(decoders: tuple[Decoder, ...], dtype: Any) -> None:
             f"the dense weights of this model take {n_bytes / 2**30:.1f} GiB, and an "
             "ONNX file can hold 2: leave out features or classes"
         )
+
+
+def _float_type(features: Any) -> np.dtype[Any]:
+    """Type in which the features of an operator are worked with."""
+    from skl2onnx.common.data_types import DoubleTensorType
+
+    # Integers and booleans become float32.
+    is_double = isinstance(features.type, DoubleTensorType)
+    return np.dtype(np.float64 if is_double else np.float32)
+
+
+def _set_shape_of_positive(operator: Any) -> None:
+    """Declare the output of PositiveFeatures."""
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    features = operator.inputs[0]
+    is_double = _float_type(features) == np.float64
+    kind = DoubleTensorType if is_double else FloatTensorType
+    n_outputs = len(operator.raw_operator.get_feature_names_out())
+    operator.outputs[0].type = kind([features.get_first_dimension(), n_outputs])
+
+
+def _convert_positive(scope: Any, operator: Any, container: Any) -> None:
+    """Add the nodes of fitted PositiveFeatures to an ONNX graph."""
+    from skl2onnx.algebra import onnx_ops as onnx
+
+    transformer, features = operator.raw_operator, operator.inputs[0]
+    opset = {"op_version": container.target_opset}
+    rows = onnx.OnnxCast(features, to=_ONNX_TYPES["float64"], **opset)
+    if hasattr(transformer, "knots_"):
+        feature, knot, rise, fall = _hat_functions(transformer.knots_)
+        distance = onnx.OnnxSub(
+            onnx.OnnxGather(rows, feature, axis=1, **opset), knot, **opset
+        )
+        below = onnx.OnnxMul(distance, rise, **opset)
+        above = onnx.OnnxMul(distance, -fall, **opset)
+        hats = onnx.OnnxAdd(onnx.OnnxMin(below, above, **opset), np.ones(1), **opset)
+        positive = onnx.OnnxRelu(hats, **opset)
+    else:
+        scaled = onnx.OnnxDiv(rows, transformer.scale_[None], **opset)
+        parts = scaled, onnx.OnnxNeg(scaled, **opset)
+        positive = onnx.OnnxRelu(onnx.OnnxConcat(*parts, axis=1, **opset), **opset)
+    to = _ONNX_TYPES[_float_type(features).name]
+    result = onnx.OnnxCast(positive, to=to, output_names=operator.outputs[:1], **opset)
+    result.add_to(scope, container)
+
+
+def _hat_functions(all_knots: list[NDArray[np.float64]]) -> tuple[NDArray[Any], ...]:
+    """Feature, knot, and slopes below and above the knot of each bin."""
+    feature = np.repeat(np.arange(len(all_knots)), [len(knots) for knots in all_knots])
+    slopes = [1.0 / np.diff(knots) for knots in all_knots]
+    rise = np.concatenate([np.append(0.0, slope) for slope in slopes])
+    fall = np.concatenate([np.append(slope, 0.0) for slope in slopes])
+    return feature, np.concatenate(all_knots), rise, fall

@@ -666,8 +666,11 @@ def _ngram_model_fits(model: NgramModel) -> bool:
     if not right:
         return False
     highest = model.shape[0] - 2
+    if model.token_counts is not None:
+        right = model.token_counts.shape == (highest + 1,)
+        right = right and _numbers(model.token_counts, least=0)
     if model.sample is not None:
-        right = _numbers(model.sample.tokens, above=-1, most=highest)
+        right = right and _numbers(model.sample.tokens, above=-1, most=highest)
     if model.weights is not None:
         right = right and model.weights.shape == N_WEIGHTS
         right = right and _numbers(model.weights, above=0, most=1)

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
@@ -42,6 +42,7 @@ _ROUNDING = 1e-5
 # rows that choose.
 _PENALTIES = (0.0, 0.3, 3.0)
 _CHOICE_SHARE = 0.2
+_CHOICE_PATIENCE = 3  # iterations without improvement, which would be in vain
 _AUTO, _POSITIVE = StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")
 
 
@@ -75,9 +76,9 @@ class Refinement(DocumentationLinkMixin, BaseEstimator):
         Largest number of iterations: epochs of the mini-batch solvers, or iterations of
         L-BFGS.
     margins : bool, default=True
-        Whether a classifier of one layer trains beside leave-one-out margins: what the
-        score of the own class of a row loses when the row is taken out of the counts is
-        added to it in training, so that no row profits from having been counted. The
+        Whether a classifier of one layer trains beside leave-one-out margins: how the
+        score of the own class of a row changes when the row is taken out of the counts
+        is added to it in training, so that no row profits from having been counted. The
         explicit solution is kept unless its leave-one-out log-loss falls. False is the
         training of [1]_. No effect without smoothing, and for networks and language
         models.
@@ -379,12 +380,14 @@ def _chosen_penalty(
     others = (*part(held_out), margins[held_out])
     least, chosen = log_loss(model.decoders, *others), (0.0, 0)
     others = scaled_rows(others[0], exponent), *others[1:]
+    trial = clone(refinement)
+    trial.n_iter_no_change = min(refinement.n_iter_no_change, _CHOICE_PATIENCE)
     scale = input_scales(scaled_rows(train[0], exponent), train[2], (), ())[0]
     for penalty in _PENALTIES:
         alpha = penalty * scale.squared_norm / len(y)
         try:
             result = _trained(
-                refinement, model, train, beside, alpha, refinement.max_iter, others
+                trial, model, train, beside, alpha, refinement.max_iter, others
             )
         except FloatingPointError:
             continue

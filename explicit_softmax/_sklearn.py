@@ -24,6 +24,8 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.parallel import _get_threadpool_controller
 from sklearn.utils.validation import _check_feature_names_in, _check_sample_weight
 
+from explicit_softmax.solution.progress import listening
+
 try:
     from sklearn.callback import CallbackSupportMixin
 except ImportError:  # scikit-learn < 1.9
@@ -31,6 +33,9 @@ except ImportError:  # scikit-learn < 1.9
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Stands in where scikit-learn has no callbacks; offers no `set_callbacks`."""
 
+
+# Steps of a stage that callbacks are told of.
+_MOST_STEPS = 100
 
 # The same as `Documentation` under [project.urls] in pyproject.toml.
 DOCUMENTATION = "https://explicit-softmax.readthedocs.io/en/stable/"
@@ -108,30 +113,61 @@ class FitReport:
             )
             self.context.call_on_fit_task_begin(estimator=estimator, **self.data)
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether there are callbacks."""
+        return bool(getattr(self.estimator, "_skl_callbacks", ()))
+
     @contextmanager
-    def stage(self, name: str, n_steps: int = 0) -> Iterator[Callable[[], None]]:
-        """A part that does not iterate.
+    def stage(
+        self, name: str, n_steps: int | None = 0
+    ) -> Iterator[Callable[[int], None]]:
+        """A part of `n_steps` steps at most, of which a hundredth each is told.
+
+        None is an unknown number. What is called in this part finds `step` as the
+        `listener` of `solution.progress`.
 
         Yields
         ------
         step : callable
-            To be called after each step of it.
+            To be called with the number of steps that are done since the last call.
         """
         if self.context is None:
-            yield lambda: None
+            with listening(None):
+                yield lambda n_done: None
             return
-        stage = self.context.subcontext(task_name=name, max_subtasks=n_steps)
+        n_told = min(n_steps or 0, _MOST_STEPS)
+        stage = self.context.subcontext(
+            task_name=name, max_subtasks=None if n_steps is None else n_told
+        )
         stage.call_on_fit_task_begin(estimator=self.estimator, **self.data)
-        lock = threading.Lock()
+        lock, done, told = threading.Lock(), 0, 0
 
-        def step() -> None:
+        def step(n_done: int) -> None:
+            nonlocal done, told
             with lock:
-                task = stage.subcontext(task_name="step")
-                task.call_on_fit_task_begin(estimator=self.estimator, **self.data)
-                task.call_on_fit_task_end(estimator=self.estimator, **self.data)
+                done += n_done
+                while told < min(n_told, done * n_told // (n_steps or 1)):
+                    told += 1
+                    task = stage.subcontext(task_name="step")
+                    task.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+                    task.call_on_fit_task_end(estimator=self.estimator, **self.data)
 
-        yield step
+        with listening(step):
+            yield step
         stage.call_on_fit_task_end(estimator=self.estimator, **self.data)
+
+    @contextmanager
+    def stage_of(self, name: str, other: Any) -> Iterator[None]:
+        """A part that is the fit of another estimator, which tells how it goes on."""
+        if self.context is None:
+            yield
+            return
+        stage = self.context.subcontext(task_name=name)
+        with stage.propagate_callback_context(other):
+            stage.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+            yield
+            stage.call_on_fit_task_end(estimator=self.estimator, **self.data)
 
     def begin_iteration(self, name: str) -> None:
         """Announce an iteration."""
@@ -218,13 +254,14 @@ def accepts_weights(scorer: Any) -> bool:
 
 
 def after_each(
-    function: Callable[..., Any], then: Callable[[], None]
+    function: Callable[..., Any], step: Callable[[int], None]
 ) -> Callable[..., Any]:
-    """The function, after each call of which `then` is called."""
+    """The function, after each call of which a step is told, and none within."""
 
     def both(*args: Any) -> Any:
-        result = function(*args)
-        then()
+        with listening(None):
+            result = function(*args)
+        step(1)
         return result
 
     return both

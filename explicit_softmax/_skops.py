@@ -9,20 +9,23 @@ from explicit_softmax._language_model import ExplicitLanguageModel
 from explicit_softmax._network import ExplicitSoftmaxNetworkClassifier
 from explicit_softmax._positive_features import PositiveFeatures
 from explicit_softmax._refinement import Refinement
+from explicit_softmax._text_classifier import ExplicitTextClassifier
+from explicit_softmax.text.features import TextFeatures
 
 
 def skops_trusted_types() -> list[str]:
     """Types to trust in models of this package that skops, or mlflow with it, saved.
 
-    They are the estimators alone: all that a fitted one has is plain values and arrays,
-    which are checked when they are loaded. `ExplicitTextClassifier` is not among them;
-    it has a `save` of its own.
+    They are the estimators, and what `ExplicitTextClassifier` has of vectorisers: all
+    else that a fitted one has is plain values, arrays, and estimators of scikit-learn,
+    which skops trusts. The values and arrays are checked when they are loaded.
 
     Returns
     -------
     names : list of str
         For ``skops.io.load(path, trusted=...)`` and the parameter `skops_trusted_types`
-        of ``mlflow.sklearn.save_model``.
+        of ``mlflow.sklearn.save_model``. Both need it, as for any estimator that is not
+        on the list of types that skops has.
 
     Examples
     --------
@@ -34,9 +37,11 @@ def skops_trusted_types() -> list[str]:
         ExplicitSoftmaxClassifier,
         ExplicitSoftmaxClassifierCV,
         ExplicitSoftmaxNetworkClassifier,
+        ExplicitTextClassifier,
         ExplicitLanguageModel,
         ContextWindowTransformer,
         PositiveFeatures,
         Refinement,
+        TextFeatures,
     )
     return [f"{kind.__module__}.{kind.__name__}" for kind in types]

@@ -12,6 +12,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.pipeline import FeatureUnion
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.metaestimators import available_if
@@ -20,15 +21,22 @@ from sklearn.utils.validation import check_is_fitted
 
 from explicit_softmax._classifier import ExplicitSoftmaxClassifier
 from explicit_softmax._classifier_cv import ExplicitSoftmaxClassifierCV
-from explicit_softmax._dask import refuse_collection
+from explicit_softmax._dask import (
+    is_collection,
+    refuse_collection,
+    transformed_blocks,
+)
 from explicit_softmax._model_file import complaint_about, read_file, write_file
 from explicit_softmax._sklearn import (
+    CallbackSupportMixin,
     DocumentationLinkMixin,
+    FitReport,
     Interval,
     _check_sample_weight,
     _fit_context,
     restored_on_error,
 )
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.text.features import (
     TextFeatures,
     checked_texts,
@@ -43,8 +51,10 @@ _CANDIDATES = ("words", "words+bigrams", "words+bigrams+chars")
 # It compares them on so many texts and characters at most.
 _MOST_TEXTS = 2**11
 _MOST_CHARACTERS = 2**20
-# A larger set of features must lower the leave-one-out log-loss by this share.
-_LEAST_GAIN = 0.02
+# Time and memory grow with the features that a text has, from ten in a short one to
+# thousands in a long one with characters. Each of them must lower the leave-one-out
+# log-loss by so many nats to be worth it.
+_LEAST_GAIN = 5e-5
 
 _HASHED = 2**20
 
@@ -59,7 +69,9 @@ def _streams(estimator: ExplicitTextClassifier) -> bool:
     return True
 
 
-class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
+class ExplicitTextClassifier(
+    CallbackSupportMixin, DocumentationLinkMixin, ClassifierMixin, BaseEstimator
+):
     """Text classifier: strings in, calibrated probabilities out, nothing to tune.
 
     Words, word bigrams, and character n-grams are counted by vectorisers of
@@ -73,10 +85,11 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
         What is counted: "words", "bigrams", and "chars" (character n-grams within
         words, of 2 to 5 characters) joined by "+", such as "words+chars"; or
         vectorizers, such as :class:`~sklearn.feature_extraction.text.CountVectorizer`,
-        that clones are made of, with a name for each. "auto" is the first of "words",
-        "words+bigrams", and "words+bigrams+chars" that no later one betters by 2 % of
-        the leave-one-out log-loss on at most 2,048 of the texts with 2**20 characters.
-        `partial_fit`, which cannot look ahead, takes "words+bigrams+chars".
+        that clones are made of, with a name for each. "auto" is the best of "words",
+        "words+bigrams", and "words+bigrams+chars" by the leave-one-out log-loss on at
+        most 2,048 of the texts with 2**20 characters, where 200 more features in a mean
+        text must lower it by 0.01 nats: in long texts characters cost more than they
+        gain. `partial_fit`, which cannot look ahead, takes "words+bigrams+chars".
     min_df : int or float, default=1
         N-grams in fewer texts, or in a smaller share of the texts, are left out; as in
         CountVectorizer. Without effect on hashed features and given vectorizers.
@@ -111,6 +124,10 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
     Notes
     -----
     A text without any known feature has the class frequencies as probabilities.
+
+    With `hashing`, all methods but `forget` take collections of Dask as well: Bags of
+    strings with Bags of labels, or lists of delayed blocks. Predictions are lazy. Of a
+    collection, `fit` takes the features that `partial_fit` takes.
 
     Examples
     --------
@@ -175,16 +192,25 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
             If `X` is one string, if a text is none (its row is named), or if no text
             has any feature. An estimator that was fitted before stays as it was.
         """
+        if is_collection(X):
+            return self._count_blocks("fit", X, y, sample_weight=sample_weight)
         texts, labels, weights = _checked_rows(X, y, sample_weight)
         classifier = self._new_classifier()
+        report = FitReport(self, texts, y, sample_weight, 3)
         features = self.features
         if isinstance(features, str) and features == "auto":
-            features = self._chosen_features(texts, labels, weights)
+            n_read = min(len(texts), _MOST_TEXTS) * len(_CANDIDATES)
+            with report.stage("choose-features", 2 * n_read):
+                features = self._chosen_features(texts, labels, weights)
         vectorizers = self._vectorizers(features)
-        found, rows = fit_features(texts, vectorizers, self.log_counts)
-        classifier.set_params(n_blocks=list(found.sizes)).fit(rows, labels, weights)
+        with report.stage("count-features", len(texts) * len(vectorizers)):
+            found, rows = fit_features(texts, vectorizers, self.log_counts)
+        classifier.set_params(n_blocks=list(found.sizes))
+        with report.stage_of("classify", classifier):
+            classifier.fit(rows, labels, weights)
         with restored_on_error(self):
             self._keep(found, classifier)
+            report.end()
         return self
 
     @available_if(_streams)
@@ -209,24 +235,29 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
         -------
         self : ExplicitTextClassifier
         """
+        if is_collection(X):
+            keywords = {"classes": classes, "sample_weight": sample_weight}
+            return self._count_blocks("partial_fit", X, y, **keywords)
         texts, labels, weights = _checked_rows(X, y, sample_weight)
+        report = FitReport(self, texts, y, sample_weight, 2, "partial_fit")
         if hasattr(self, "classifier_"):
-            rows = self._features.transform(texts)
-            self.classifier_.partial_fit(rows, labels, classes, weights)
+            n_read = len(texts) * len(self._features.sizes)
+            with report.stage("count-features", n_read):
+                rows = self._features.transform(texts)
+            with report.stage_of("classify", self.classifier_):
+                self.classifier_.partial_fit(rows, labels, classes, weights)
+            report.end()
             return self
-        classifier = self._new_classifier()
-        if not hasattr(classifier, "partial_fit"):
-            raise ValueError(
-                f"{type(classifier).__name__} cannot read streams: give classifier="
-                "ExplicitSoftmaxClassifier()"
-            )
-        features = _CANDIDATES[-1] if self.features == "auto" else self.features
-        vectorizers = self._vectorizers(features)
-        found, rows = fit_features(texts, vectorizers, self.log_counts)
+        classifier = self._new_classifier("partial_fit")
+        vectorizers = self._vectorizers(self._stream_features)
+        with report.stage("count-features", len(texts) * len(vectorizers)):
+            found, rows = fit_features(texts, vectorizers, self.log_counts)
         classifier.set_params(n_blocks=list(found.sizes))
-        classifier.partial_fit(rows, labels, classes, weights)
+        with report.stage_of("classify", classifier):
+            classifier.partial_fit(rows, labels, classes, weights)
         with restored_on_error(self):
             self._keep(found, classifier)
+            report.end()
         return self
 
     @available_if(_streams)
@@ -338,6 +369,23 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
             In nats, as of `classifier_`.
         """
         return self.classifier_.decision_function(self._rows(X))
+
+    def score(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Mean accuracy on texts.
+
+        Parameters
+        ----------
+        X, y, sample_weight : array-like
+            Texts, their labels, and weights, as in `fit`.
+
+        Returns
+        -------
+        accuracy : float
+        """
+        accuracy: float = self.classifier_.score(self._rows(X), y, sample_weight)
+        return accuracy
 
     def get_feature_names_out(self) -> NDArray[Any]:
         """Names of the features, such as "words__rain"; hashed ones have none.
@@ -517,10 +565,45 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
 
     def _rows(self, X: Any) -> Any:
         check_is_fitted(self)
+        if is_collection(X):
+            return transformed_blocks(self._features, X)
         return self._features.transform(checked_texts(X))
 
-    def _new_classifier(self) -> Any:
+    @property
+    def _stream_features(self) -> Any:
+        return _CANDIDATES[-1] if self.features == "auto" else self.features
+
+    def _count_blocks(self, method: str, X: Any, y: Any, **keywords: Any) -> Self:
+        """What `method`, of the classifier, makes of a collection of Dask."""
+        if method == "partial_fit" and hasattr(self, "classifier_"):
+            features, classifier = self._features, self.classifier_
+        else:
+            features = self._hashed_features()
+            classifier = self._new_classifier(method)
+            classifier.set_params(n_blocks=list(features.sizes))
+        getattr(classifier, method)(transformed_blocks(features, X), y, **keywords)
+        self._keep(features, classifier)
+        return self
+
+    def _hashed_features(self) -> TextFeatures:
+        """Features that no text is needed for; ValueError if there are others."""
+        vectorizers = self._vectorizers(self._stream_features)
+        if not all(isinstance(v, HashingVectorizer) for _, v in vectorizers):
+            raise ValueError(
+                "a vocabulary needs all texts in memory, and these are a collection of "
+                "Dask: make ExplicitTextClassifier(hashing=True), and give only "
+                "vectorizers that hash"
+            )
+        sizes = tuple(int(v.n_features) for _, v in vectorizers)
+        return TextFeatures(FeatureUnion(vectorizers), sizes, self.log_counts)
+
+    def _new_classifier(self, method: str = "fit") -> Any:
         if self.classifier is not None:
+            if not hasattr(self.classifier, method):
+                raise ValueError(
+                    f"{type(self.classifier).__name__} cannot read streams: give "
+                    "classifier=ExplicitSoftmaxClassifier()"
+                )
             return clone(self.classifier)
         if self.hashing:
             return ExplicitSoftmaxClassifier(inverse_temperature="frequency")
@@ -536,14 +619,16 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
     def _chosen_features(
         self, texts: list[str], labels: NDArray[Any], weights: Any
     ) -> str:
-        """The candidate of the least leave-one-out log-loss on some of the texts."""
+        """The candidate of the least leave-one-out log-loss and price on a sample."""
         sample = _sample(texts)
         few = [texts[i] for i in sample]
         vectorizers = self._vectorizers(_CANDIDATES[-1])
         found, rows = fit_features(few, vectorizers, self.log_counts)
         kinds = [name for name, _ in found.union.transformer_list]
         best, least = _CANDIDATES[0], np.inf
+        tell = listener()
         for candidate in _CANDIDATES:
+            tell(len(few))
             sizes = [
                 size
                 for kind, size in zip(kinds, found.sizes, strict=True)
@@ -551,14 +636,18 @@ class ExplicitTextClassifier(DocumentationLinkMixin, ClassifierMixin, BaseEstima
             ]
             if not sizes:
                 continue
+            part = rows[:, : sum(sizes)]
+            # Temperatures of features would flatter large sets: those of the blocks are
+            # few numbers, whose leave-one-out log-loss is that of unseen texts.
             clf = ExplicitSoftmaxClassifier(n_blocks=sizes)
             some = None if weights is None else weights[sample]
             with warnings.catch_warnings():
                 # A kind that says nothing is not chosen, which is no cause to warn.
                 warnings.simplefilter("ignore", UserWarning)
-                clf.fit(rows[:, : sum(sizes)], labels[sample], some)
+                clf.fit(part, labels[sample], some)
             loss = clf._model.solution.choice.log_loss
-            if loss < (1 - _LEAST_GAIN) * least:
+            loss += _LEAST_GAIN * part.nnz / len(few)
+            if loss < least:
                 best, least = candidate, loss
         return best
 

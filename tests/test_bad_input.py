@@ -75,6 +75,19 @@ def test_failed_call_leaves_the_model_as_it_was(method, arguments, message):
     assert_fails_without_effect(fitted(), ValueError, message, method, *arguments)
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "forget"])
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["a", "b", None, "a"], "row 0 has 'a', row 2 has None"),
+        (["a", 1, "a", "b"], "row 0 has 'a', row 1 has 1"),
+    ],
+)
+def test_labels_of_several_kinds(method, labels, message):
+    labels = np.array(labels, dtype=object)
+    assert_fails_without_effect(fitted(), TypeError, message, method, X, labels)
+
+
 def test_first_partial_fit_needs_classes():
     clf = ExplicitSoftmaxClassifier()
     with pytest.raises(ValueError, match="classes must be passed on the first call"):

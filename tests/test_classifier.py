@@ -1,6 +1,7 @@
 """What a user of ExplicitSoftmaxClassifier relies on."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -486,3 +487,21 @@ def test_showing_a_stream_does_not_solve_it(digits, monkeypatch):
     assert "ExplicitSoftmaxClassifier" in text
     assert "inverse_temperature_" not in dir(clf)
     assert "inverse_temperature_" in dir(clf.fit(X, y))
+
+
+def test_showing_a_sparse_model_does_not_make_it_dense():
+    n_rows, n_features, n_classes = 600, 20_000, 300
+    columns = np.random.RandomState(0).randint(n_features, size=20 * n_rows)
+    places = np.repeat(np.arange(n_rows), 20), columns
+    X = sp.csr_array((np.ones(columns.size), places), shape=(n_rows, n_features))
+    clf = ExplicitSoftmaxClassifier(inverse_temperature=1.0)
+    clf.fit(X, np.arange(n_rows) % n_classes)
+    assert clf._model.decoders[0].is_sparse
+    tracemalloc.start()
+    try:
+        shown = repr(clf), clf._repr_html_(), clf._repr_mimebundle_()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "intercept_" in shown[1]
+    assert peak < n_features * n_classes  # bytes, of eight to a value

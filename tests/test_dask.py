@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.feature_extraction.text import CountVectorizer
 
 from explicit_softmax import (
     ExplicitLanguageModel,
@@ -195,6 +196,64 @@ def test_data_frames(rows):
     assert not hasattr(clf, "feature_names_in_")
 
 
+@pytest.mark.parametrize(
+    "estimator", [ExplicitSoftmaxClassifier, ExplicitSoftmaxClassifierCV]
+)
+def test_balanced_classes(rows, estimator):
+    X, y = rows[0][:150], rows[1][:150]
+    weight = np.random.default_rng(1).integers(3, size=150)
+    blocks = [delayed_blocks(values, [40, 90]) for values in (X, y, weight)]
+    clf = estimator(class_weight="balanced")
+    if estimator is ExplicitSoftmaxClassifierCV:
+        clf.set_params(inverse_temperature="frequency")
+    found, expected = clone(clf).fit(*blocks), clf.fit(X, y, weight)
+    proba = expected.predict_proba(X)
+    np.testing.assert_allclose(found.class_count_, weight.sum() / N_CLASSES)
+    np.testing.assert_allclose(found.predict_proba(X), proba, rtol=1e-5)
+    assert found.class_weight == "balanced"
+    if estimator is ExplicitSoftmaxClassifier:
+        for add in (found.partial_fit, clone(found).partial_fit):
+            with pytest.raises(ValueError, match="give class_weight as a dict"):
+                add(X, y, classes=np.unique(y))
+
+
+def test_text_classifier():
+    rng = np.random.default_rng(0)
+    labels = rng.choice(["ham", "spam", "marmalade"], size=40).tolist()
+    texts = [" ".join(rng.choice(list("abcd" + label), size=9)) for label in labels]
+    texts[3] = ""
+    clf = ExplicitTextClassifier(features="words+bigrams", hashing=64, log_counts=False)
+    bag = db.from_sequence(zip(texts, labels, strict=True), npartitions=6)
+    X, y = bag.pluck(0), bag.pluck(1)
+    expected = clone(clf).fit(texts, labels)
+    proba = expected.predict_proba(texts)
+    streamed = clone(clf).partial_fit(texts[:9], labels[:9], np.unique(labels))
+    rest = db.from_sequence(texts[9:], 5), db.from_sequence(labels[9:], 5)
+    for found in (clone(clf).fit(X, y), streamed.partial_fit(*rest)):
+        np.testing.assert_array_equal(found.predict_proba(texts), proba)
+        lazy = found.predict_proba(X)
+        assert isinstance(lazy, da.Array)
+        np.testing.assert_allclose(lazy.compute(), proba)
+        assert found.predict(X).compute().tolist() == found.predict(texts).tolist()
+        assert found.score(X, y) == expected.score(texts, labels)
+    before = dict(vars(streamed))
+    bad = [dask.delayed(["a"]), dask.delayed(["a", None])]
+    with pytest.raises(ValueError, match=r"block 1 of .*row 1 is None"):
+        streamed.fit(bad, [dask.delayed(["ham"]), dask.delayed(["ham", "jam"])])
+    with pytest.raises(ValueError, match="y is in memory, and how many"):
+        streamed.fit(X, labels)
+    assert vars(streamed) == before
+    vocabulary = ("words", CountVectorizer())
+    for params in ({"hashing": False}, {"features": [vocabulary]}):
+        with pytest.raises(ValueError, match=r"hashing=True"):
+            clone(clf).set_params(**params).fit(X, y)
+    searched = ExplicitSoftmaxClassifierCV(smoothing_strengths=(0.1, 0.3))
+    clf.set_params(classifier=searched)
+    assert clf.fit(X, y).score(X, y) > 0.5
+    with pytest.raises(ValueError, match="cannot read streams"):
+        clone(clf).partial_fit(X, y, np.unique(labels))
+
+
 def test_language_model_of_a_bag(documents):
     expected = ExplicitLanguageModel(vocabulary_size=32).fit(documents)
     bag = db.from_sequence([[], *documents], npartitions=7)
@@ -253,9 +312,8 @@ def test_errors_say_what_to_do_and_change_nothing(rows):
     clf.set_params(warm_start=True)
     with pytest.raises(ValueError, match="Fit with warm_start=False"):
         clf.fit(chunks, labels)
-    for other in (ExplicitTextClassifier(), ExplicitSoftmaxNetworkClassifier()):
-        with pytest.raises(TypeError, match="compute as many"):
-            other.fit(chunks, labels)
+    with pytest.raises(TypeError, match="compute as many"):
+        ExplicitSoftmaxNetworkClassifier().fit(chunks, labels)
 
 
 def test_tasks_have_names_and_callbacks_hear_of_blocks(rows):
@@ -283,6 +341,20 @@ def test_tasks_have_names_and_callbacks_hear_of_blocks(rows):
     named = [task.partition("-")[0] for task in tasks]
     for name, number in (("count", 4), ("merge", 3), ("classes", 4), ("union", 3)):
         assert named.count(name) == number
+
+
+def test_dask_knows_how_large_counts_are(rows, documents):
+    # Or it would neither spill them nor count them where moving is cheap.
+    clf = ExplicitSoftmaxClassifier().fit(
+        in_chunks(rows[0], 100), in_chunks(rows[1], 100)
+    )
+    counts = clf._model.counts.cooccurrence.nbytes + clf._model.sample.X.nbytes
+    assert counts < dask.sizeof.sizeof(clf) < 3 * counts
+    model = ExplicitLanguageModel(vocabulary_size=32)
+    model.fit(db.from_sequence(documents, npartitions=3))
+    counts = model._model.counts
+    size = sum(v.nbytes for v in vars(counts).values() if isinstance(v, np.ndarray))
+    assert size < dask.sizeof.sizeof(model)
 
 
 def test_sums_are_taken_in_runs():

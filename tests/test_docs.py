@@ -6,9 +6,11 @@ The build of the documentation runs the examples of the gallery.
 import doctest
 import inspect
 import re
+import textwrap
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 
@@ -66,6 +68,33 @@ def test_code_of_the_page_on_texts_runs():
     found = doctest.testfile(str(ROOT / "docs/text.rst"), module_relative=False)
     assert found.attempted
     assert not found.failed
+
+
+def test_code_of_the_landing_page_runs():
+    block = re.search(
+        r"code-block:: python\n\n((?:   .*\n|\n)+)", read("docs/index.rst")
+    )
+    names = {}
+    exec(textwrap.dedent(block[1]), names)
+    rest = slice(10, None)
+    rows = [
+        np.concatenate([names[f"{x}_train"], names[f"{x}_test"][rest]]) for x in "Xy"
+    ]
+    whole = explicit_softmax.ExplicitSoftmaxClassifier().fit(*rows)
+    assert (names["clf"].coef_ == whole.coef_).all()
+
+
+def test_messages_of_the_questions_are_those_of_the_package():
+    source = "".join(path.read_text() for path in ROOT.glob("explicit_softmax/**/*.py"))
+    # Strings over several lines, as one.
+    source = re.sub(r'"\s*\n\s*f?"', "", source)
+    page = read("docs/questions.rst").partition("By question")[0]
+    messages = re.findall(r"^``(.+)``$", page, re.MULTILINE)
+    assert len(messages) > 10
+    for message in messages:
+        # Numbers and dots stand for what the message fills in.
+        part = max(re.split(r"\.\.\. |=?\d+|: ", message), key=len)
+        assert part in source, message
 
 
 def test_there_are_examples():

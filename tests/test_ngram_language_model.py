@@ -2,6 +2,7 @@
 
 import gzip
 import pickle
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from explicit_softmax import ExplicitLanguageModel
-from explicit_softmax.text import language
+from explicit_softmax._model_file import read_file
+from explicit_softmax.text import language, ngram_model
 from explicit_softmax.text.tokens import TokenIds
 from tests import oracles
 from tests.strategies import partitions, properties
@@ -147,6 +149,84 @@ def test_models_that_do_not_go_together(model):
         model.merge(other)
     with pytest.raises(ValueError, match="warm_start=True refines models of windows"):
         make(warm_start=True).fit(DOCUMENTS)
+
+
+@pytest.mark.parametrize("mmap", [True, False])
+def test_what_was_smoothed_is_saved_once_and_not_made_again(
+    tmp_path, monkeypatch, model, mmap
+):
+    path = tmp_path / "model"
+    model.save(path)
+    monkeypatch.setattr(ngram_model, "kneser_ney", None)
+    same = ExplicitLanguageModel.load(path, mmap=mmap)
+    assert_array_equal(same.predict_proba(HELD_OUT), model.predict_proba(HELD_OUT))
+    monkeypatch.undo()
+    assert_same_model(same.merge(model), make(predict_end=True).fit(DOCUMENTS * 2))
+    _, arrays = read_file(path)
+    counts = model._model.counts
+    n_equal = [np.array_equal(counts.keys, array) for array in arrays.values()]
+    assert sum(n_equal) == 1
+
+
+class TestPruning:
+    @pytest.mark.parametrize("min_count", [2, [1, 1, 2], (1, 1, 2, 3), [1, 3]])
+    @pytest.mark.parametrize("mixture", [True, False])
+    def test_what_was_counted_often_is_kept(self, min_count, mixture):
+        model = make(context_size=3, predict_end=True, min_count=min_count)
+        model.set_params(mixture=mixture).fit(DOCUMENTS)
+        whole = make(context_size=3, predict_end=True).fit(DOCUMENTS)
+        least = model._min_counts()
+        kept, every = model._model.kneser_ney, whole._model.kneser_ney
+        pad = SIZE - 1
+        for size in range(1, 4):
+            counts = Counter(
+                tuple([*[pad] * size, *document, pad][n : n + size + 1])
+                for document in DOCUMENTS
+                for n in range(len(document) + 1)
+            )
+            often = {g for g, count in counts.items() if count >= least[size]}
+            assert {*ngrams(kept, size)} == often
+            assert {*ngrams(every, size)} == {*counts}
+        assert_array_equal(model.class_count_, whole.class_count_)
+        prefixes = [[], [0, 1], [5] * 9, *HELD_OUT]
+        assert_allclose(model.predict_proba(prefixes).sum(axis=1), 1, rtol=1e-5)
+
+    def test_nothing_is_counted_after_that(self, tmp_path):
+        model = make(min_count=2).fit(DOCUMENTS)
+        with unchanged(model), pytest.raises(ValueError, match="pruned by min_count"):
+            model.forget(DOCUMENTS[:1])
+        with unchanged(model), pytest.raises(ValueError, match="pruned by min_count"):
+            model.merge(make().fit(DOCUMENTS))
+        with unchanged(model), pytest.raises(ValueError, match="min_count=2 prunes"):
+            model.partial_fit(DOCUMENTS)
+        model.save(tmp_path / "model")
+        same = ExplicitLanguageModel.load(tmp_path / "model")
+        assert_array_equal(same.class_count_, model.class_count_)
+        assert same.evaluate(HELD_OUT) == model.evaluate(HELD_OUT)
+
+    @pytest.mark.parametrize(
+        "min_count", [[2], [1, 3, 2], [], [1, 1, 1, 1], [1, 0.5], ["1"], [0, 1]]
+    )
+    def test_numbers_that_make_no_sense(self, min_count):
+        with pytest.raises(
+            ValueError, match="min_count must be an integer, or at most"
+        ):
+            make(min_count=min_count).fit(DOCUMENTS)
+
+    def test_only_of_ngrams(self):
+        with pytest.raises(ValueError, match="min_count needs aggregation='ngram'"):
+            make(aggregation="cat", min_count=2).fit(DOCUMENTS)
+
+
+def ngrams(model, size):
+    """n-grams with contexts of `size` tokens, as tuples of tokens."""
+    context, target = np.divmod(model.keys[size - 1], model.n_ids)
+    columns = [target]
+    for contexts in model.contexts[size - 1 :: -1]:
+        context, token = np.divmod(contexts[context], model.n_ids)
+        columns.insert(0, token)
+    *nearest_first, target = columns
+    return list(zip(*nearest_first[::-1], target, strict=True))
 
 
 class TestGenerate:

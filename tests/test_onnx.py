@@ -14,6 +14,7 @@ from explicit_softmax import (
     ExplicitSoftmaxClassifier,
     ExplicitSoftmaxClassifierCV,
     ExplicitSoftmaxNetworkClassifier,
+    PositiveFeatures,
     Refinement,
     register_onnx_converters,
 )
@@ -80,6 +81,33 @@ def test_same_probabilities(outputs, digits, name):
     assert_array_equal(labels, model.predict(rows))
     _, proba = outputs(model, rows)
     assert_allclose(proba, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "transformer",
+    [
+        PositiveFeatures(n_bins=4),
+        PositiveFeatures(method="split"),
+        PositiveFeatures(method="split", scale=False),
+    ],
+)
+def test_pipelines_that_make_features_positive(outputs, transformer):
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(90, 4)) * [1, 1e-3, 1e3, 0]  # the last has one bin
+    X[:, 1] += 1e3
+    X[::2, 2] = X[0, 2]  # quantiles that coincide
+    y = (X[:, 0] + rng.normal(size=90) > 0).astype(int)
+    rows = np.vstack([X, 3 * X[:20], X.min(axis=0), np.zeros(4)])
+    (positive,) = outputs(transformer.fit(X), rows, {})
+    assert_allclose(positive, transformer.transform(rows), rtol=1e-12, atol=1e-12)
+    clf = ExplicitSoftmaxClassifier(inverse_temperature=0.5)
+    model = make_pipeline(transformer, clf).fit(X, y)
+    labels, proba = outputs(model, rows)
+    assert_allclose(proba, model.predict_proba(rows), atol=1e-12)
+    assert_array_equal(labels, model.predict(rows))
+    rows = rows.astype(np.float32)
+    _, proba = outputs(model, rows)
+    assert_allclose(proba, model.predict_proba(rows.astype(float)), atol=1e-5)
 
 
 @pytest.mark.parametrize("layout", ["dense", "sparse"])

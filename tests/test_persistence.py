@@ -19,6 +19,7 @@ from explicit_softmax import (
     ExplicitSoftmaxClassifier,
     ExplicitSoftmaxClassifierCV,
     ExplicitSoftmaxNetworkClassifier,
+    ExplicitTextClassifier,
     Refinement,
     skops_trusted_types,
 )
@@ -121,6 +122,16 @@ def test_skops_trusts_the_published_types(model):
     trusted = skops_trusted_types()
     assert set(skops_io.get_untrusted_types(data=content)) <= set(trusted)
     assert_same(model, skops_io.loads(content, trusted=trusted))
+
+
+def test_skops_trusts_the_types_of_text():
+    skops_io = pytest.importorskip("skops.io")
+    texts, labels = ["red dog", "blue dog", "a cat", "two cats"] * 4, list("ddcc") * 4
+    model = ExplicitTextClassifier()
+    content = skops_io.dumps(model.fit(texts, labels))
+    assert set(skops_io.get_untrusted_types(data=content)) <= set(skops_trusted_types())
+    back = skops_io.loads(content, trusted=skops_trusted_types())
+    assert_array_equal(back.predict_proba(texts), model.predict_proba(texts))
 
 
 def test_what_was_not_chosen_yet_is_chosen_after_loading(tmp_path):

@@ -16,6 +16,7 @@ from explicit_softmax import (
     ExplicitSoftmaxClassifier,
     ExplicitSoftmaxClassifierCV,
     ExplicitTextClassifier,
+    _text_classifier,
 )
 
 WORDS = {
@@ -104,6 +105,16 @@ def test_leave_one_out_chooses_the_features():
         ExplicitTextClassifier().fit(texts[::-1], labels[::-1]).features_
         == ExplicitTextClassifier().fit(texts, labels).features_
     )
+
+
+def test_larger_sets_of_features_must_be_worth_their_price(monkeypatch):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=100)
+    ends = np.array(["ing", "ism"])[labels]
+    texts = [f"x{stem}{end}" for stem, end in zip(range(100), ends, strict=True)]
+    assert ExplicitTextClassifier().fit(texts, labels).features_ == "words+chars"
+    monkeypatch.setattr(_text_classifier, "_LEAST_GAIN", 0.1)
+    assert ExplicitTextClassifier().fit(texts, labels).features_ == "words"
 
 
 @pytest.mark.parametrize(

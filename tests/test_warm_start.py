@@ -203,7 +203,8 @@ class TestCallbacks:
             "ExplicitSoftmaxClassifier": ["count", "leave-one-out"],
             "ExplicitSoftmaxNetworkClassifier": ["hidden-targets", "layers"],
         }
-        assert recorder.begun == ["fit", *stages[type(estimator).__name__]]
+        told = [name for name in recorder.begun if name != "step"]
+        assert told == ["fit", *stages[type(estimator).__name__]]
 
     @pytest.mark.parametrize(("cv", "n_steps"), [(None, 20), (2, 40)])
     def test_a_search_tells_each_candidate(self, digits, cv, n_steps):
@@ -211,8 +212,10 @@ class TestCallbacks:
         recorder = Recorder()
         clf = ExplicitSoftmaxClassifierCV(cv=cv, n_jobs=2, translation="column")
         clf.set_callbacks(recorder).fit(X[:200], y[:200])
-        assert recorder.begun == ["fit", "search", *["step"] * n_steps, "solve"]
-        assert recorder.ended == [*["step"] * n_steps, "search", "solve", "fit"]
+        steps = ["step"] * n_steps
+        assert recorder.begun[: n_steps + 3] == ["fit", "search", *steps, "solve"]
+        assert recorder.ended[: n_steps + 1] == [*steps, "search"]
+        assert recorder.ended[-2:] == ["solve", "fit"]
 
     def test_a_batch_of_a_stream_is_told(self, digits):
         X, y, _, _ = digits

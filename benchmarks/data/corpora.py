@@ -9,6 +9,7 @@ import platform
 import re
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,6 +78,12 @@ def n_tokens(documents: Documents) -> int:
 def load_corpus(name: str | None = None) -> Corpus:
     """Load a corpus by name (see `HELP`)."""
     return find(name, "babylm_like", _from_folder, "topics", _topics)
+
+
+@lru_cache(maxsize=1)
+def encoded(name: str | None, vocabulary_size: int, limit: int | None) -> TokenCorpus:
+    """A corpus by name as `encode` gives it, kept for whoever asks next."""
+    return encode(load_corpus(name), vocabulary_size, limit)
 
 
 def encode(

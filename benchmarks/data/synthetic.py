@@ -1,10 +1,12 @@
-"""Random tokens and bags of words whose ranks follow Zipf's law."""
+"""Random tokens and bags of words: Zipf's law, and n-grams that repeat."""
 
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+
+from explicit_softmax.calibration.sample import mixed_bits
 
 # Share of the tokens that are drawn from the topic of the class, and words of a topic.
 TOPIC_SHARE = 0.1
@@ -26,6 +28,31 @@ def zipf(rng: np.random.Generator, n_ranks: int, size: int) -> NDArray[np.int64]
     return np.searchsorted(edges, rng.random(size) * edges[-1], side="right").clip(
         max=n_ranks - 1
     )
+
+
+def repetitive_tokens(
+    rng: np.random.Generator, n_ids: int, size: int, length: int
+) -> NDArray[np.int32]:
+    """Documents of `length` tokens, one after the other, whose n-grams repeat.
+
+    Each token is one of those that follow the last token, or the last two, by a rank
+    that follows a power law. So tokens follow Zipf's law, and the numbers of distinct
+    n-grams grow as in text: 16 million of 4,096 ids have 1.1, 4.1, 8.4, and 12.2
+    million n-grams of 2 to 5 tokens, those of the corpus babylm_like have 1.1, 5.5,
+    9.9, and 12.3.
+    """
+    n_documents = -(-size // length)
+    tokens = np.empty((length, n_documents), dtype=np.int32)
+    last = second = np.zeros(n_documents, dtype=np.uint64)
+    for row in tokens:
+        rank = np.minimum(rng.random(n_documents) ** (-1 / 0.65), 2.0**31)
+        key = rank.astype(np.uint64) * np.uint64(n_ids) + last
+        key *= np.uint64(n_ids + 1)
+        key += np.where(rng.random(n_documents) < 0.5, second + np.uint64(1), 0)
+        uniform = (mixed_bits(key) >> np.uint64(11)) * 2.0**-53
+        row[:] = n_ids**uniform - 1
+        last, second = row.astype(np.uint64), last
+    return tokens.T.ravel()[:size]
 
 
 def make_bags(

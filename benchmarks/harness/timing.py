@@ -1,4 +1,8 @@
-"""Timing of fits: warm-up, medians, several models in turn, processes of their own."""
+"""Timing of fits: warm-up, medians, several models in turn, processes of their own.
+
+Seconds are those of the processor, which other programs hardly change. With several
+threads they add up: compare with ``--threads 1``.
+"""
 
 import json
 import os
@@ -24,16 +28,16 @@ except ImportError:  # Windows
 # What takes longer is run once, without warm-up.
 QUICK_SECONDS = 2.0
 RULE = (
-    "fit s: median of {} runs in turn after a warm-up (three times as many of what "
-    f"takes less than {QUICK_SECONDS / 100:g} s, one of what takes {QUICK_SECONDS:g} s "
-    "or more)"
+    "fit s: CPU seconds, median of {} runs in turn after a warm-up (three times as "
+    f"many of what takes less than {QUICK_SECONDS / 100:g} s, one of what takes "
+    f"{QUICK_SECONDS:g} s or more)"
 )
 _RUN = Path(__file__).resolve().parent.parent / "run.py"
 
 
 @dataclass
 class Timing:
-    """Seconds of runs, what the last one returned, and why the model refused data."""
+    """CPU seconds of runs, what the last one returned, and why data were refused."""
 
     result: Any = None
     seconds: list[float] = field(default_factory=list)
@@ -46,27 +50,27 @@ class Timing:
 
 
 class Stopwatch:
-    """Seconds since it was made, without those between `pause` and `resume`."""
+    """CPU seconds since it was made, without those between `pause` and `resume`."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self._elapsed = seconds
-        self._since = time.perf_counter()
+        self._since = time.process_time()
 
     def pause(self) -> float:
-        self._elapsed += time.perf_counter() - self._since
+        self._elapsed += time.process_time() - self._since
         return self._elapsed
 
     def resume(self) -> None:
-        self._since = time.perf_counter()
+        self._since = time.process_time()
 
 
 def timed(run: Callable[[], Any]) -> Timing:
     """One run; a ConvergenceWarning becomes ``converged=False``."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        start = time.perf_counter()
+        start = time.process_time()
         result = run()
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
     converged = True
     for warning in caught:
         if issubclass(warning.category, ConvergenceWarning):

@@ -93,6 +93,7 @@ def draw_approach(path: Path, found: Record) -> None:
     likeness.legend()
     loss.plot(found["train_log_loss_curve"], color=figures.GREY)
     loss.set(ylabel="training log-loss (nats)", yscale="log")
+    figures.plain_ticks(loss.yaxis, (1, 2, 3, 5))
     for panel in (likeness, loss):
         panel.set_xlabel("epoch of Adagrad from a random start")
     figures.save(figure, path)

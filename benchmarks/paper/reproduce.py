@@ -173,7 +173,7 @@ def _language(report: Report) -> None:
     argv += ["--epoch", *map(str, options.epoch)]
     rows = report.run(language, "Language models", "language", *argv)
     size = 300 if options.fast else corpora.VOCABULARY_SIZE
-    corpus = corpora.encode(corpora.load_corpus(options.text), size, options.tokens)
+    corpus = corpora.encoded(options.text, size, options.tokens)
     scaled = text_scaling(corpus)
     draw_scaling(report.figure("scaling"), scaled)
     found = findings.language_findings(rows, corpora.n_tokens(corpus.train))

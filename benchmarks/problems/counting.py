@@ -4,9 +4,11 @@ Fits of ExplicitLanguageModel on random token ids that follow Zipf's law, from i
 decoder, with betas and strength given, and with all chosen by leave-one-out. Streams
 are counted by `partial_fit`, and solved in the end. Every run has a process of its own;
 times are medians, and peak memory is that of the whole process, imports and ids
-included.
+included. Growth is that of n-grams: tokens that repeat as text does, counted and
+smoothed, and the memory of what the model keeps by distinct n-gram.
 """
 
+import math
 from argparse import Namespace
 from functools import partial
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.data.synthetic import zipf
+from benchmarks.data.synthetic import repetitive_tokens, zipf
 from benchmarks.harness.options import Number
 from benchmarks.harness.records import Record, of_kind, table
 from benchmarks.harness.timing import (
@@ -31,6 +33,9 @@ OPTIONS = {
     ),
     "stream": Number(
         [10_000_000, 100_000_000], "sizes of streams", [3000], several=True
+    ),
+    "growth": Number(
+        [1_000_000, 10_000_000, 100_000_000], "sizes of n-grams", [1000], several=True
     ),
     "batch": Number(2_000_000, "tokens of a call of partial_fit", fast=1000),
     "context": Number(4, "K", fast=2),
@@ -50,7 +55,7 @@ _DOCUMENT_TOKENS = 3000
 
 
 def measure(options: Namespace) -> list[Record]:
-    """Records of kind "fit" and "stream"."""
+    """Records of kind "fit", "stream", and "growth"."""
     shape = {"context_size": options.context, "vocabulary_size": options.vocabulary}
     records = []
     for size in sorted(set(options.tokens)):
@@ -67,6 +72,10 @@ def measure(options: Namespace) -> list[Record]:
         options.announce(f"stream, {size:,} tokens")
         values = in_own_process(stream, size=size, batch=options.batch, **shape)
         records.append(Record("Cat", values, kind="stream"))
+    for size in options.growth:
+        options.announce(f"growth, {size:,} tokens")
+        values = in_own_process(grow, size=size, **shape)
+        records.append(Record("n-grams", values, kind="growth"))
     return records
 
 
@@ -100,6 +109,29 @@ def stream(size: int, batch: int, **shape: int) -> dict[str, Any]:
     }
 
 
+def grow(size: int, **shape: int) -> dict[str, Any]:
+    """Seconds and memory of n-grams of tokens that repeat."""
+    rng, n_ids = np.random.default_rng(0), shape["vocabulary_size"] - 2
+    tokens = repetitive_tokens(rng, n_ids, size, _DOCUMENT_TOKENS)
+    documents = np.split(tokens, range(_DOCUMENT_TOKENS, size, _DOCUMENT_TOKENS))
+    before = peak_memory() or 0.0
+    model = ExplicitLanguageModel(**shape, predict_end=True)
+    seconds = timed(lambda: model.fit(documents)).median
+    counts, smoothed = model._model.counts, model._model.kneser_ney
+    kept = [*counts.contexts, counts.counts, *smoothed.keys, *smoothed.proba]
+    n_bytes = sum(array.nbytes for array in [*kept, *smoothed.backoff])
+    peak = peak_memory() or math.nan
+    return {
+        "n_tokens": size,
+        "fit_seconds": seconds,
+        "microseconds": 1e6 * seconds / size,
+        "n_ngrams": counts.keys.size,
+        "kept_bytes": n_bytes / counts.keys.size,
+        "fit_bytes": 2**20 * (peak - before) / counts.keys.size,
+        "peak_mib": peak,
+    }
+
+
 def _documents(
     rng: np.random.Generator, size: int, vocabulary_size: int
 ) -> list[NDArray[np.int32]]:
@@ -108,7 +140,7 @@ def _documents(
 
 
 def report(records: list[Record], options: Namespace) -> str:
-    """A table of fits, and one of streams."""
+    """Tables of fits, of streams, and of growth."""
     common = [
         ("tokens", "n_tokens", ",d"),
         ("s", "fit_seconds", "sig"),
@@ -117,8 +149,20 @@ def report(records: list[Record], options: Namespace) -> str:
     peak = ("peak MiB", "peak_mib", ".0f")
     counted = ("peak MiB", "count_peak_mib", ".0f"), ("pairs", "n_pairs", ",d")
     streams = [*common, *counted, ("solve s", "solve_seconds", "sig"), peak]
+    grown = [
+        *common[:2],
+        ("us/token", "microseconds", ".2f"),
+        ("distinct", "n_ngrams", ",d"),
+        ("bytes of each, kept", "kept_bytes", ".0f"),
+        ("while fitting", "fit_bytes", ".0f"),
+        peak,
+    ]
     return "\n\n".join(
         f"{kind}:\n{table(rows, columns)}"
-        for kind, columns in (("fit", [*common, peak]), ("stream", streams))
+        for kind, columns in (
+            ("fit", [*common, peak]),
+            ("stream", streams),
+            ("growth", grown),
+        )
         if (rows := of_kind(records, kind))
     )

@@ -30,9 +30,8 @@ from benchmarks.data.corpora import (
     VOCABULARY_SIZE,
     Documents,
     TokenCorpus,
-    encode,
+    encoded,
     first_tokens,
-    load_corpus,
     n_tokens,
     sample,
     windows,
@@ -86,7 +85,7 @@ PAPER = {
 
 def measure(options: Namespace) -> list[Record]:
     """Records of kind "model" and "peer"."""
-    corpus = encode(load_corpus(options.dataset), options.vocabulary, options.tokens)
+    corpus = encoded(options.dataset, options.vocabulary, options.tokens)
     scored = sample(corpus.train, TRAIN), sample(corpus.dev, options.dev)
     contexts = sorted(set(options.context))
     records: list[Record] = []

@@ -146,6 +146,7 @@ def report(records: list[Record], options: Namespace) -> str:
     ]
     return (
         f"data: {records[0]['data']}\n"
-        f"fit s: median of {options.repeats} explicit fits; joint training for "
-        f"{options.epochs} epochs, the explicit fit included\n{table(rows, columns)}"
+        f"fit s: CPU seconds, median of {options.repeats} explicit fits; joint "
+        f"training for {options.epochs} epochs, the explicit fit included\n"
+        f"{table(rows, columns)}"
     )

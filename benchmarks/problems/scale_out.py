@@ -37,6 +37,8 @@ OPTIONS = {
 }
 # Of no fit.
 _TEST = {"number": 2**31, "n_rows": 1000}
+# By default the allocator of a worker returns memory at once and asks for it again.
+_KEEP_MEMORY = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
 _SPARK = Path(__file__).resolve().parent.parent / "peers" / "spark.py"
 
 
@@ -98,12 +100,15 @@ def cluster(n_blocks: int, shape: dict[str, int], n_workers: int) -> dict[str, A
         return [part[0] for part in parts], [part[1] for part in parts]
 
     size = dask.delayed(lambda X: X.shape[0])
-    with Client(
-        n_workers=n_workers,
-        threads_per_worker=1,
-        dashboard_address=None,
-        memory_limit=0,
-    ) as client:
+    with (
+        dask.config.set(_KEEP_MEMORY),
+        Client(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            dashboard_address=None,
+            memory_limit=0,
+        ) as client,
+    ):
         client.run(make_block, 0, {**shape, "n_rows": 10})  # imports
         clocks = [_clocks(client)]
         sum(dask.compute(*map(size, blocks()[0])))

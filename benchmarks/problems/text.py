@@ -8,16 +8,21 @@ logarithm of predict_proba where there is none. The expected calibration error (
 puts test rows into 15 bins of equal width by their highest probability: the mean,
 weighted by rows, of the absolute differences between the mean highest probability of a
 bin and its accuracy.
+
+"plain" refinements are without margins, so that a start from zeros ("cold") can have
+the same one: what the explicit start is worth after one epoch, and after 20.
 """
 
 from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
 from benchmarks.data.texts import HELP, load_texts
+from benchmarks.harness.curves import ColdStart
 from benchmarks.harness.models import AS_PRINTED, fitted_records, runs_of
 from benchmarks.harness.options import Name, Number
 from benchmarks.harness.records import Record, named, ratio, table
@@ -40,6 +45,14 @@ OPTIONS = {
     "classes": Number(None, "classes, at most; with it 30 + 10 rows of each", fast=8),
 }
 _REFINEMENT = Refinement(random_state=0)
+_EPOCHS = (1, 20)
+
+
+def _plain(n_epochs: int) -> Any:
+    refinement = Refinement(margins=False, max_iter=n_epochs, random_state=0)
+    return ExplicitSoftmaxClassifier(warm_start=True, refinement=refinement)
+
+
 MODELS: dict[str, Callable[[], Any]] = {
     "theorem, smoothed": lambda: ExplicitSoftmaxClassifier(
         **AS_PRINTED | {"smoothing": "prior"}
@@ -52,6 +65,8 @@ MODELS: dict[str, Callable[[], Any]] = {
     "explicit, CV, warm start": lambda: ExplicitSoftmaxClassifierCV(
         warm_start=True, refinement=_REFINEMENT
     ),
+    **{f"warm start, plain, max_iter={n}": partial(_plain, n) for n in _EPOCHS},
+    **{f"cold start, plain, max_iter={n}": partial(ColdStart, n) for n in _EPOCHS},
 }
 PEERS = some(
     "MultinomialNB, alpha=0.01",

@@ -56,6 +56,7 @@ from explicit_softmax.solution.counts import (
 )
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.loss import cross_entropy_residual
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.solution.smoothing import SmoothedCounts
 from explicit_softmax.solution.theorem import Calibration, evidence_decoder
 
@@ -452,6 +453,7 @@ def minimised(
 ) -> NDArray[np.float64]:
     """Point of least objective, factors not negative."""
     start = loss.start if start is None else start
+    tell = listener()
     least = np.where(np.arange(start.size) < loss.n_factors, 0.0, -np.inf)
     found = scipy.optimize.minimize(
         loss,
@@ -459,6 +461,7 @@ def minimised(
         jac=True,
         method="L-BFGS-B",
         bounds=scipy.optimize.Bounds(least),  # pairs would be read one by one
+        callback=lambda _: tell(1),
         options={"maxiter": max_iter, "ftol": tol, "gtol": 1e-8},
     )
     return np.asarray(found.x)

@@ -25,6 +25,8 @@ from explicit_softmax.calibration.calibrate import (
     calibrate,
 )
 from explicit_softmax.calibration.feature_temperature import (
+    FEATURE_ITERATIONS,
+    GROUP_ITERATIONS,
     FeatureEvidence,
     chosen_temperatures,
     has_groups,
@@ -47,6 +49,7 @@ from explicit_softmax.solution.counts import (
     row_products,
 )
 from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.solution.smoothing import (
     SmoothedCounts,
     feature_blocks,
@@ -143,6 +146,13 @@ class Settings:
         if extreme:
             return f"choose {' and '.join(extreme)} less extreme"
         return "bring the features to another unit"
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of counting and solving that are told: at most, but for searches."""
+        if not self.is_by_frequency:
+            return 2
+        return 3 + (FEATURE_ITERATIONS if self.is_by_feature else GROUP_ITERATIONS)
 
     def sample_limit(self, n_features: int, n_classes: int) -> Limit:
         """How many rows the choices need."""
@@ -245,6 +255,7 @@ class ExplicitModel:
             norms=norms,
         )
         sample = RowSample.from_rows(X, y, sample_weight, limit, keys)
+        listener()(1)
         return cls(counts, sample, settings, X.dtype)
 
     def counted(
@@ -479,6 +490,7 @@ class ExplicitModel:
             intercepts=intercepts,
             prior_weight=_row_weight(rows),
         )
+        listener()(1)
         choice = Choice(calibration, strength, log_loss)
         if settings.is_by_frequency:
             return self._by_frequency(choice, rows, intercepts == "columns")
@@ -507,6 +519,7 @@ class ExplicitModel:
         evidence = FeatureEvidence.of(
             smoothed, rows.X, rows.y, rows.weights, self.settings.norm_exponent
         )
+        listener()(1)
         calibration, log_loss = chosen_temperatures(
             smoothed,
             evidence,

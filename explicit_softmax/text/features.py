@@ -6,7 +6,7 @@ own, so that a model can give it an inverse temperature of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction import FeatureHasher
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.pipeline import FeatureUnion
+
+from explicit_softmax.solution.progress import listener
 
 # Single letters and digits are words too: "I", "a", "7".
 KINDS: dict[str, dict[str, Any]] = {
@@ -55,7 +57,7 @@ class TextFeatures:
 
     def transform(self, texts: Sequence[str]) -> sp.csr_array:
         """Features of documents, CSR of shape (n_texts, n_features)."""
-        return self._weighted(self.union.transform(texts))
+        return self._weighted(self.union.transform(_Told(texts)))
 
     def names_of(self, text: str, columns: NDArray[np.intp]) -> list[tuple[str, str]]:
         """Kind and n-gram of columns that are not zero for a document.
@@ -106,7 +108,8 @@ def fit_features(
     found = []
     for name, vectorizer in vectorizers:
         try:
-            found.append((name, vectorizer, vectorizer.fit_transform(texts)))
+            counts = vectorizer.fit_transform(_Told(texts))
+            found.append((name, vectorizer, counts))
         except ValueError as error:
             # CountVectorizer has no type of its own for an empty vocabulary.
             if not str(error).startswith(("empty vocabulary", "After pruning")):
@@ -121,6 +124,19 @@ def fit_features(
     sizes = tuple(int(counts.shape[1]) for _, _, counts in found)
     features = TextFeatures(union, sizes, log_counts)
     return features, features._weighted(sp.hstack([c for _, _, c in found], "csr"))
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Documents that may be read several times; each reading tells where it is."""
+
+    texts: Sequence[str]
+
+    def __iter__(self) -> Iterator[str]:
+        tell = listener()
+        for text in self.texts:
+            tell(1)
+            yield text
 
 
 def make_vectorizers(

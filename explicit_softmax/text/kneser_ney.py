@@ -26,7 +26,7 @@ ones: their discounts are all of the counts, and gamma is one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -34,11 +34,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explicit_softmax.solution.counts import IntArray
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.text.ngrams import (
     Keys,
     NgramCounts,
     find,
     first_places,
+    lexical_order,
     members,
     ragged,
     smallest,
@@ -103,6 +105,9 @@ class KneserNey:
 
         Columns of contexts are the nearest token first, as many as K or fewer.
         """
+        order = lexical_order([*columns, targets], self.n_ids)
+        columns = [column[order] for column in columns]
+        targets = targets[order]
         proba = self.proba[0][targets].astype(np.float64)
         known = np.zeros(targets.size, dtype=np.int8)
         places = np.arange(targets.size)  # of windows whose context is known
@@ -111,7 +116,8 @@ class KneserNey:
         for column, (contexts, keys, values, backoff) in zip(
             columns, self._levels, strict=False
         ):
-            context = find(contexts, context * self.n_ids + column[places])
+            wanted = context * self.n_ids + column[places]
+            context = find(contexts, wanted, in_order=True)
             here = context >= 0
             places, context, is_found = places[here], context[here], is_found[here]
             known[places] += 1
@@ -119,10 +125,12 @@ class KneserNey:
             # An n-gram is known only if the shorter one is.
             candidates = np.flatnonzero(is_found)
             wanted = context[candidates] * self.n_ids + targets[places[candidates]]
-            found = find(keys, wanted)
+            found = find(keys, wanted, in_order=True)
             is_found[candidates] = found >= 0
             proba[places[candidates[found >= 0]]] = values[found[found >= 0]]
-        return proba, known
+        as_asked = np.empty_like(order)
+        as_asked[order] = np.arange(order.size)
+        return proba[as_asked], known[as_asked]
 
     def distributions(self, columns: Sequence[IntArray]) -> NDArray[np.float64]:
         """Probabilities (n_windows, n_classes) of all targets after windows."""
@@ -143,9 +151,17 @@ class KneserNey:
         return proba
 
 
-def kneser_ney(counts: NgramCounts) -> KneserNey:
-    """Smooth counts."""
+def kneser_ney(
+    counts: NgramCounts, min_counts: Sequence[int] | None = None
+) -> KneserNey:
+    """Smooth counts.
+
+    Of n-grams of 1 to K + 1 tokens those are kept that were counted `min_counts` times,
+    which must not fall, and whose first is of no effect. Contexts give the shorter ones
+    all that was counted of the others; discounts are those of all n-grams.
+    """
     n_ids, n_classes = counts.n_ids, counts.n_ids - 1 + counts.has_ends
+    tell = listener()
     # Those of contexts of K to 1 tokens; `shorter` are the places of n-grams without
     # their farthest tokens.
     keys, adjusted = [counts.keys], [counts.counts]
@@ -154,6 +170,7 @@ def kneser_ney(counts: NgramCounts) -> KneserNey:
         level = _without_farthest(counts, size, keys[-1], adjusted[-1])
         for known, new in zip((keys, adjusted, shorter), level, strict=True):
             known.append(new)
+        tell(1)
     shorter.append(keys[-1] % n_ids)
     n_before = np.bincount(shorter[-1], minlength=n_classes)
     targets = np.flatnonzero(n_before)
@@ -163,14 +180,24 @@ def kneser_ney(counts: NgramCounts) -> KneserNey:
     alone[targets] += n_before[targets] - taken
     alone /= n_before.sum()
     discounts, proba, backoff = [found], [alone.astype(np.float32)], []
+    rare: list[NDArray[np.bool_]] = []
+    if min_counts is not None:
+        rare = _rare(counts, shorter, min_counts)
     for size, of_size in enumerate(reversed(keys), 1):
         found, gamma, values = _interpolated(
-            counts, size, of_size, adjusted.pop(), proba[-1], shorter.pop()
+            counts,
+            size,
+            of_size,
+            adjusted.pop(),
+            proba[-1],
+            shorter.pop(),
+            rare[-size] if rare else None,
         )
         discounts.append(found)
         proba.append(values)
         backoff.append(gamma)
-    return KneserNey(
+        tell(1)
+    model = KneserNey(
         n_ids,
         n_classes,
         counts.contexts,
@@ -178,6 +205,48 @@ def kneser_ney(counts: NgramCounts) -> KneserNey:
         tuple(proba),
         tuple(backoff),
         np.array(discounts)[:, 1:],
+    )
+    return _without(model, rare[::-1]) if rare else model
+
+
+def _rare(
+    counts: NgramCounts, shorter: Sequence[IntArray], min_counts: Sequence[int]
+) -> list[NDArray[np.bool_]]:
+    """Which n-grams were counted less often, with contexts of K to 1 tokens.
+
+    `shorter` are the places of n-grams without their farthest tokens, which were
+    counted as often as all of these.
+    """
+    own: NDArray[Any] = counts.counts
+    found = [own < min_counts[-1]]
+    for places, least in zip(shorter[:-1], min_counts[-2:0:-1], strict=True):
+        own = np.bincount(places, own)
+        found.append(own < least)
+    return found
+
+
+def _without(model: KneserNey, rare: Sequence[NDArray[np.bool_]]) -> KneserNey:
+    """The model without n-grams, and without contexts that have no others."""
+    n_ids = model.n_ids
+    numbers = np.zeros(1, dtype=np.int64)
+    contexts, keys, proba, backoff = [], [], [model.proba[0]], []
+    for of_size, (own, ngrams, values, gamma) in zip(rare, model._levels, strict=True):
+        kept = ~of_size
+        context, target = split_keys(ngrams[kept], n_ids)
+        is_kept = np.zeros(own.size, dtype=bool)
+        is_kept[context] = True
+        shorter, farthest = split_keys(own[is_kept], n_ids)
+        contexts.append(numbers[shorter] * n_ids + farthest)
+        numbers = np.cumsum(is_kept) - 1
+        keys.append(numbers[context] * n_ids + target)
+        proba.append(values[kept])
+        backoff.append(gamma[is_kept])
+    return replace(
+        model,
+        contexts=tuple(contexts),
+        keys=tuple(keys),
+        proba=tuple(proba),
+        backoff=tuple(backoff),
     )
 
 
@@ -230,11 +299,12 @@ def _interpolated(
     adjusted: IntArray,
     lower: Floats,
     shorter: IntArray,
+    rare: NDArray[np.bool_] | None,
 ) -> tuple[NDArray[np.float64], Floats, Floats]:
     """Discounts, gamma of contexts of `size` tokens, and probabilities of n-grams.
 
     `lower` are the probabilities of n-grams without their farthest tokens, at the
-    places `shorter`.
+    places `shorter`. `rare` n-grams are to have those of shorter contexts.
     """
     n_ids = counts.n_ids
     redundant = beyond_the_beginning(counts.contexts, size, n_ids)
@@ -246,6 +316,8 @@ def _interpolated(
         context, own = keys[chunk] // n_ids, adjusted[chunk]
         taken = found[np.minimum(own, 3)]
         beyond = redundant[context]
+        if rare is not None:
+            beyond |= rare[chunk]
         taken[beyond] = own[beyond]
         first = context[0]
         starts = first_places(context)

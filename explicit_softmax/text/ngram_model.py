@@ -44,12 +44,18 @@ class NgramModel:
         Weights that were chosen for a mixture before; by default, they are chosen.
     smoothed : KneserNey, default=None
         What was made of the counts before; by default, it is made.
+    min_counts : tuple of K + 1 int, default=None
+        How often n-grams of 1 to K + 1 tokens were counted that are kept; None for all.
+    token_counts : ndarray of shape (V - 1,), default=None
+        `class_count` of a model whose n-grams were pruned.
     """
 
     counts: NgramCounts | None
     sample: DocumentSample | None = None
     weights: NDArray[np.float64] | None = None
     smoothed: KneserNey | None = None
+    min_counts: tuple[int, ...] | None = None
+    token_counts: NDArray[np.float64] | None = None
 
     # As of models of windows, which can be refined.
     refined = None
@@ -64,12 +70,14 @@ class NgramModel:
         *,
         mixture: bool = False,
         sample_all: bool = False,
+        min_counts: tuple[int, ...] | None = None,
     ) -> NgramModel:
         """Count the windows of documents, and sample some or all of these."""
         sample = None
         if mixture:
             sample = DocumentSample.from_stream(stream, complete=sample_all)
-        return cls(count_ngrams(stream, n_ids, has_ends), sample)
+        counts = count_ngrams(stream, n_ids, has_ends)
+        return cls(counts, sample, min_counts=min_counts)
 
     def __add__(self, other: NgramModel) -> NgramModel:
         """Model of the documents of both, which have the same V, K, and ends."""
@@ -108,7 +116,9 @@ class NgramModel:
     def class_count(self) -> NDArray[np.float64]:
         """How often each token was counted (V - 1,); ends of documents are not."""
         if self.counts is None:
-            raise AttributeError("this model was read from a file, without counts")
+            if self.token_counts is None:
+                raise AttributeError("this model was read from a file, without counts")
+            return self.token_counts
         return self.counts.target_counts()[:-1]
 
     def check_additive(self, method: str) -> None:
@@ -122,22 +132,33 @@ class NgramModel:
 
     def _counted(self, method: str) -> NgramCounts:
         if self.counts is None:
+            why = "read from an ARPA file" if self.token_counts is None else "pruned"
+            why += "" if self.token_counts is None else " by min_count"
             raise ValueError(
                 f"{method} needs counts, and this model has probabilities only: it was "
-                "read from an ARPA file"
+                f"{why}"
             )
         return self.counts
 
     def stored(self) -> NgramModel:
-        """The same model, with the weights if they were chosen."""
-        solution = vars(self).get("solution")
-        return self if solution is None else replace(self, weights=solution.weights)
+        """The same model, with its solution if there is one."""
+        found = vars(self).get("solution")
+        if found is None:
+            return self
+        return replace(self, weights=found.weights, smoothed=found.kneser_ney)
 
     def without_sample(self) -> NgramModel:
         """The same solution without the documents from which it was chosen."""
-        if self.sample is None:
-            return self
-        return replace(self, sample=None, weights=self.solution.weights)
+        if self.sample is not None:
+            _ = self.solution
+        return replace(self.stored(), sample=None)
+
+    def without_counts(self) -> NgramModel:
+        """The same solution, which is all that is left."""
+        _ = self.solution
+        return replace(
+            self.without_sample(), counts=None, token_counts=self.class_count
+        )
 
     def check_settings(self, mixture: bool, message: str) -> None:
         """ValueError if others differ; `message` has {name} and two values."""
@@ -152,7 +173,7 @@ class NgramModel:
             if weights is None and self.sample is not None:
                 weights = self._chosen_weights(self.counts, self.sample)
             if smoothed is None:
-                smoothed = kneser_ney(self.counts)
+                smoothed = kneser_ney(self.counts, self.min_counts)
         assert smoothed is not None
         has_ends = smoothed.n_classes == smoothed.n_ids
         return NgramSolution(smoothed, has_ends, weights)
@@ -166,7 +187,7 @@ class NgramModel:
             return start_weights()
         stream = TokenStream.from_arrays(arrays, counts.context_size, counts.n_ids - 1)
         rest = counts - count_ngrams(stream, counts.n_ids, counts.has_ends)
-        left = NgramSolution(kneser_ney(rest), counts.has_ends)
+        left = NgramSolution(kneser_ney(rest, self.min_counts), counts.has_ends)
         of_ngrams = np.concatenate(list(left.ngram_probabilities(stream)))
         return left.document_models(stream).best_weights(of_ngrams)
 

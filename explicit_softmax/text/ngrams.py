@@ -13,6 +13,7 @@ of no token has number 0. A window has the key ``context * V + target``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explicit_softmax.solution.counts import IntArray
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.text.windows import TokenStream
 
 Keys = NDArray[np.int64]
@@ -129,6 +131,7 @@ def _count_places(
         (tokens[first : first + n_places][is_target] for first in firsts), n_ids
     )
     packed.sort()
+    listener()(tokens.size)
     starts = first_places(packed)
     counts = smallest(np.diff(starts, append=packed.size))
     # As large as all counts: gone before these are made.
@@ -162,6 +165,12 @@ def pack(
         packed += column
         span *= n_ids
     return packed, [*parts, (number + 1, np.zeros(0, dtype=np.int64))]
+
+
+def lexical_order(columns: Sequence[IntArray], n_ids: int) -> NDArray[np.intp]:
+    """Order of rows by as many columns as fit 64 bits, the first one first."""
+    n_columns = max(1, int(63 / math.log2(n_ids)))
+    return np.argsort(pack(columns[:n_columns], n_ids)[0], kind="stable")
 
 
 def unpack(packed: Keys, parts: list[tuple[int, Keys]], n_ids: int) -> list[IntArray]:
@@ -211,14 +220,17 @@ def smallest(counts: IntArray) -> NDArray[Any]:
     return counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
 
 
-def find(keys: Keys, wanted: Keys) -> NDArray[np.intp]:
-    """Places of wanted keys among sorted ones, -1 for those that are not there."""
+def find(keys: Keys, wanted: Keys, *, in_order: bool = False) -> NDArray[np.intp]:
+    """Places of wanted keys among sorted ones, -1 for those that are not there.
+
+    Neighbours in order are looked up in the same part of memory, which is several times
+    as fast: many are sorted first, unless they are in order, or nearly, already.
+    """
     if not keys.size:
         return np.full(wanted.size, -1)
-    if wanted.size < _FEW_QUERIES:
+    if wanted.size < _FEW_QUERIES or in_order:
         places = np.searchsorted(keys, wanted)
     else:
-        # In their order, neighbours are looked up in the same part of memory.
         order = np.argsort(wanted)
         places = np.empty(wanted.size, dtype=np.intp)
         places[order] = np.searchsorted(keys, wanted[order])
@@ -235,7 +247,9 @@ def _from_sorted(
     is_new = np.zeros(counts.size, dtype=bool)
     is_new[:1] = True
     contexts = []
+    tell = listener()
     for column in columns[:-1]:
+        tell(counts.size)
         is_new[1:] |= column[1:] != column[:-1]
         firsts = np.flatnonzero(is_new)
         keys = numbers[firsts]

@@ -17,6 +17,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from explicit_softmax.solution.progress import Listener, listener
+
 # Padding before the first token of a document, for ids and for strings.
 PAD_ID = -1
 PAD_STRING = ""
@@ -138,6 +140,13 @@ def repeatable(documents: Iterable[Any]) -> Iterator[Iterable[Any]]:
         yield KeptDocuments(documents, file)
 
 
+def n_documents(documents: Iterable[Any]) -> int | None:
+    """How many documents there are, lines of files among them; None if unknown."""
+    if not isinstance(documents, Sized):
+        return None
+    return sum(1 for _ in Documents(documents))
+
+
 def text_splitter(tokenizer: Any) -> Callable[[str], Any] | None:
     """The tokenizer if it is a function of a string, and not one of a library."""
     of_library = hasattr(tokenizer, "backend_tokenizer")
@@ -166,7 +175,8 @@ def token_arrays(documents: Iterable[Any]) -> list[NDArray[Any]]:
 def token_array(document: Any, number: int, *, strings: bool = True) -> NDArray[Any]:
     """One document as a 1-d array of ids or, if `strings`, of strings.
 
-    TypeError if it is no such sequence, ValueError for an empty string.
+    TypeError if it is no such sequence, ValueError for an empty string, or for one that
+    ends with a null character.
     """
     wanted = "token ids or strings" if strings else "token ids"
     if isinstance(document, str | bytes):
@@ -199,6 +209,11 @@ def token_array(document: Any, number: int, *, strings: bool = True) -> NDArray[
         )
     if False in are_strings:  # NumPy makes strings of numbers among strings
         raise TypeError(f"document {number} mixes token ids and strings")
+    if "\0" in "".join(document) and any(token.endswith("\0") for token in document):
+        raise ValueError(
+            f"document {number} has a token that ends with a null character, which "
+            "arrays of strings cannot hold: give ids, or strip it"
+        )
     array = array.astype(str, copy=False)
     if (array == PAD_STRING).any():
         raise ValueError(
@@ -308,7 +323,8 @@ class TokenIds:
             special_tokens=[_OOV],
             show_progress=False,
         )
-        tokenizer.train_from_iterator(_checked_strings(documents), trainer)
+        # Threads of the library read the documents: they would find no listener.
+        tokenizer.train_from_iterator(_checked_strings(documents, listener()), trainer)
         return cls.of(tokenizer)
 
     @classmethod
@@ -326,7 +342,9 @@ class TokenIds:
         """
         tokenizers_library()  # missing, it is an error before all is read
         counts: Counter[str] = Counter()
+        tell = listener()
         for number, document in enumerate(documents):
+            tell(1)
             if are_split:
                 counts.update(_word_list(document, number))
             else:
@@ -378,7 +396,7 @@ class TokenIds:
         TypeError if a document is not of the kind of the vocabulary, ValueError if an
         id is out of range.
         """
-        number = 0
+        number, tell = 0, listener()
         for batch in _batches(documents):
             if self._word_ids is not None:
                 words = [self._split(each, n) for n, each in enumerate(batch, number)]
@@ -391,6 +409,7 @@ class TokenIds:
             else:
                 yield from self._checked(batch, number)
             number += len(batch)
+            tell(len(batch))
 
     def encode(self, documents: Iterable[Any]) -> list[NDArray[np.int32]]:
         """What `encoded` yields, as a list."""
@@ -512,9 +531,10 @@ def check_strings(documents: list[Any], first: int = 0) -> None:
             ) from None
 
 
-def _checked_strings(documents: Iterable[Any]) -> Iterator[str]:
+def _checked_strings(documents: Iterable[Any], tell: Listener) -> Iterator[str]:
     for number, document in enumerate(documents):
         check_strings([document], number)
+        tell(1)
         yield document
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from explicit_softmax.calibration.sample import mixed_bits
 from explicit_softmax.solution.counts import CooccurrenceCounts, IntArray
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.text.tokens import PAD_ID, PAD_STRING, token_arrays
 
 Aggregation: TypeAlias = Literal["sum", "cat"]
@@ -177,8 +178,8 @@ def context_windows(
         If a document is no sequence of ids or strings, or some are of ids and some of
         strings.
     ValueError
-        If `context_size` is less than 1, if an id is negative or a token empty, or if
-        there is no token at all.
+        If `context_size` is less than 1, if an id is negative, if a token is empty or
+        ends with a null character, or if there is no token at all.
 
     See Also
     --------
@@ -283,10 +284,11 @@ def count_windows(
     # each position would take time.
     step = min(targets.size, max(_CHUNK_TOKENS, n_tokens * n_tokens))
     buffer = np.empty(step, dtype=np.int64)
-    parts = [
-        _count_pairs(stream.tokens[size - k : -k], targets, n_tokens, buffer)
-        for k in range(1, size + 1)
-    ]
+    parts, tell = [], listener()
+    for k in range(1, size + 1):
+        tokens = stream.tokens[size - k : -k]
+        parts.append(_count_pairs(tokens, targets, n_tokens, buffer))
+        tell(stream.tokens.size)
     if aggregation == "cat":
         cooccurrence = sp.csr_array(sp.vstack(parts, format="csr"))
         n_nonzero = float(size * stream.n_targets)

@@ -86,7 +86,8 @@ class Parameter:
         """Mean of the values over the steps since the last call, or the last values."""
         if self.correction is None:
             return self.values.copy()
-        mean = self.values - self.correction / max(self.n_steps, 1)
+        mean: FloatArray = self.correction / max(self.n_steps, 1)
+        np.subtract(self.values, mean, out=mean)
         self.correction[...] = 0
         self.n_steps = 0
         return mean

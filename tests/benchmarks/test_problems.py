@@ -160,9 +160,12 @@ def test_jobs_have_processes_of_their_own(tmp_path):
 
 def test_counting(run, in_this_process):
     records, printed = run("counting", "--tokens", "500", "1000")
-    assert [record["kind"] for record in records] == ["fit"] * 6 + ["stream"]
-    assert [r["n_tokens"] for r in records] == [500] * 3 + [1000] * 3 + [3000]
-    assert records[-1]["n_pairs"] > 0
+    kinds = [record["kind"] for record in records]
+    assert kinds == ["fit"] * 6 + ["stream", "growth"]
+    sizes = [record["n_tokens"] for record in records]
+    assert sizes == [500] * 3 + [1000] * 3 + [3000, 1000]
+    assert records[-2]["n_pairs"] > 0
+    assert 0 < records[-1]["n_ngrams"] <= 1000 + 1
     assert "tokens/s" in printed
 
 
@@ -232,9 +235,14 @@ def test_layers(run):
 
 def test_language(run, figure):
     pytest.importorskip("tokenizers")
-    argv = ["--tokens=600", "--no-peers", f"--figure={figure}"]
+    argv = ["--tokens=600", "--epoch=1", "--no-peers", f"--figure={figure}"]
     records, printed = run("language", *argv)
-    assert len(records) == 15
+    assert len(records) == 17
+    whole = [r for r in records if r["model"].endswith(language.WHOLE_EPOCH)]
+    assert [(r["epochs"], r["context_size"], r["paper"]) for r in whole] == [
+        (1.0, 1, "-c"),
+        (1.0, 1, "-w"),
+    ]
     of_cat = [record for record in records if record["aggregation"] == "cat"]
     dev = {(r["model"], r["context_size"]): r["dev_perplexity"] for r in of_cat}
     assert dev[language.LEAVE_ONE_OUT, 2] < dev[language.THEOREM, 2]

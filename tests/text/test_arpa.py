@@ -202,3 +202,56 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
         model.to_arpa(path, progress=fail)
     assert path.read_bytes() == b"old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.arpa", "small.arpa"]
+
+
+# The texts, and what lmplz -o 3 --discount_fallback --prune 0 1 2 makes of them.
+TEXTS = ["c a c c a a", "a a a a", "a a c a a b b", "b c a a", "a a a a b a b"]
+PRUNED = r"""\data\
+ngram 1=6
+ngram 2=7
+ngram 3=4
+
+\1-grams:
+-1.0725507	<unk>	0
+0	<s>	-0.10534318
+-0.7917241	</s>	0
+-0.55764085	c	-0.23312978
+-0.55764085	a	-0.26884535
+-0.69897	b	-0.10534318
+
+\2-grams:
+-0.83960783	a </s>	0
+-0.4658086	b </s>	0
+-0.5470981	a c	0
+-0.36385047	<s> a	-0.30103
+-0.23861489	c a	-0.20412
+-0.5470981	a a	-0.22184873
+-0.6156328	a b	0
+
+\3-grams:
+-0.62560964	a a </s>
+-0.19255702	<s> a a
+-0.25780144	c a a
+-0.37650603	a a a
+
+\end\
+"""
+
+
+def test_files_of_lmplz_and_pruned_models_are_as_here(tmp_path):
+    model = ExplicitLanguageModel(
+        context_size=2,
+        tokenizer="whitespace",
+        vocabulary_size=None,
+        min_count=[1, 2, 3],
+    ).fit(TEXTS)
+    other = read(tmp_path, PRUNED)
+    sizes = [keys.size for keys in other._model.kneser_ney.keys]
+    assert sizes == [7, 4]
+    new = [*TEXTS, "b b c", "c d a", "d"]
+    logs = model.log_proba(new), other.log_proba(new)
+    assert_allclose(*map(np.concatenate, logs), atol=1e-5)
+    model.to_arpa(tmp_path / "own.arpa")
+    assert "ngram 2=7\nngram 3=4\n" in (tmp_path / "own.arpa").read_text()
+    proba = model.predict_proba(["a b", "c c", "d", ""])
+    assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)

@@ -83,3 +83,32 @@ def test_chunks_are_one_model(monkeypatch):
 def test_discounts_that_have_no_closed_form_fall_back():
     model = assert_oracle([[0, 1, 2]], 2)
     assert_allclose(model.discounts, [FALLBACK_DISCOUNTS] * 3)
+
+
+def test_a_million_words():
+    """The model of few words, but for the share of a word that was never seen."""
+    n_ids, rng = 1_000_002, np.random.default_rng(0)
+    few = [np.array(document) for document in corpus(n_ids=30)]
+    # 28 is for words that were never seen.
+    few = [document[document < 28] for document in few]
+    words = np.sort(rng.choice(n_ids - 2, 28, replace=False))
+    many = [words[document] for document in few]
+    models = [kneser_ney(counted(few, 4, n_ids=30))]
+    models.append(kneser_ney(counted(many, 4, n_ids=n_ids)))
+    assert_allclose(models[0].discounts, models[1].discounts)
+    windows = np.stack([few[0][i : i + 4][::-1] for i in range(4)])
+    targets = np.tile(np.append(np.arange(28), 29), len(windows))
+    own = np.append(words, n_ids - 1)
+    known = []
+    for model, window, target, unseen in (
+        (models[0], windows, targets, 28),
+        (models[1], words[windows], np.tile(own, len(windows)), n_ids - 2),
+    ):
+        columns = list(np.repeat(window, 29, axis=0).T)
+        seen = model.probabilities(columns, target)[0]
+        never = model.probabilities(columns, np.full_like(target, unseen))[0]
+        known.append(seen - never)
+        proba = model.distributions(list(window.T))
+        assert_allclose(proba.sum(axis=1), 1.0, rtol=1e-5)
+        assert_allclose(proba[:, target[:29]].ravel(), seen, rtol=1e-12)
+    assert_allclose(known[0], known[1], rtol=1e-4)

@@ -193,6 +193,7 @@ BAD = {
         ([[1], ["a", 2]], TypeError, "document 1 mixes token ids and strings"),
         ([[], [1], ["a"]], TypeError, r"ids \(document 1\) and strings \(document 2\)"),
         ([["a", ""]], ValueError, "document 0 has an empty token.*stands for padding"),
+        ([["a", "a\0"]], ValueError, "document 0 has a token that ends with a null"),
         ([[], [0, -2]], ValueError, "document 1 has the token id -2, which is out of"),
         ([[2**63]], ValueError, r"document 0 has the token id 9223.* to 2\*\*63 - 1"),
         ([[], ()], ValueError, "documents hold no token"),
