@@ -21,6 +21,7 @@ PROBLEMS = {
     "images": "MNIST: the theorem, defaults, cold and warm starts, beside peers",
     "text": "bags of words: log-loss, accuracy, and calibration, beside peers",
     "raw_text": "strings in, vectorising included, beside the usual text classifiers",
+    "text_growth": "time and memory of text classifiers from 10,000 to a million texts",
     "many_classes": "time and memory with many classes and sparse features",
     "priming": "time to choose a priming number, and what is found",
     "positive": "features that may be negative, made positive in several ways",

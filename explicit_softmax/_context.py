@@ -12,6 +12,7 @@ from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from explicit_softmax._persistence import Persistent
 from explicit_softmax._sklearn import (
     DocumentationLinkMixin,
     Interval,
@@ -24,7 +25,9 @@ from explicit_softmax.text.tokens import PAD_ID, PAD_STRING
 from explicit_softmax.text.windows import one_hot_windows
 
 
-class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
+class ContextWindowTransformer(
+    Persistent, DocumentationLinkMixin, TransformerMixin, BaseEstimator
+):
     """One-hot features of windows of tokens: Sum and Cat of [1]_.
 
     Each row of `X` is a window made by `context_windows`, so rows can be shuffled,
@@ -277,7 +280,28 @@ class ContextWindowTransformer(DocumentationLinkMixin, TransformerMixin, BaseEst
             least *= number.sum()
         kept = np.argsort(-count, kind="stable")[: self.max_categories]
         self.categories_ = known[np.sort(kept[count[kept] >= least])]
-        self._code_of = {t: n for n, t in enumerate([*self.categories_.tolist(), pad])}
+        self._number_tokens()
+
+    def _number_tokens(self) -> None:
+        pad = PAD_STRING if self.categories_.dtype == object else PAD_ID
+        tokens = [*self.categories_.tolist(), pad]
+        self._code_of = {token: number for number, token in enumerate(tokens)}
+        if len(self._code_of) != len(tokens):
+            raise ValueError("tokens of categories_ are not distinct, or padding")
+
+    def _check_consistent(self) -> None:
+        tokens, size = self.categories_, self.context_size_
+        right = type(size) is int and size >= 1 and self._has_columns()
+        right = right and np.dtype(self.dtype).kind in "biuf"
+        right = right and size <= self.n_features_in_ and tokens.ndim == 1
+        if right and tokens.dtype == object:
+            right = all(type(token) is str for token in tokens)
+        else:
+            right = right and tokens.dtype == np.int64
+            right = right and not (tokens < PAD_ID).any()
+        if not right:
+            raise ValueError("its vocabulary and context are not those of windows")
+        self._number_tokens()
 
 
 def _distinct(tokens: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:

@@ -186,6 +186,16 @@ class Persistent:
     def _check_consistent(self) -> None:
         """ValueError unless the fitted attributes fit together."""
 
+    def _has_columns(self) -> bool:
+        """Whether there is a number of features, and a name for each if any."""
+        number, names = (
+            vars(self).get(name) for name in ("n_features_in_", "feature_names_in_")
+        )
+        named = names is None or (
+            isinstance(names, np.ndarray) and names.shape == (number,)
+        )
+        return type(number) is int and number >= 1 and named
+
 
 def _is_fitted_attribute(name: str) -> bool:
     public = name.endswith("_") and not name.startswith("_")

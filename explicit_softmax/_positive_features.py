@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from explicit_softmax._persistence import Persistent
 from explicit_softmax._sklearn import (
     DocumentationLinkMixin,
     Interval,
@@ -24,7 +25,9 @@ from explicit_softmax.solution.counts import raise_bad_value
 _ROUNDING = 16 * np.finfo(np.float64).eps
 
 
-class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
+class PositiveFeatures(
+    Persistent, DocumentationLinkMixin, TransformerMixin, BaseEstimator
+):
     """Map features to non-negative ones.
 
     The explicit solution takes logarithms of sums of features and is undefined for
@@ -201,6 +204,20 @@ class PositiveFeatures(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
+    def _check_consistent(self) -> None:
+        fitted = vars(self)
+        fits = self._has_columns() and ("knots_" in fitted) != ("scale_" in fitted)
+        if fits and "knots_" in fitted:
+            fits = len(self.knots_) == self.n_features_in_
+            fits = fits and all(_are_knots(knots) for knots in self.knots_)
+            fits = fits and np.array_equal(self.n_bins_, list(map(len, self.knots_)))
+        elif fits:
+            scale = self.scale_
+            fits = scale.shape == (self.n_features_in_,) and scale.dtype == np.float64
+            fits = fits and bool(((scale > 0) & np.isfinite(scale)).all())
+        if not fits:
+            raise ValueError("its knots, or scales, are not those of its features")
+
     def _check_rows(self, X: Any, *, bins: bool, reset: bool) -> Any:
         """Finite rows, dense or CSR; errors name the first bad row, or sparse rows."""
         if bins and sp.issparse(X):
@@ -238,6 +255,12 @@ def _quantile_knots(rows: NDArray[Any], n_knots: int) -> list[NDArray[np.float64
         least = np.maximum(_ROUNDING * np.abs(knots[1:]), np.finfo(np.float64).tiny)
         all_knots.append(knots[np.append(True, np.diff(knots) > least)])
     return all_knots
+
+
+def _are_knots(knots: NDArray[Any]) -> bool:
+    """Whether these are finite, increasing numbers of one feature."""
+    right = knots.ndim == 1 and knots.dtype == np.float64 and knots.size > 0
+    return bool(right and np.isfinite(knots).all() and (knots[1:] > knots[:-1]).all())
 
 
 def _soft_bins(

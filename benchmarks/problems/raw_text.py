@@ -9,9 +9,10 @@ import time
 import warnings
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from benchmarks.data.texts import HELP, load_texts
@@ -21,25 +22,57 @@ from benchmarks.harness.options import FIGURE, Name, Number, Switch
 from benchmarks.harness.records import Record, named, ratio, show, table
 from benchmarks.harness.timing import in_own_process, peak_memory
 from benchmarks.peers.text import TEXT_PEERS
-from explicit_softmax import ExplicitTextClassifier, expected_calibration_error
+from explicit_softmax import (
+    ExplicitSoftmaxClassifier,
+    ExplicitTextClassifier,
+    expected_calibration_error,
+)
 
 OPTIONS = {
     "dataset": Name(HELP, fast="topics"),
     "classes": Number(None, "classes, at most; with it 30 + 10 rows of each", fast=3),
     "ours": Switch("the package alone, without peers"),
+    "peers": Name("only peers that have this in their names, such as calibrated"),
     **FIGURE,
 }
+_PAIRS = "words+bigrams"
+_BATCH_ROWS = 1000
+
+
+class Streamed:
+    """Words and bigrams, hashed and counted batch by batch."""
+
+    def fit(self, texts: list[str], y: NDArray[Any]) -> Self:
+        self.model = ExplicitTextClassifier(features=_PAIRS, hashing=True)
+        self.classes_ = np.unique(y)
+        for start in range(0, len(y), _BATCH_ROWS):
+            rows = slice(start, start + _BATCH_ROWS)
+            self.model.partial_fit(texts[rows], y[rows], classes=self.classes_)
+        self.predict_log_proba(texts[:1])  # counts are solved when they are needed
+        return self
+
+    def predict_log_proba(self, texts: list[str]) -> NDArray[np.float64]:
+        return self.model.predict_log_proba(texts)
+
+    @property
+    def features_(self) -> str:
+        return self.model.features_
+
+
 OURS = {
     "explicit": lambda: ExplicitTextClassifier(),
-    "explicit, hashed": lambda: ExplicitTextClassifier(
-        features="words+bigrams", hashing=True
+    "explicit, by frequency": lambda: ExplicitTextClassifier(
+        features=_PAIRS,
+        classifier=ExplicitSoftmaxClassifier(inverse_temperature="frequency"),
     ),
+    "explicit, streamed, hashed": Streamed,
 }
 REFERENCE = "LinearSVC, calibrated, the same"
 
 
 def measure(options: Namespace) -> list[Record]:
-    names = [*OURS] if options.ours else [*OURS, *TEXT_PEERS]
+    asked = [name for name in TEXT_PEERS if (options.peers or "") in name]
+    names = [*OURS] if options.ours else [*OURS, *asked]
     records = []
     for name in names:
         options.announce(name)

@@ -348,6 +348,13 @@ def test_raw_text(run, tmp_path):
     assert "data: topics" in printed
 
 
+def test_text_growth(run):
+    records, printed = run("text_growth", "--ours")
+    assert [record["n_rows"] for record in records] == [100, 100, 200, 200]
+    assert all(record["microseconds_per_row"] > 0 for record in records)
+    assert "us a text" in printed
+
+
 @pytest.mark.parametrize("name", raw_text.TEXT_PEERS)
 def test_peers_on_raw_text(name):
     found = raw_text.run(name, "topics", 3)

@@ -198,6 +198,14 @@ def test_float32_sums_beyond_their_precision_or_range_are_exact():
     assert_allclose(counts.cooccurrence, 3 * X[:1].astype(float))
 
 
+def test_indices_of_sparse_counts_stay_narrow():
+    X, y = sp.csr_array(np.eye(7)), np.arange(7) % 3
+    counts = CooccurrenceCounts.from_rows(X, y, 3)
+    total = (counts + counts).cooccurrence
+    for part in (counts.cooccurrence, total):
+        assert part.indices.dtype == part.indptr.dtype == np.int32
+
+
 @strategies.properties
 @given(data=st.data(), first_sparse=st.booleans(), second_sparse=st.booleans())
 def test_subtraction_undoes_addition_to_the_bit(data, first_sparse, second_sparse):
