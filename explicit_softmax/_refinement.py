@@ -42,7 +42,7 @@ _ROUNDING = 1e-5
 # rows that choose.
 _PENALTIES = (0.0, 0.3, 3.0)
 _CHOICE_SHARE = 0.2
-_CHOICE_PATIENCE = 3  # iterations without improvement, which would be in vain
+_CHOICE_PATIENCE = 3
 _AUTO, _POSITIVE = StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")
 
 
@@ -380,7 +380,8 @@ def _chosen_penalty(
     others = (*part(held_out), margins[held_out])
     least, chosen = log_loss(model.decoders, *others), (0.0, 0)
     others = scaled_rows(others[0], exponent), *others[1:]
-    trial = clone(refinement)
+    # A trial ends when the loss has not fallen at all for some iterations.
+    trial = clone(refinement).set_params(tol=0.0)
     trial.n_iter_no_change = min(refinement.n_iter_no_change, _CHOICE_PATIENCE)
     scale = input_scales(scaled_rows(train[0], exponent), train[2], (), ())[0]
     for penalty in _PENALTIES:
