@@ -28,6 +28,7 @@ from explicit_softmax.training.problem import (
     Refined,
     RefinementResult,
     input_scales,
+    sample_rows,
 )
 from explicit_softmax.training.refine import Solver, refine
 
@@ -383,7 +384,8 @@ def _chosen_penalty(
     # A trial ends when the loss has not fallen at all for some iterations.
     trial = clone(refinement).set_params(tol=0.0)
     trial.n_iter_no_change = min(refinement.n_iter_no_change, _CHOICE_PATIENCE)
-    scale = input_scales(scaled_rows(train[0], exponent), train[2], (), ())[0]
+    few, share = sample_rows(scaled_rows(train[0], exponent), train[2])
+    scale = input_scales(few.astype(np.float64), share, (), ())[0]
     for penalty in _PENALTIES:
         alpha = penalty * scale.squared_norm / len(y)
         try:
