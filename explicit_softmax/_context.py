@@ -28,12 +28,13 @@ from explicit_softmax.text.windows import one_hot_windows
 class ContextWindowTransformer(
     Persistent, DocumentationLinkMixin, TransformerMixin, BaseEstimator
 ):
-    """One-hot features of windows of tokens: Sum and Cat of [1]_.
+    """One-hot features of windows of tokens, added up or side by side.
 
-    Each row of `X` is a window made by `context_windows`, so rows can be shuffled,
-    split, and sampled. All columns share one vocabulary of tokens, to which padding and
-    "oov", any token out of vocabulary, are added: ``n_tokens + 2`` features for all
-    positions of the window together ("sum") or for each of them ("cat").
+    These are Sum and Cat of [1]_. Each row of `X` is a window made by
+    `context_windows`, so rows can be shuffled, split, and sampled. All columns share
+    one vocabulary of tokens, to which padding and "oov", any token out of vocabulary,
+    are added: ``n_tokens + 2`` features for all positions of the window together
+    ("sum") or for each of them ("cat").
 
     Parameters
     ----------

@@ -49,6 +49,7 @@ for number, (name, model) in enumerate(models.items()):
     ax.hist(probability, bins=20, range=(0, 1), color=f"C{number}")
     ax.set(title=name, xlabel="Probability of even", ylabel="Test rows")
 reliability.set(xlabel="Predicted probability of even", ylabel="Share of even digits")
+reliability.set_title("Reliability of three classifiers of digits")
 
 # %%
 # ``MultinomialNB`` gives nearly all rows a probability close to zero or one, and about

@@ -71,6 +71,7 @@ for ax, label, template in zip(axes.flat, range(10), weights, strict=True):
     image = ax.imshow(template, cmap="RdBu_r", vmin=-limit, vmax=limit)
     ax.set(title=label, xticks=[], yticks=[])
 figure.colorbar(image, ax=axes, label="Weight", extend="both")
+figure.suptitle("Weights of each digit")
 
 # %%
 # Using it as a starting point
@@ -93,7 +94,8 @@ for name, model in refined.items():
     model.fit(X_train, y_train)
     print(f"from {name:8} test accuracy {model.score(X_test, y_test):.3f}")
 
-LossCurveDisplay.from_estimators(refined)
+display = LossCurveDisplay.from_estimators(refined)
+display.ax_.set_title("Training from three starts")
 # sphinx_gallery_thumbnail_number = 2
 
 # %%

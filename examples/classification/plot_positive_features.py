@@ -33,6 +33,7 @@ figure, ax = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 ax.plot(grid, bins.transform(grid), label=list(bins.get_feature_names_out()))
 ax.plot(alcohol, np.full_like(alcohol, -0.06), "|", color="0.4", label="wines")
 ax.set(xlabel="Alcohol (standardised)", ylabel="Feature")
+ax.set_title("One feature as five soft bins")
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 # %%

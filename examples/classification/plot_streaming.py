@@ -52,6 +52,7 @@ ax.axvline(40 * (discovered + 1), color="0.4", linestyle="--", label="forgotten"
 ax.plot(rows, reference, color="C1", linewidth=3, alpha=0.5, label="never saw them")
 ax.plot(rows, losses, color="C0", label="the stream")
 ax.set(xlabel="Rows streamed", ylabel="Test log-loss (nats)", ylim=(0.3, 1.1))
+ax.set_title("Wrong labels arrive, and are forgotten")
 ax.legend(loc="upper right")
 
 # %%

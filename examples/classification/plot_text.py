@@ -82,6 +82,7 @@ accuracies = [f"{loss:.2f} ({accuracy:.0%})" for loss, accuracy in results.value
 ax.bar_label(bars, accuracies[::-1], padding=3)
 ax.set_xlabel("Test log-loss in nats (test accuracy)")
 ax.set_xlim(right=1.4 * max(losses))
+figure.suptitle("Paragraphs of the help, 14 topics")
 
 # %%
 # The explicit models have the lowest log-loss: their probabilities can be used. In

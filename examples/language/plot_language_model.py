@@ -63,6 +63,7 @@ for name, parameters in {"n-grams": {"aggregation": "ngram"}, **settings}.items(
     print(f"{name:14}", *[f"{value:.2f}" for value in bits])
 ax.set(xlabel="Window (tokens)", ylabel="Test bits per byte", ylim=(0, None))
 ax.set_xticks(sizes)
+ax.set_title("Bits per byte by window size")
 ax.legend()
 
 # %%
@@ -72,6 +73,7 @@ figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 ax.bar(range(1, 5), models[-1].inverse_temperature_)
 ax.set_xticks(range(1, 5))
 ax.set(xlabel="Tokens back", ylabel="Inverse temperature")
+ax.set_title("What each position is worth")
 
 # %%
 # Text and likelihoods
@@ -106,7 +108,7 @@ for name, parameters in starts.items():
     ).fit(train, documents_val=validation)
     print(f"from {name:14} test bits per byte {runs[name].bits_per_byte(test):.2f}")
 display = LossCurveDisplay.from_estimators(runs, validation=True, xscale="linear")
-display.ax_.set_xlabel("Tokens / 25,000")
+display.ax_.set(xlabel="Tokens / 25,000", title="Refinement from three starts")
 
 # %%
 # The curves are of the validation documents. On the training documents the theorem

@@ -89,6 +89,7 @@ ax.set(xscale="log", yscale="log", xlabel="Window (words)", ylabel="Test perplex
 ax.set_xticks(sizes, sizes)
 ax.set_yticks([20, 30, 40, 50], ["20", "30", "40", "50"])
 ax.minorticks_off()
+ax.set_title("Perplexity by window size")
 ax.legend()
 
 # %%
@@ -107,6 +108,7 @@ betas = models[-1][-1].inverse_temperature_
 figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 ax.bar(range(1, 9), betas)
 ax.set(xlabel="Words back", ylabel="Inverse temperature")
+ax.set_title("What each position is worth")
 
 # %%
 # The scaling behind the theorem
@@ -123,4 +125,5 @@ ax.loglog(mean_cooccurrence, occurrences, ".", alpha=0.5)
 ends = np.array([mean_cooccurrence.min(), mean_cooccurrence.max()])
 ax.loglog(ends, np.exp(intercept) * ends**slope, "--", label=f"slope {slope:.2f}")
 ax.set(xlabel="Mean co-occurrence", ylabel="Occurrences of the word")
+ax.set_title("A point is a word")
 ax.legend()

@@ -76,6 +76,7 @@ for column, (ax, label) in enumerate(zip(axes, labels, strict=True)):
     ax.set_xticks(clusters, clusters)
     ax.minorticks_off()
 axes[1].legend(loc=(0.42, 0.5))
+figure.suptitle("Two layers by the clusters that the hidden one predicts")
 for k, error, loss in zip(clusters, *curves["forward passes only"].T, strict=True):
     print(f"{k:3} clusters: accuracy {1 - error:.3f}, log-loss {loss:.3f}")
 
@@ -105,4 +106,5 @@ for row, label in zip(axes, [1, 4, 7], strict=True):
         image = ax.imshow(template, cmap="RdBu_r", vmin=-limit, vmax=limit)
         ax.set(title=label, xticks=[], yticks=[])
 figure.colorbar(image, ax=axes, label="Weight (centred)", extend="both")
+figure.suptitle("Weights of hidden units")
 # sphinx_gallery_thumbnail_number = 2

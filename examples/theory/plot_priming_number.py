@@ -44,7 +44,7 @@ for name, found in searches.items():
     PrimingNumberDisplay.from_estimator(
         found, ax=ax, negate_score=True, score_name="Leave-one-out log-loss (nats)"
     )
-    ax.set_title(name)
+    ax.set_title(f"Loss by priming number, {name}")
     loss = -found.best_score_
     print(f"{name}: best K {found.priming_number_:.0f}, log-loss {loss:.3f}")
 

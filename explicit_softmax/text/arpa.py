@@ -25,10 +25,11 @@ from explicit_softmax.text.ngrams import Keys, find, split_keys
 # Called with the number of n-grams that are done, and that of all.
 Progress = Callable[[int, int], Any]
 
-# Lines that are Python objects at a time, bytes read at a time, and the longest line.
-_CHUNK_LINES = 2**18
+# Lines written at a time, which stay in cache, and lines and bytes read at a time.
+_WRITTEN_LINES = 2**13
+_CHUNK_LINES = 2**16
 _BLOCK_BYTES = 2**20
-_LONGEST_LINE = 2**20
+_LONGEST_LINE = 2**20  # bytes
 
 _GZIP_LEVEL = 6
 
@@ -40,6 +41,10 @@ _NO_UNKNOWN = -100.0
 # The least log10 that a float32 holds in full, and that a float64 does.
 _LEAST_FLOAT32 = -37.0
 _LEAST_FLOAT64 = -300.0
+
+# 0000 to 9999.
+_FOUR_DIGITS = np.array([f"{number:04d}" for number in range(10**4)], dtype="S4")
+_FOUR_DIGITS = _FOUR_DIGITS.view(np.uint8).reshape(-1, 4)
 
 _UNKNOWN, _START, _END = b"<unk>", b"<s>", b"</s>"
 
@@ -81,39 +86,47 @@ def write_arpa(
         with gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
             write_arpa(cast(IO[bytes], packed), model, words, progress)
         return
-    safe = escaped(words)
-    before = np.array([*safe, "<unk>", "<s>"], dtype=object)
-    after = np.array([*safe, "<unk>", "</s>"], dtype=object)
-    kept = [
-        np.flatnonzero(
-            ~beyond_the_beginning(model.contexts, size, model.n_ids)[
-                split_keys(keys, model.n_ids)[0]
-            ]
-        )
-        for size, keys in enumerate(model.keys, 1)
-    ]
-    sizes = [model.n_ids + 1, *map(len, kept)]
+    safe = [word.encode() for word in escaped(words)]
+    before = _table([*safe, _UNKNOWN, _START], b" ")
+    levels = range(model.context_size)
+    sizes = [model.n_ids + 1, *(_written(model, level).size for level in levels)]
     header = [f"ngram {order}={size}\n" for order, size in enumerate(sizes, 1)]
     file.write("".join(["\\data\\\n", *header, "\n\\1-grams:\n"]).encode())
-    file.write(_unigrams(model, after))
+    file.write(_unigrams(model, _table([*safe, _UNKNOWN, _END, _START], b"\t")))
     n_done = sizes[0]
     weights = _backoff_of_ngrams(model)
-    phrases = np.array([""], dtype=object)
-    for size, (keys, places) in enumerate(zip(model.keys, kept, strict=True), 1):
-        shorter, farthest = split_keys(model.contexts[size - 1], model.n_ids)
-        phrases = before[farthest] + " " + phrases[shorter]
+    for size, keys in enumerate(model.keys, 1):
+        is_highest = size == model.context_size
+        after = _table([*safe, _UNKNOWN, _END], b"\n" if is_highest else b"\t")
         file.write(f"\n\\{size + 1}-grams:\n".encode())
-        for start in range(0, places.size, _CHUNK_LINES):
-            some = places[start : start + _CHUNK_LINES]
+        places = _written(model, size - 1)
+        for start in range(0, places.size, _WRITTEN_LINES):
+            some = places[start : start + _WRITTEN_LINES]
             context, target = split_keys(keys[some], model.n_ids)
-            texts = phrases[context] + after[target]
-            logs = _log10(model.proba[size][some], 1.0)
-            gammas = weights[size - 1][some] if size <= len(weights) else None
-            file.write(_lines(logs, texts, gammas))
+            columns = [_decimals(_log10(model.proba[size][some], 1.0), b"\t")]
+            for contexts in reversed(model.contexts[:size]):
+                context, farthest = split_keys(contexts[context], model.n_ids)
+                columns.append(before[farthest])
+            columns.append(after[target])
+            if not is_highest:
+                columns.append(_decimals(weights[size - 1][some], b"\n"))
+            file.write(_lines(columns))
             n_done += some.size
             if progress is not None:
                 progress(n_done, sum(sizes))
     file.write(b"\n\\end\\\n")
+
+
+def _written(model: KneserNey, level: int) -> NDArray[np.intp]:
+    """Places of n-grams with contexts of ``level + 1`` tokens that files have."""
+    beyond = beyond_the_beginning(model.contexts, level + 1, model.n_ids)
+    return np.flatnonzero(~beyond[model.keys[level] // model.n_ids])
+
+
+def _table(words: Sequence[bytes], end: bytes) -> NDArray[Any]:
+    table = np.empty(len(words), dtype=object)
+    table[:] = [word + end for word in words]
+    return table
 
 
 def _unigrams(model: KneserNey, words: NDArray[Any]) -> bytes:
@@ -124,7 +137,7 @@ def _unigrams(model: KneserNey, words: NDArray[Any]) -> bytes:
     tokens = model.contexts[0].copy()
     tokens[tokens == model.n_ids - 1] = model.n_ids  # the boundary as <s>
     gammas[tokens] = _log10(model.backoff[0])
-    return _lines(logs, np.append(words, "<s>"), gammas)
+    return _lines([_decimals(logs, b"\t"), words, _decimals(gammas, b"\n")])
 
 
 def _backoff_of_ngrams(model: KneserNey) -> list[NDArray[np.float64]]:
@@ -134,7 +147,7 @@ def _backoff_of_ngrams(model: KneserNey) -> list[NDArray[np.float64]]:
     nearest: Keys = model.contexts[0]
     for size in range(2, model.context_size + 1):
         shorter, farthest = split_keys(model.contexts[size - 1], model.n_ids)
-        without_nearest = find(
+        without_nearest = _find_runs(
             model.contexts[size - 2], without_nearest[shorter] * model.n_ids + farthest
         )
         nearest = nearest[shorter]
@@ -142,25 +155,48 @@ def _backoff_of_ngrams(model: KneserNey) -> list[NDArray[np.float64]]:
         usual = ~beyond_the_beginning(model.contexts, size, model.n_ids)
         usual &= without_nearest >= 0
         keys = without_nearest * model.n_ids + nearest
-        places = find(model.keys[size - 2], keys[usual])
+        places = _find_runs(model.keys[size - 2], keys[usual])
         weights = np.zeros(model.keys[size - 2].size)
         weights[places] = _log10(model.backoff[size - 1][usual])
         found.append(weights)
     return found
 
 
+def _find_runs(keys: Keys, wanted: Keys) -> NDArray[np.intp]:
+    """As `find`, for wanted keys that are runs in order, which are merged."""
+    order = np.argsort(wanted, kind="stable")
+    places = np.empty_like(order)
+    places[order] = find(keys, wanted[order], in_order=True)
+    return places
+
+
 def _log10(values: Floats, most: float | None = None) -> NDArray[np.float64]:
     return np.log10(np.clip(values.astype(np.float64), 10**_LEAST_FLOAT64, most))
 
 
-def _lines(
-    logs: NDArray[np.float64], texts: NDArray[Any], gammas: NDArray[np.float64] | None
-) -> bytes:
-    if gammas is None:
-        rows = zip(logs.tolist(), texts.tolist(), strict=True)
-        return "".join(["%.8g\t%s\n" % row for row in rows]).encode()  # noqa: UP031
-    full = zip(logs.tolist(), texts.tolist(), gammas.tolist(), strict=True)
-    return "".join(["%.8g\t%s\t%.8g\n" % row for row in full]).encode()  # noqa: UP031
+def _lines(columns: Sequence[NDArray[Any]]) -> bytes:
+    parts = np.empty((columns[0].size, len(columns)), dtype=object)
+    for number, column in enumerate(columns):
+        parts[:, number] = column
+    return b"".join(parts.ravel().tolist())
+
+
+def _decimals(values: NDArray[np.float64], end: bytes) -> NDArray[np.bytes_]:
+    """Numbers as text of the same length, to seven digits or six behind the point."""
+    size = np.minimum(np.abs(values), 99.999999)
+    is_long = size > 9.99999994
+    number = np.rint(size * np.where(is_long, 1e6, 1e7)).astype(np.uint32)
+    halves = _FOUR_DIGITS[number // 10**4], _FOUR_DIGITS[number % 10**4]
+    digits = np.concatenate(halves, axis=1)
+    text = np.empty((values.size, 11), dtype=np.uint8)
+    text[:, 0] = np.where(values > 0, ord("0"), ord("-"))
+    text[:, 1] = digits[:, 0]
+    text[:, 2] = ord(".")
+    text[:, 3:10] = digits[:, 1:]
+    text[is_long, 2] = digits[is_long, 1]
+    text[is_long, 3] = ord(".")
+    text[:, 10] = ord(end)
+    return text.view("S11")[:, 0]
 
 
 @dataclass(frozen=True, eq=False)

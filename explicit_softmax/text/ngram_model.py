@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from explicit_softmax.solution.progress import listener, listening
 from explicit_softmax.text.kneser_ney import KneserNey, kneser_ney
 from explicit_softmax.text.mixture import (
     DocumentModels,
@@ -186,10 +187,15 @@ class NgramModel:
         if not arrays:
             return start_weights()
         stream = TokenStream.from_arrays(arrays, counts.context_size, counts.n_ids - 1)
-        rest = counts - count_ngrams(stream, counts.n_ids, counts.has_ends)
+        tell = listener()
+        with listening(None):  # which would hear of each window
+            rest = counts - count_ngrams(stream, counts.n_ids, counts.has_ends)
         left = NgramSolution(kneser_ney(rest, self.min_counts), counts.has_ends)
         of_ngrams = np.concatenate(list(left.ngram_probabilities(stream)))
-        return left.document_models(stream).best_weights(of_ngrams)
+        tell(1)
+        weights = left.document_models(stream).best_weights(of_ngrams)
+        tell(1)
+        return weights
 
     @property
     def kneser_ney(self) -> KneserNey:

@@ -196,9 +196,14 @@ def split_keys(keys: Keys, n_ids: int) -> tuple[Keys, Keys]:
 
 def first_places(ordered: NDArray[Any]) -> NDArray[np.intp]:
     """Place of the first of each run of equal values."""
+    return np.flatnonzero(_is_first(ordered))
+
+
+def _is_first(ordered: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether each value is the first of a run of equal ones."""
     is_first = np.ones(ordered.size, dtype=bool)
     np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
-    return np.flatnonzero(is_first)
+    return is_first
 
 
 def ragged(starts: IntArray, sizes: IntArray) -> NDArray[np.intp]:
@@ -279,15 +284,15 @@ def _combined(first: NgramCounts, second: NgramCounts, sign: int) -> NgramCounts
             renumbered(part.contexts[level], new)
             for part, new in zip(both, numbers, strict=True)
         ]
-        contexts.append(_union(parts))
-        numbers = [np.searchsorted(contexts[-1], keys) for keys in parts]
+        keys, numbers = _union(parts)
+        contexts.append(keys)
     parts = [
         renumbered(part.keys, new) for part, new in zip(both, numbers, strict=True)
     ]
-    keys = _union(parts)
+    keys, numbers = _union(parts)
     counts = np.zeros(keys.size, dtype=np.int64)
-    for part, own, weight in zip(both, parts, (1, sign), strict=True):
-        counts[np.searchsorted(keys, own)] += weight * part.counts.astype(np.int64)
+    for part, places, weight in zip(both, numbers, (1, sign), strict=True):
+        counts[places] += weight * part.counts.astype(np.int64)
     if sign > 0:
         return NgramCounts(
             n_ids, first.has_ends, tuple(contexts), keys, smallest(counts)
@@ -320,7 +325,15 @@ def kept_contexts(
     return [keys, *levels[:-1]], levels[-1]
 
 
-def _union(parts: Sequence[Keys]) -> Keys:
+def _union(parts: list[Keys]) -> tuple[Keys, list[IntArray]]:
+    """Sorted keys of two parts, and the places of the keys of each; empties `parts`."""
+    n_first = parts[0].size
     keys = np.concatenate(parts)
-    keys.sort(kind="stable")  # sorted runs are merged
-    return keys[first_places(keys)]
+    parts.clear()
+    order = np.argsort(keys, kind="stable")  # sorted runs are merged
+    keys = keys[order]
+    is_first = _is_first(keys)
+    keys = keys[is_first]
+    places = np.empty_like(order)
+    places[order] = np.cumsum(is_first) - 1
+    return keys, np.split(places, [n_first])
