@@ -371,7 +371,9 @@ def _chosen_penalty(
     X, y, weight = rows
     if np.bincount(y).max() < 2:  # no row can be set aside
         return 0.0, refinement.max_iter
-    held_out = _stratified_part(y, _CHOICE_SHARE, refinement.random_state)
+    state = refinement.random_state
+    # L-BFGS is the same every time, and so is what it starts from.
+    held_out = _stratified_part(y, _CHOICE_SHARE, 0 if state is None else state)
     rest = np.setdiff1d(np.arange(len(y)), held_out)
 
     def part(members: IntArray) -> LabelledRows:
