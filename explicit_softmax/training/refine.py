@@ -3,8 +3,7 @@
 Standardisation. Gradients are taken with respect to centred features (dense rows only,
 since centring fills sparse ones), and steps are measured in units of one over the root
 mean square of the inputs of a layer. Neither changes the model; both make one default
-step serve features of any offset and unit. Centring is a rank-one correction of the
-gradient, and no copy of the rows is made.
+step serve features of any offset and unit. No copy of the rows is made.
 """
 
 from __future__ import annotations
