@@ -135,8 +135,9 @@ def few_documents(n_rows, n_features=60, seed=0):
 @pytest.mark.parametrize(("n_rows", "seed"), [(90, 3), (300, 6)])
 def test_the_penalty_is_chosen_by_rows_set_aside(n_rows, seed, weighted):
     X, y = few_documents(n_rows, seed=seed)
+    fixed = FIXED | {"inverse_temperature": "auto"}
     weight = 1.0 + np.arange(n_rows) % 2 if weighted else None
-    plain = ExplicitSoftmaxClassifier(**FIXED).fit(sp.csr_array(X), y, weight)
+    plain = ExplicitSoftmaxClassifier(**fixed).fit(sp.csr_array(X), y, weight)
     how = {"solver": "lbfgs", "tol": 0.0, "random_state": 3, "max_iter": 8}
     margins = plain._model.own_margins(sp.csr_array(X), y, weight)
     members = np.sort(_stratified_part(y, 0.2, 3))
@@ -168,11 +169,11 @@ def test_the_penalty_is_chosen_by_rows_set_aside(n_rows, seed, weighted):
         refine(*start, rows[rest], y[rest], **part(rest), **options)
     _, n_iter, alpha = min(tried)
     refined = ExplicitSoftmaxClassifier(
-        **FIXED, warm_start=True, refinement=Refinement(**how)
+        **fixed, warm_start=True, refinement=Refinement(**how)
     ).fit(sp.csr_array(X), y, weight)
     given = Refinement(**how | {"alpha": alpha, "max_iter": max(n_iter, 1)})
     expected = ExplicitSoftmaxClassifier(
-        **FIXED, warm_start=True, refinement=given
+        **fixed, warm_start=True, refinement=given
     ).fit(sp.csr_array(X), y, weight)
     assert alpha > 0
     assert 0 < n_iter < 8
