@@ -5,11 +5,18 @@ of token ids up to V - 2, and `log_proba` gives the log-probabilities in nats of
 tokens of a document.
 """
 
+import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from explicit_softmax import ExplicitLanguageModel
 
 Documents = list[NDArray[np.int32]]
 
@@ -78,7 +85,53 @@ class Bigram:
         return np.concatenate(before) * self.size + np.concatenate(documents)
 
 
-# Figures of KenLM's lmplz, which is no Python package.
+class Lmplz:
+    """KenLM's ``lmplz``, text in and ARPA file out, if it is on the PATH.
+
+    The file is read by `ExplicitLanguageModel.from_arpa`, which scores as KenLM does.
+    `seconds` are those of lmplz on all processors, `peak_gb` its memory.
+    """
+
+    _MEMORY = "1G"  # of its sorts
+
+    def __init__(self, context_size: int, vocabulary_size: int) -> None:
+        self.context_size = context_size
+        self.program = shutil.which("lmplz")
+
+    def fit(self, documents: Documents) -> Self:
+        with tempfile.TemporaryDirectory() as folder:
+            text, arpa = Path(folder, "text"), Path(folder, "model.arpa")
+            with text.open("w") as file:
+                file.writelines(as_text(ids) + "\n" for ids in documents)
+            order = self.context_size + 1
+            command = f"{self.program} -o {order} -S {self._MEMORY} --discount_fallback"
+            with text.open() as source, arpa.open("w") as out:
+                process = subprocess.Popen(
+                    [*command.split(), "-T", folder],
+                    stdin=source,
+                    stdout=out,
+                    stderr=subprocess.DEVNULL,
+                )
+                _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                raise RuntimeError(f"lmplz failed with {process.returncode}")
+            self.seconds = used.ru_utime + used.ru_stime
+            self.peak_gb = used.ru_maxrss / 2**20  # KiB, on Linux
+            self.note = f"{command.rpartition('/')[2]}; peak {self.peak_gb:.1f} GiB"
+            self.model = ExplicitLanguageModel.from_arpa(arpa)
+        return self
+
+    def evaluate(self, documents: Documents) -> dict[str, float]:
+        return self.model.evaluate([as_text(ids) for ids in documents])
+
+
+def as_text(ids: NDArray[np.int32]) -> str:
+    """Ids as words."""
+    return " ".join(map(str, ids.tolist()))
+
+
+# Figures of KenLM's lmplz where it is not on the PATH.
 KENLM = """KenLM (lmplz, Kneser-Ney) on babylm_like, 2026-11-23, not of this run:
 17.08M training tokens, 150,393 dev tokens, documents of at most 1,000 of them;
 orders 2, 3, 4, 5 (K = 1, 2, 3, 4): perplexity 78.55, 44.35, 40.37, 40.83; with ends of
@@ -88,3 +141,8 @@ PEERS: dict[str, Callable[[int, int], Any]] = {
     "unigram, maximum likelihood": Unigram,
     "bigram, maximum likelihood": Bigram,
 }
+
+
+def peers() -> dict[str, Callable[[int, int], Any]]:
+    """Peers, with lmplz if it is there."""
+    return PEERS | ({"KenLM": Lmplz} if shutil.which("lmplz") else {})
