@@ -3,35 +3,40 @@
 Blocks are made from a seed by the worker that counts them: bags of words in which ranks
 follow Zipf's law, words hashed to features. The seconds that making them alone takes
 are taken off. Every run has processes of its own; peak memory is that of a worker.
-Spark's NaiveBayes, if --spark names a Python that has pyspark, fits to cached rows.
+Spark's NaiveBayes, if --spark names a Python that has pyspark, fits to cached rows; it
+needs several times 8 bytes for each feature and class. A language model of n-grams, if
+--language is not 0, is counted by two processes from a Bag of files of token ids.
 """
 
 import json
 import subprocess
 import time
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
 from benchmarks.data.blocks import make_words
+from benchmarks.data.synthetic import repetitive_tokens
 from benchmarks.harness.models import evaluate
 from benchmarks.harness.options import Name, Number
-from benchmarks.harness.records import Record, table
+from benchmarks.harness.records import Record, of_kind, table
 from benchmarks.harness.timing import in_own_process, peak_memory
-from explicit_softmax import ExplicitSoftmaxClassifier
+from explicit_softmax import ExplicitLanguageModel, ExplicitSoftmaxClassifier
 
 OPTIONS = {
-    "rows": Number(
-        [1_000_000, 5_000_000, 20_000_000], "training rows", [600], several=True
-    ),
+    "rows": Number([1_000_000, 5_000_000], "training rows", [600], several=True),
     "block": Number(50_000, "rows of a block", fast=100),
     "features": Number(2**20, "hashed features", fast=64),
     "classes": Number(1000, "classes", fast=4),
     "tokens": Number(50, "tokens of a row", fast=10),
     "words": Number(5000, "different words of a class", fast=20),
+    "language": Number(0, "tokens of the language model", fast=6000, least=0),
     "spark": Name("Python interpreter that has pyspark"),
     "spark_memory": Name("memory of Spark's process (default: 8g)"),
 }
@@ -39,6 +44,8 @@ OPTIONS = {
 _TEST = {"number": 2**31, "n_rows": 1000}
 # By default the allocator of a worker returns memory at once and asks for it again.
 _KEEP_MEMORY = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
+# Of the files of the language model, and of a line in them.
+_FILE_TOKENS, _DOCUMENT_TOKENS = 2_000_000, 3000
 _SPARK = Path(__file__).resolve().parent.parent / "peers" / "spark.py"
 
 
@@ -64,6 +71,10 @@ def measure(options: Namespace) -> list[Record]:
         if options.spark:
             options.announce(f"Spark, {size:,} rows")
             records.append(_spark(options, data, n_blocks * options.block))
+    if options.language:
+        options.announce(f"language model, {options.language:,} tokens")
+        values = in_own_process(language, n_tokens=options.language)
+        records.append(Record("n-grams, 2 processes", values, kind="language"))
     return records
 
 
@@ -92,7 +103,6 @@ def loop(n_blocks: int, shape: dict[str, int]) -> dict[str, Any]:
 def cluster(n_blocks: int, shape: dict[str, int], n_workers: int) -> dict[str, Any]:
     """Seconds of a fit on processes, less those of making the blocks."""
     import dask
-    from distributed import Client
 
     def blocks() -> tuple[list[Any], list[Any]]:
         make = dask.delayed(make_block, nout=2)
@@ -100,15 +110,7 @@ def cluster(n_blocks: int, shape: dict[str, int], n_workers: int) -> dict[str, A
         return [part[0] for part in parts], [part[1] for part in parts]
 
     size = dask.delayed(lambda X: X.shape[0])
-    with (
-        dask.config.set(_KEEP_MEMORY),
-        Client(
-            n_workers=n_workers,
-            threads_per_worker=1,
-            dashboard_address=None,
-            memory_limit=0,
-        ) as client,
-    ):
+    with _processes(n_workers) as client:
         client.run(make_block, 0, {**shape, "n_rows": 10})  # imports
         clocks = [_clocks(client)]
         sum(dask.compute(*map(size, blocks()[0])))
@@ -121,6 +123,58 @@ def cluster(n_blocks: int, shape: dict[str, int], n_workers: int) -> dict[str, A
     seconds, cpu = np.diff(clocks, n=2, axis=0)[0].tolist()
     times = {"fit_seconds": seconds, "cpu_seconds": cpu, "peak_mib": peak}
     return {**times, **_quality(model, shape)}
+
+
+@contextmanager
+def _processes(n_workers: int) -> Iterator[Any]:
+    import dask
+    from distributed import Client
+
+    with (
+        dask.config.set(_KEEP_MEMORY),
+        Client(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            dashboard_address=None,
+            memory_limit=0,
+        ) as client,
+    ):
+        yield client
+
+
+def language(n_tokens: int, n_ids: int = 4096) -> dict[str, Any]:
+    """Peak memory of two workers that count n-grams of files, beside their counts."""
+    from dask.bag import read_text
+
+    n_files = -(-n_tokens // _FILE_TOKENS)
+    with TemporaryDirectory() as folder, _processes(2) as client:
+        for number in range(n_files):
+            rng = np.random.default_rng([number, 1])
+            size = min(_FILE_TOKENS, n_tokens)
+            tokens = repetitive_tokens(rng, n_ids, size, _DOCUMENT_TOKENS)
+            documents = np.split(
+                tokens, range(_DOCUMENT_TOKENS, size, _DOCUMENT_TOKENS)
+            )
+            lines = (" ".join(map(str, document.tolist())) for document in documents)
+            Path(folder, f"{number}.txt").write_text("\n".join(lines))
+        model = ExplicitLanguageModel(vocabulary_size=n_ids + 2)
+        before = max(client.run(peak_memory).values())
+        start = time.perf_counter()
+        bag = read_text(f"{folder}/*.txt").map(np.fromstring, dtype=np.int32, sep=" ")
+        model.partial_fit(bag)
+        seconds = time.perf_counter() - start
+        peak = max(client.run(peak_memory).values())
+    counts = model._model.counts
+    arrays = [*counts.contexts, counts.keys, counts.counts]
+    mib = sum(array.nbytes for array in arrays) / 2**20
+    return {
+        "n_tokens": n_files * size,
+        "n_ngrams": counts.keys.size,
+        "fit_seconds": seconds,
+        "counts_mib": mib,
+        "peak_mib": peak,
+        "per_counts": (peak - before) / mib,
+    }
 
 
 def _clocks(client: Any) -> tuple[float, float]:
@@ -153,6 +207,7 @@ def _record(name: str, values: dict[str, Any], n_rows: int) -> Record:
 
 
 def report(records: list[Record], options: Namespace) -> str:
+    fits, models = of_kind(records, "model"), of_kind(records, "language")
     columns = [
         ("rows", "n_rows", ",d"),
         ("s", "fit_seconds", "sig"),
@@ -162,8 +217,19 @@ def report(records: list[Record], options: Namespace) -> str:
         ("counts", "n_counts", ",d"),
         ("test loss", "test_log_loss", ".3f"),
     ]
-    return (
+    text = (
         f"data: {options.tokens} tokens a row, {options.features} features, "
         f"{options.classes} classes of {options.words} words, blocks of "
-        f"{options.block} rows\n{table(records, columns)}"
+        f"{options.block} rows\n{table(fits, columns)}"
     )
+    if not models:
+        return text
+    columns = [
+        ("tokens", "n_tokens", ",d"),
+        ("s", "fit_seconds", "sig"),
+        ("n-grams", "n_ngrams", ",d"),
+        ("counts MiB", "counts_mib", ".0f"),
+        ("worker peak MiB", "peak_mib", ".0f"),
+        ("growth / counts", "per_counts", ".2f"),
+    ]
+    return f"{text}\n\n{table(models, columns)}"

@@ -360,10 +360,13 @@ def test_help_and_numbers_of_options(problem, capsys):
 def test_scale_out(run):
     pytest.importorskip("distributed")
     records, printed = run("scale_out")
-    loss = {record["test_log_loss"] for record in records}
-    assert len(records) == 3
+    *fits, language = records
+    loss = {record["test_log_loss"] for record in fits}
+    assert len(fits) == 3
     assert len(loss) == 1
     assert "Dask, 2 processes" in printed
+    assert language["n_tokens"] == 6000
+    assert "growth / counts" in printed
 
 
 def test_raw_text(run, tmp_path):
