@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose
 from benchmarks.data.images import load_images
 from benchmarks.harness.options import parse
 from benchmarks.harness.timing import in_own_process
+from benchmarks.peers.language import KENLM, PEERS, peers
 from benchmarks.problems import (
     images,
     language,
@@ -265,7 +266,7 @@ def test_lmplz_is_a_peer_where_it_is_there(tmp_path, monkeypatch):
     pytest.importorskip("tokenizers")
     corpus = toy_corpus()
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "KenLM" not in language.peers()
+    assert "KenLM" not in peers()
     arpa, program = tmp_path / "arpa", tmp_path / "lmplz"
     model = ExplicitLanguageModel(context_size=2, vocabulary_size=12, predict_end=True)
     model.fit(corpus.train).to_arpa(arpa)
@@ -281,7 +282,7 @@ def test_lmplz_is_a_peer_where_it_is_there(tmp_path, monkeypatch):
     records[0].values["data"] = "toy"
     printed = language.report(records, SimpleNamespace(dev=1))
     assert "KenLM" in printed
-    assert language.KENLM not in printed
+    assert KENLM not in printed
     program.write_text("#!/bin/sh\nexit 3\n")
     with pytest.raises(RuntimeError, match="lmplz failed with 3"):
         language.run_peers(corpus, corpus.dev, 2)
@@ -319,7 +320,7 @@ def test_peers_of_language_models():
 
 @pytest.mark.parametrize("name", ["unigram", "bigram"])
 def test_peers_are_normalised(name):
-    make = language.PEERS[f"{name}, maximum likelihood"]
+    make = PEERS[f"{name}, maximum likelihood"]
     model = make(context_size=1, vocabulary_size=7)
     model.fit([np.array([0, 1, 2, 0, 1, 1, 3]), np.array([2, 0], dtype=np.int32)])
     pairs = np.int32([[0, token] for token in range(6)])
