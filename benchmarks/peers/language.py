@@ -6,10 +6,13 @@ tokens of a document.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -112,18 +115,33 @@ class Lmplz:
                     stdout=out,
                     stderr=subprocess.DEVNULL,
                 )
-                _, status, used = os.wait4(process.pid, 0)
+                self.peak_gb, ended = 0.0, 0
+                while not ended:
+                    self.peak_gb = max(self.peak_gb, _peak_gb(process.pid))
+                    time.sleep(0.02)
+                    ended, status, used = os.wait4(process.pid, os.WNOHANG)
             process.returncode = os.waitstatus_to_exitcode(status)
             if process.returncode:
                 raise RuntimeError(f"lmplz failed with {process.returncode}")
             self.seconds = used.ru_utime + used.ru_stime
-            self.peak_gb = used.ru_maxrss / 2**20  # KiB, on Linux
             self.note = f"{command.rpartition('/')[2]}; peak {self.peak_gb:.1f} GiB"
             self.model = ExplicitLanguageModel.from_arpa(arpa)
         return self
 
     def evaluate(self, documents: Documents) -> dict[str, float]:
         return self.model.evaluate([as_text(ids) for ids in documents])
+
+
+def _peak_gb(pid: int) -> float:
+    """Most memory of a running process so far, in GiB; on Linux only.
+
+    What the system counts for children begins with that of the program that made them.
+    """
+    with suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text()
+        if found := re.search(r"VmHWM:\s+(\d+) kB", status):
+            return int(found[1]) / 2**20
+    return 0.0
 
 
 def as_text(ids: NDArray[np.int32]) -> str:
