@@ -41,8 +41,9 @@ def register_onnx_converters() -> None:
     2 GiB. They have the type of the input: float32, or float64 for a
     ``DoubleTensorType``. Labels are strings or integers. An ONNX model cannot refuse
     rows: those with negative features or NaN, for which `predict_proba` raises, get
-    numbers without meaning. The options ``zipmap``, ``nocl``, and
-    ``output_class_labels`` of skl2onnx are those of other classifiers.
+    numbers without meaning. The options ``zipmap``, ``nocl``, ``raw_scores`` (of
+    `decision_function`), and ``output_class_labels`` of skl2onnx are those of other
+    classifiers.
 
     Examples
     --------
@@ -81,6 +82,7 @@ def register_onnx_converters() -> None:
                 "zipmap": [True, False, "columns"],
                 "nocl": [True, False],
                 "output_class_labels": [True, False],
+                "raw_scores": [True, False],
             },
         )
     skl2onnx.update_registered_converter(
@@ -110,10 +112,15 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         if number:
             outputs = onnx.OnnxSoftmax(outputs, axis=1, **opset)
         outputs = _scores(outputs, decoder, dtype, opset)
-    probabilities = onnx.OnnxSoftmax(
-        outputs, axis=1, output_names=operator.outputs[1:2], **opset
-    )
-    probabilities.add_to(scope, container)
+    named = {"output_names": operator.outputs[1:2], **opset}
+    if not container.get_options(clf, {"raw_scores": False})["raw_scores"]:
+        result = onnx.OnnxSoftmax(outputs, axis=1, **named)
+    elif len(clf.classes_) == 2:
+        odds = np.array([[1, -1], [-1, 1]], dtype=dtype)  # of either class
+        result = onnx.OnnxMatMul(outputs, odds, **named)
+    else:
+        result = onnx.OnnxLogSoftmax(outputs, axis=1, **named)
+    result.add_to(scope, container)
 
     classes = get_label_classes(scope, clf)
     is_text = isinstance(classes.tolist()[0], str)

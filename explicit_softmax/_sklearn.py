@@ -141,10 +141,12 @@ class FitReport:
             task_name=name, max_subtasks=None if n_steps is None else n_told
         )
         stage.call_on_fit_task_begin(estimator=self.estimator, **self.data)
-        lock, done, told = threading.Lock(), 0, 0
+        lock, done, told, is_over = threading.Lock(), 0, 0, False
 
         def step(n_done: int) -> None:
             nonlocal done, told
+            if is_over:  # an interrupt may have left it as the listener
+                return
             with lock:
                 done += n_done
                 while told < min(n_told, done * n_told // (n_steps or 1)):
@@ -153,8 +155,11 @@ class FitReport:
                     task.call_on_fit_task_begin(estimator=self.estimator, **self.data)
                     task.call_on_fit_task_end(estimator=self.estimator, **self.data)
 
-        with listening(step):
-            yield step
+        try:
+            with listening(step):
+                yield step
+        finally:
+            is_over = True
         stage.call_on_fit_task_end(estimator=self.estimator, **self.data)
 
     @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
@@ -156,6 +157,21 @@ def test_labels(outputs, kinds, expected):
     assert sorted(proba[0]) == sorted(expected)
     labels, _ = outputs(model, X, {"zipmap": False, "nocl": True})
     assert_array_equal(labels, codes)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_scores_and_what_is_calibrated_by_them(outputs, digits, n_classes):
+    X, y, rows, _ = digits
+    X, y = X[y < n_classes], y[y < n_classes]
+    model = ExplicitSoftmaxClassifier().fit(X, y)
+    _, scores = outputs(model, rows, {"zipmap": False, "raw_scores": True})
+    expected = model.decision_function(rows)
+    if n_classes == 2:
+        expected = np.stack([-expected, expected], axis=1)
+    assert_allclose(scores, expected, atol=1e-9)
+    calibrated = CalibratedClassifierCV(ExplicitSoftmaxClassifier(), cv=2).fit(X, y)
+    _, proba = outputs(calibrated, rows)
+    assert_allclose(proba, calibrated.predict_proba(rows), atol=1e-9)
 
 
 def test_models_beyond_the_size_of_a_file(outputs, monkeypatch):

@@ -171,9 +171,11 @@ def test_steps_are_told_by_threads_and_by_what_is_called():
 
 
 def test_nobody_listens_after_an_error():
-    report, _ = report_of(1)
-    with pytest.raises(RuntimeError), report.stage("work", 3):
+    report, recorder = report_of(1)
+    with pytest.raises(RuntimeError), report.stage("work", 3) as step:
         raise RuntimeError
+    step(1)
+    assert recorder.told == []
     before = listener()
     before(1)
     with listening(lambda n: None):

@@ -352,7 +352,7 @@ def test_raw_text(run, tmp_path):
 
 
 def test_text_growth(run):
-    records, printed = run("text_growth", "--ours")
+    records, printed = run("text_growth", "--models=explicit")
     assert [record["n_rows"] for record in records] == [100, 100, 200, 200]
     assert all(record["microseconds_per_row"] > 0 for record in records)
     assert "us a text" in printed
