@@ -7,6 +7,7 @@ from explicit_softmax._displays import (
     LossCurveDisplay,
     PrimingNumberDisplay,
     ReliabilityDisplay,
+    TopFeaturesDisplay,
 )
 from explicit_softmax._language_model import ExplicitLanguageModel
 from explicit_softmax._metrics import expected_calibration_error
@@ -31,6 +32,7 @@ __all__ = [
     "PrimingNumberDisplay",
     "Refinement",
     "ReliabilityDisplay",
+    "TopFeaturesDisplay",
     "__version__",
     "context_windows",
     "expected_calibration_error",

@@ -296,7 +296,7 @@ class ExplicitSoftmaxBase(
         of the rows.
         """
         refinement = checked_refinement(self.refinement)
-        if refinement.alpha and not self.warm_start:
+        if refinement.alpha not in ("auto", 0) and not self.warm_start:
             warn_caller(
                 f"alpha={refinement.alpha} of the refinement has no effect without "
                 "warm_start=True; the alpha of naive Bayes is smoothing_strength"

@@ -67,8 +67,8 @@ class ExplicitSoftmaxClassifier(OneLayerMixin, ExplicitSoftmaxBase):
         K, the norm of a row (after `norm_exponent`); the mean over rows by default. It
         sets the weight of the class prior under ``translation="column"``, ``|h|/K`` for
         a row h, and has no effect otherwise.
-    inverse_temperature : "auto", "frequency", "feature", float, or array-like of \
-shape (n_blocks,), default="auto"
+    inverse_temperature : "frequency", "auto", "feature", float, or array-like of \
+shape (n_blocks,), default="frequency"
         beta, the factor of the evidence of the features: one for all blocks, or one for
         each. "auto" is the non-negative minimiser of the exact leave-one-out log-loss
         over at most 4,096 rows: fewer if these would store more than 2**21 features
@@ -222,7 +222,7 @@ shape (n_blocks,), default="auto"
         self,
         *,
         priming_number: float | str = "mean_norm",
-        inverse_temperature: float | ArrayLike | str = "auto",
+        inverse_temperature: float | ArrayLike | str = "frequency",
         smoothing: str | None = "prior",
         smoothing_strength: float | str = "auto",
         norm_exponent: float = 0.5,

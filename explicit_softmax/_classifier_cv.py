@@ -87,6 +87,7 @@ shape (n_blocks,), default="feature"
         more than 2**20 features or 2**18 scores, but at least 1,024. Otherwise the
         folds of scikit-learn's `check_cv`: rows are counted once for each norm
         exponent, and the counts without a fold are those of all less those of the fold.
+        What is "auto" is chosen in each fold by as many rows as without folds.
     scoring : str or callable, default="neg_log_loss"
         What is best, by scikit-learn's convention. Inverse temperatures and intercepts
         minimise the log-loss whatever it is. Scorers get weights if there are any and
@@ -99,9 +100,7 @@ shape (n_blocks,), default="feature"
     clip : bool, default=False
         As in `ExplicitSoftmaxClassifier`.
     warm_start : bool, default=False
-        Whether the chosen solution is refined, as in `ExplicitSoftmaxClassifier`. Where
-        rows are few for their features, the refinement may over-fit: compare, or give a
-        `Refinement` with early stopping or a penalty.
+        Whether the chosen solution is refined, as in `ExplicitSoftmaxClassifier`.
     refinement : Refinement, default=None
         As in `ExplicitSoftmaxClassifier`.
 

@@ -1,4 +1,4 @@
-"""Displays of losses, priming numbers, and calibration."""
+"""Displays of losses, priming numbers, calibration, and features."""
 
 from __future__ import annotations
 
@@ -446,6 +446,183 @@ class ReliabilityDisplay:
             ylabel="Accuracy",
         )
         ax.legend(loc="upper left")
+        return self
+
+
+class TopFeaturesDisplay:
+    """Features that speak most for or against classes, a panel for each class.
+
+    Make one with `from_estimator` for what a model says in general, or with
+    `from_explanation` for what it says of one text.
+
+    Parameters
+    ----------
+    evidence : dict of {label: list of (name, float)}
+        Names of features and their evidence in nats for each class, as of
+        `ExplicitSoftmaxClassifier.feature_evidence`.
+
+    Attributes
+    ----------
+    axes_ : ndarray of matplotlib Axes, shape (n_classes,)
+        Panels, in the order of `evidence`.
+    figure_ : matplotlib Figure
+        Their figure.
+    bars_ : list of matplotlib BarContainer
+        Bars of each panel, the largest evidence on top.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from explicit_softmax import ExplicitTextClassifier, TopFeaturesDisplay
+    >>> texts = ["cats purr", "cats sleep", "dogs bark", "dogs run"]
+    >>> clf = ExplicitTextClassifier(features="words", min_df=1)
+    >>> clf = clf.fit(texts, ["cat", "cat", "dog", "dog"])
+    >>> display = TopFeaturesDisplay.from_explanation(clf.explain("cats bark at dogs"))
+    >>> sorted(display.evidence)
+    ['cat (3%)', 'dog (97%)']
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, *, evidence: Mapping[Any, Any]) -> None:
+        if not (isinstance(evidence, Mapping) and evidence):
+            raise ValueError(
+                "evidence must be a dict of classes with features and their evidence, "
+                f"not {evidence!r}"
+            )
+        self.evidence = {label: list(pairs) for label, pairs in evidence.items()}
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        classes: ArrayLike | None = None,
+        top: int = 10,
+        feature_names: ArrayLike | None = None,
+        **plot_kw: Any,
+    ) -> Self:
+        """Draw the features with the largest absolute evidence for some classes.
+
+        Parameters
+        ----------
+        estimator : classifier
+            A fitted one that has `feature_evidence`, or a pipeline that ends in one,
+            which names the features.
+        classes : array-like, default=None
+            Their labels; all by default.
+        top : int, default=10
+            Number of features of each class.
+        feature_names : array-like of shape (n_features,), default=None
+            Names of the features; by default those that the estimator knows.
+        **plot_kw : dict
+            Other parameters of `plot`.
+
+        Returns
+        -------
+        display : TopFeaturesDisplay
+
+        Raises
+        ------
+        TypeError
+            If the estimator has no `feature_evidence`.
+        ValueError
+            If a class is unknown.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        last = _fitted_step(estimator)
+        if not hasattr(last, "feature_evidence"):
+            raise TypeError(f"{type(last).__name__} has no feature_evidence")
+        if feature_names is None and isinstance(estimator, Pipeline) and estimator[:-1]:
+            feature_names = estimator[:-1].get_feature_names_out()
+        found = last.feature_evidence(top, feature_names)
+        asked = list(found) if classes is None else np.asarray(classes).tolist()
+        unknown = [label for label in asked if label not in found]
+        if unknown:
+            raise ValueError(f"classes has labels that are unknown: {unknown[:9]}")
+        return cls(evidence={label: found[label] for label in asked}).plot(**plot_kw)
+
+    @classmethod
+    def from_explanation(cls, table: Mapping[str, Any], **plot_kw: Any) -> Self:
+        """Draw what `ExplicitTextClassifier.explain` says of a text.
+
+        Parameters
+        ----------
+        table : dict of list
+            Columns of the table, or a data frame of it. N-grams that are no words have
+            their kind behind them.
+        **plot_kw : dict
+            Parameters of `plot`.
+
+        Returns
+        -------
+        display : TopFeaturesDisplay
+
+        Raises
+        ------
+        ValueError
+            If it is no such table, or has no rows.
+        """
+        names = ("class", "probability", "kind", "feature", "evidence")
+        missing = [name for name in names if name not in table]
+        if missing or not len(table["class"]):
+            raise ValueError(
+                "table must be that of ExplicitTextClassifier.explain, with rows; it "
+                f"lacks {missing or 'rows'}"
+            )
+        evidence: dict[Any, list[tuple[str, float]]] = {}
+        for label, share, kind, name, value in zip(
+            *(table[name] for name in names), strict=True
+        ):
+            shown = f"{label} ({share:.0%})"
+            name = name if kind == "words" else f"{name} ({kind})"
+            evidence.setdefault(shown, []).append((name, float(value)))
+        return cls(evidence=evidence).plot(**plot_kw)
+
+    def plot(
+        self, axes: Any = None, *, bar_kw: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Draw a panel of bars for each class.
+
+        Parameters
+        ----------
+        axes : matplotlib Axes or array-like of them, default=None
+            One for each class; those of a new figure by default.
+        bar_kw : dict, default=None
+            Keywords of all bars, for `matplotlib.axes.Axes.barh`.
+
+        Returns
+        -------
+        display : TopFeaturesDisplay
+
+        Raises
+        ------
+        ValueError
+            If there are not as many axes as classes.
+        """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+
+        n_panels = len(self.evidence)
+        if axes is None:
+            height = 1.0 + 0.22 * max(map(len, self.evidence.values()))
+            size, layout = (3.2 * n_panels, height), "constrained"
+            _, axes = plt.subplots(1, n_panels, figsize=size, layout=layout)
+        self.axes_ = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
+        if self.axes_.size != n_panels:
+            raise ValueError(f"axes are {self.axes_.size} for {n_panels} classes")
+        self.figure_, self.bars_ = self.axes_[0].figure, []
+        for ax, (label, pairs) in zip(self.axes_, self.evidence.items(), strict=True):
+            ordered = sorted(pairs, key=lambda pair: -pair[1])[::-1]
+            values = [value for _, value in ordered]
+            colors = ["C0" if value > 0 else "C3" for value in values]
+            keywords = {"color": colors} | dict(bar_kw or {})
+            places = range(len(ordered))  # names may occur twice
+            self.bars_.append(
+                ax.barh(places, values, **(keywords | dict(bar_kw or {})))
+            )
+            ax.set_yticks(places, [str(name) for name, _ in ordered])
+            ax.axvline(0.0, color="0.6", linewidth=0.8)
+            ax.set(title=str(label), xlabel="Evidence (nats)")
         return self
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
@@ -21,7 +21,15 @@ from explicit_softmax._sklearn import (
 from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, scaled_rows
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.loss import log_loss
-from explicit_softmax.training.problem import Arrays, LabelledRows, Refined
+from explicit_softmax.training.problem import (
+    Arrays,
+    IterationCallback,
+    LabelledRows,
+    Refined,
+    RefinementResult,
+    input_scales,
+    sample_rows,
+)
 from explicit_softmax.training.refine import Solver, refine
 
 # "auto" for rows that are stored, and for the windows of a language model.
@@ -30,6 +38,12 @@ _SAMPLES_PER_ITER = {"rows": None, "windows": 100_000}
 # Rows by which a refinement is compared with its start, and how well.
 _COMPARED_ROWS = 2048
 _ROUNDING = 1e-5
+# Candidates of alpha="auto", in units of the mean squared norm over the number of rows:
+# 1 is a normal prior of unit variance where rows have norm one. And the share of the
+# rows that choose.
+_PENALTIES = (0.0, 0.3, 3.0)
+_CHOICE_SHARE = 0.2
+_CHOICE_PATIENCE = 3
 _AUTO, _POSITIVE = StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")
 
 
@@ -69,11 +83,19 @@ class Refinement(DocumentationLinkMixin, BaseEstimator):
         explicit solution is kept unless its leave-one-out log-loss falls. False is the
         training of [1]_. No effect without smoothing, and for networks and language
         models.
-    alpha : float, default=0.0
-        Strength of the L2 penalty, which shrinks towards the explicit solution.
+    alpha : "auto" or float, default="auto"
+        Strength of the L2 penalty, which shrinks towards the explicit solution. "auto"
+        chooses it beside margins, and the number of iterations up to `max_iter`: a
+        fifth of the rows, which stay in the counts, is set aside, and their
+        leave-one-out scores plus what training on the other rows adds to them are a
+        score by a model that never saw the row. The least log-loss of these decides
+        between no penalty, 0.3, and 3 times the mean squared norm of a row over the
+        number of rows, after which all rows are trained on, and the explicit solution,
+        which is kept if no training improves on it. Without margins, and with
+        `early_stopping`, "auto" is 0.
     tol : float, default=1e-4
         Training stops when the loss has not fallen by `tol` nats for `n_iter_no_change`
-        iterations. The loss is that of the rows set aside if there are any. Otherwise
+        iterations. The loss is that of rows set aside if there are any. Otherwise
         it is the objective for the mini-batch solvers, and L-BFGS stops when no entry
         of the gradient, in the units of its steps, exceeds `tol`.
     early_stopping : bool, default=False
@@ -108,7 +130,7 @@ class Refinement(DocumentationLinkMixin, BaseEstimator):
         "batch_size": [_AUTO, _POSITIVE],
         "max_iter": [_POSITIVE],
         "margins": ["boolean"],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [_AUTO, Interval(Real, 0, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -126,7 +148,7 @@ class Refinement(DocumentationLinkMixin, BaseEstimator):
         batch_size: int | Literal["auto"] = "auto",
         max_iter: int = 20,
         margins: bool = True,
-        alpha: float = 0.0,
+        alpha: float | Literal["auto"] = "auto",
         tol: float = 1e-4,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -246,7 +268,21 @@ def refine_model(
         validation = scaled_rows(validation[0], exponent), *validation[1:]
     if margins is not None and sample_weight is not None:
         margins = margins[sample_weight > 0]
-    X, y, sample_weight = of_positive_weight(X, y, sample_weight)
+    X, y, sample_weight = rows = of_positive_weight(X, y, sample_weight)
+    alpha: Any = refinement.alpha
+    max_iter = refinement.max_iter
+    if alpha == "auto":
+        alpha = 0.0
+        if margins is not None and validation is None:
+            alpha, max_iter = _chosen_penalty(refinement, model, rows, margins)
+    if not max_iter:
+        warn_caller(
+            "No refinement lowers the log-loss of rows that it does not see: the "
+            "explicit solution is kept. If steps are too large, a smaller "
+            "learning_rate_init helps.",
+            ConvergenceWarning,
+        )
+        return model
 
     def decoders_of(weights: Arrays, intercepts: Arrays) -> tuple[Decoder, ...]:
         first, *later = zip(weights, intercepts, strict=True)
@@ -260,36 +296,16 @@ def refine_model(
         return {"_model": model.with_refinement(refined)}
 
     task = "lbfgs-iteration" if refinement.solver == "lbfgs" else "epoch"
-    kind = "rows" if isinstance(X, np.ndarray) or sp.issparse(X) else "windows"
-    rate, size = refinement.learning_rate_init, refinement.batch_size
-    samples = refinement.samples_per_iter
+    callback = progress.follow(task, refinement.max_iter, fitted_attributes)
     try:
-        result = refine(
-            [decoder.dense_weights() for decoder in model.decoders],
-            [decoder.intercept for decoder in model.decoders],
-            scaled_rows(X, exponent),
-            y,
-            sample_weight=sample_weight,
-            margins=margins,
-            solver=refinement.solver,
-            learning_rate=None if rate == "auto" else rate,
-            batch_size=_BATCH_SIZES[kind] if size == "auto" else size,
-            max_iter=refinement.max_iter,
-            alpha=refinement.alpha,
-            tol=refinement.tol,
-            n_iter_no_change=refinement.n_iter_no_change,
-            validation=validation,
-            shuffle=refinement.shuffle,
-            samples_per_iter=_SAMPLES_PER_ITER[kind] if samples == "auto" else samples,
-            rng=check_random_state(refinement.random_state),
-            callback=progress.follow(task, refinement.max_iter, fitted_attributes),
+        result = _trained(
+            refinement, model, rows, margins, alpha, max_iter, validation, callback
         )
     except FloatingPointError as error:
         warn_caller(f"{error}. The explicit solution is kept.", ConvergenceWarning)
         return model
     decoders = decoders_of(result.weights, result.intercepts)
-    rows = X, y, sample_weight, margins
-    rise = _rise(model.decoders, decoders, *rows, refinement.tol)
+    rise = _rise(model.decoders, decoders, *rows, margins, refinement.tol)
     if rise is not None:
         warn_caller(
             f"The refinement diverged: the log-loss of its rows rose {rise}. The "
@@ -303,6 +319,91 @@ def refine_model(
     # L-BFGS takes no iteration where the start is a minimum already.
     how = result.loss_curve, scores, max(result.n_iter, 1)
     return model.with_refinement(Refined(decoders, *how))
+
+
+def _trained(
+    refinement: Refinement,
+    model: RefinableModel,
+    rows: LabelledRows,
+    margins: FloatArray | None,
+    alpha: float,
+    max_iter: int,
+    validation: tuple[Any, ...] | None,
+    callback: IterationCallback | None = None,
+) -> RefinementResult:
+    """Train on rows that are not scaled yet; validation rows are."""
+    X, y, sample_weight = rows
+    kind = "rows" if isinstance(X, np.ndarray) or sp.issparse(X) else "windows"
+    rate, size = refinement.learning_rate_init, refinement.batch_size
+    samples = refinement.samples_per_iter
+    return refine(
+        [decoder.dense_weights() for decoder in model.decoders],
+        [decoder.intercept for decoder in model.decoders],
+        scaled_rows(X, model.decoders[0].norm_exponent),
+        y,
+        sample_weight=sample_weight,
+        margins=margins,
+        solver=refinement.solver,
+        learning_rate=None if rate == "auto" else rate,
+        batch_size=_BATCH_SIZES[kind] if size == "auto" else size,
+        max_iter=max_iter,
+        alpha=alpha,
+        tol=refinement.tol,
+        n_iter_no_change=refinement.n_iter_no_change,
+        validation=validation,
+        shuffle=refinement.shuffle,
+        samples_per_iter=_SAMPLES_PER_ITER[kind] if samples == "auto" else samples,
+        rng=check_random_state(refinement.random_state),
+        callback=callback,
+    )
+
+
+def _chosen_penalty(
+    refinement: Refinement,
+    model: RefinableModel,
+    rows: LabelledRows,
+    margins: FloatArray,
+) -> tuple[float, int]:
+    """Penalty and number of iterations that `alpha="auto"` chooses; 0: not to train.
+
+    Candidates grow until one is no better than the last, or was still improving.
+    """
+    X, y, weight = rows
+    if np.bincount(y).max() < 2:  # no row can be set aside
+        return 0.0, refinement.max_iter
+    state = refinement.random_state
+    # L-BFGS is the same every time, and so is what it starts from.
+    held_out = _stratified_part(y, _CHOICE_SHARE, 0 if state is None else state)
+    rest = np.setdiff1d(np.arange(len(y)), held_out)
+
+    def part(members: IntArray) -> LabelledRows:
+        return X[members], y[members], None if weight is None else weight[members]
+
+    train, beside, exponent = part(rest), margins[rest], model.decoders[0].norm_exponent
+    others = (*part(held_out), margins[held_out])
+    least, chosen = log_loss(model.decoders, *others), (0.0, 0)
+    others = scaled_rows(others[0], exponent), *others[1:]
+    # A trial ends when the loss has not fallen at all for some iterations.
+    trial = clone(refinement).set_params(tol=0.0)
+    trial.n_iter_no_change = min(refinement.n_iter_no_change, _CHOICE_PATIENCE)
+    few, share = sample_rows(scaled_rows(train[0], exponent), train[2])
+    scale = input_scales(few.astype(np.float64), share, (), ())[0]
+    for penalty in _PENALTIES:
+        alpha = penalty * scale.squared_norm / len(y)
+        try:
+            result = _trained(
+                trial, model, train, beside, alpha, refinement.max_iter, others
+            )
+        except FloatingPointError:
+            continue
+        losses = result.validation_curve
+        if min(losses, default=np.inf) < least:
+            least, chosen = min(losses), (alpha, int(np.argmin(losses)) + 1)
+            if chosen[1] == refinement.max_iter:
+                break
+        elif chosen[1]:
+            break
+    return chosen
 
 
 def _warn_of_limit(max_iter: int, can_validate: bool) -> None:

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.calibration import CalibrationDisplay
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
@@ -18,10 +19,12 @@ from sklearn.preprocessing import FunctionTransformer
 from explicit_softmax import (
     ExplicitSoftmaxClassifier,
     ExplicitSoftmaxClassifierCV,
+    ExplicitTextClassifier,
     LossCurveDisplay,
     PrimingNumberDisplay,
     Refinement,
     ReliabilityDisplay,
+    TopFeaturesDisplay,
     expected_calibration_error,
 )
 
@@ -302,3 +305,66 @@ def test_reliability_of_two_classes_is_that_of_scikit_learn():
     peer = CalibrationDisplay.from_predictions(y[sure], prob[sure], n_bins=10)
     assert_allclose(ours.confidence, peer.prob_pred)
     assert_allclose(ours.accuracy, peer.prob_true)
+
+
+def drawn(display):
+    """Names and evidence of each panel, from the top."""
+    return [
+        [
+            (tick.get_text(), bar.get_width())
+            for tick, bar in zip(ax.get_yticklabels(), bars, strict=True)
+        ][::-1]
+        for ax, bars in zip(display.axes_, display.bars_, strict=True)
+    ]
+
+
+def test_top_features_are_those_of_feature_evidence(digits, classifier):
+    names = [f"pixel {i}" for i in range(64)]
+    display = TopFeaturesDisplay.from_estimator(
+        classifier, classes=[3, 0], top=4, feature_names=names
+    )
+    found = classifier.feature_evidence(4, names)
+    assert [ax.get_title() for ax in display.axes_] == ["3", "0"]
+    for label, panel in zip([3, 0], drawn(display), strict=True):
+        assert panel == sorted(found[label], key=lambda pair: -pair[1])
+    assert len(TopFeaturesDisplay.from_estimator(classifier, top=1).axes_) == 5
+
+
+def test_top_features_of_a_pipeline_have_the_names_of_its_steps():
+    texts = ["sun sea", "sea sand", "snow ice", "ice hail"]
+    pipeline = make_pipeline(
+        CountVectorizer(), ExplicitSoftmaxClassifier(inverse_temperature=1.0)
+    ).fit(texts, [0, 0, 1, 1])
+    display = TopFeaturesDisplay.from_estimator(pipeline, classes=[1], top=2)
+    ((first, _), _) = drawn(display)[0]
+    assert first == "ice"
+    again = display.plot(display.axes_[0], bar_kw={"color": "black"})
+    assert again.bars_[0][0].get_facecolor() == (0, 0, 0, 1)
+
+
+def test_an_explanation_is_drawn_as_it_is():
+    texts = ["cats purr", "cats sleep", "dogs bark", "dogs run"]
+    clf = ExplicitTextClassifier(features="words+chars", min_df=1)
+    clf = clf.fit(texts, ["cat", "cat", "dog", "dog"])
+    table = clf.explain("cats bark", top=6)
+    display = TopFeaturesDisplay.from_explanation(table)
+    values = [value for panel in drawn(display) for _, value in panel]
+    assert values == table["evidence"]
+    names = [name for panel in drawn(display) for name, _ in panel]
+    for name, kind, feature in zip(names, table["kind"], table["feature"], strict=True):
+        assert name == (feature if kind == "words" else f"{feature} ({kind})")
+    assert display.axes_[0].get_title().startswith(table["class"][0])
+
+
+def test_top_features_that_cannot_be_drawn(digits, classifier):
+    with pytest.raises(TypeError, match="MultinomialNB has no feature_evidence"):
+        TopFeaturesDisplay.from_estimator(MultinomialNB().fit(*digits))
+    with pytest.raises(ValueError, match=r"labels that are unknown: \[9\]"):
+        TopFeaturesDisplay.from_estimator(classifier, classes=[0, 9])
+    with pytest.raises(ValueError, match=r"it lacks \['probability'"):
+        TopFeaturesDisplay.from_explanation({"class": ["cat"]})
+    with pytest.raises(ValueError, match="evidence must be a dict"):
+        TopFeaturesDisplay(evidence={})
+    ax = plt.subplots()[1]
+    with pytest.raises(ValueError, match="axes are 1 for 2 classes"):
+        TopFeaturesDisplay(evidence={0: [("a", 1.0)], 1: [("b", 1.0)]}).plot(ax)

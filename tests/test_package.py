@@ -23,6 +23,7 @@ PUBLIC = {
     "PrimingNumberDisplay",
     "Refinement",
     "ReliabilityDisplay",
+    "TopFeaturesDisplay",
     "__version__",
     "context_windows",
     "expected_calibration_error",

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.data.synthetic import make_texts
 from benchmarks.harness.models import log_probabilities
-from benchmarks.harness.options import Number, Switch
+from benchmarks.harness.options import Name, Number
 from benchmarks.harness.records import Record, ratio, table
 from benchmarks.harness.timing import in_own_process, peak_memory
 from benchmarks.peers.text import FastText
@@ -27,7 +27,7 @@ OPTIONS = {
     "words": Number(50_000, "different words", fast=100),
     "classes": Number(100, "classes", fast=4),
     "tokens": Number(10, "words of a text", fast=8),
-    "ours": Switch("the package alone, without peers"),
+    "models": Name("only models that have this in their names, such as hashed"),
 }
 OURS = {
     "explicit": lambda: ExplicitTextClassifier(features="words+bigrams"),
@@ -43,7 +43,7 @@ _TEST_ROWS = 2000
 
 
 def measure(options: Namespace) -> list[Record]:
-    names = [*OURS] if options.ours else [*OURS, *PEERS]
+    names = [name for name in OURS | PEERS if (options.models or "") in name]
     sizes = [options.words, options.classes, options.tokens]
     records = []
     for n_rows in options.rows:
@@ -94,7 +94,7 @@ def report(records: list[Record], options: Namespace) -> str:
         ("texts", "n_rows", ",d"),
         ("fit CPU s", "fit_seconds", "sig"),
         ("us a text", "microseconds_per_row", "sig"),
-        *((f"x {name}", f"x_{name}", "sig") for name in PEERS if not options.ours),
+        *((f"x {name}", f"x_{name}", "sig") for name in PEERS),
         ("peak MiB", "peak_memory", "sig"),
         ("KiB a text", "kib_per_row", "sig"),
         ("test loss", "test_log_loss", ".4f"),

@@ -24,7 +24,11 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.naive_bayes import ComplementNB, MultinomialNB
 
-from explicit_softmax import ExplicitSoftmaxClassifier, ExplicitSoftmaxClassifierCV
+from explicit_softmax import (
+    ExplicitSoftmaxClassifier,
+    ExplicitSoftmaxClassifierCV,
+    TopFeaturesDisplay,
+)
 
 paragraphs = {
     topic: [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
@@ -87,9 +91,13 @@ figure.suptitle("Paragraphs of the help, 14 topics")
 # Words that indicate a topic
 # ---------------------------
 #
-# Weights are centred over the topics, so the largest ones of a topic belong to the
-# words that distinguish it.
+# Evidence has a mean of zero over the topics: the words with the largest evidence for a
+# topic distinguish it. (`~explicit_softmax.TopFeaturesDisplay.from_explanation` draws
+# the same for what a text classifier says of one text.)
 chosen = models["ExplicitSoftmaxClassifierCV"]
-names = words.get_feature_names_out()
-for topic, row in zip(chosen.classes_[::3], chosen.coef_[::3], strict=True):
-    print(f"{topic:15}", *names[row.argsort()[::-1][:6]])
+TopFeaturesDisplay.from_estimator(
+    chosen,
+    classes=chosen.classes_[::5][:4],
+    top=8,
+    feature_names=words.get_feature_names_out(),
+)

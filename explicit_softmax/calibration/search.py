@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from explicit_softmax.calibration.calibrate import COMPARISON_TOL, calibrate
 from explicit_softmax.calibration.leave_one_out import LeaveOneOut, leave_one_out
 from explicit_softmax.calibration.model import ExplicitModel, Settings
-from explicit_softmax.calibration.sample import RowSample
+from explicit_softmax.calibration.sample import BUDGETS, RowSample
 from explicit_softmax.solution.counts import (
     CooccurrenceCounts,
     FloatArray,
@@ -221,6 +221,9 @@ def score_by_folds(
     # All candidates need samples of the same size: strengths are given in each.
     first = replace(grid.settings, **next(grid.candidates()))
     limit = first.sample_limit(X.shape[1], n_classes)
+    if limit.n_rows:
+        n_blocks = len(first.blocks(X.shape[1]))
+        limit = BUDGETS["candidates"].limit(n_classes * n_blocks)
     everything = np.arange(len(y))
     totals = [count(everything, exponent) for exponent in grid.norm_exponents]
     return np.array(

@@ -1,7 +1,4 @@
-"""Mini-batch Adagrad and gradient descent on the log-loss, rows dense or sparse.
-
-Rows are read in batches: windows, for example, become features batch by batch.
-"""
+"""Mini-batch Adagrad and gradient descent on the log-loss of rows read in batches."""
 
 from __future__ import annotations
 
@@ -202,11 +199,7 @@ def _by_feature(
 
 
 def _epochs(problem: Problem, steps: Steps) -> Iterator[IntArray]:
-    """Row numbers of each epoch, without end.
-
-    Epochs of fewer than all rows take the rows in turns: each starts where the last one
-    ended, and one that exhausts the rows goes on with the next order of them.
-    """
+    """Row numbers of each epoch, without end: each starts where the last one ended."""
     n_rows = problem.X.shape[0]
     size = min(steps.samples_per_iter, n_rows)
     order = np.zeros(0, dtype=np.int64)

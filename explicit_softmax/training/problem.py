@@ -167,7 +167,7 @@ class Monitor:
     """
 
     result: RefinementResult
-    validation: LabelledRows | None
+    validation: tuple[Any, ...] | None
     tol: float
     n_iter_no_change: int
     callback: IterationCallback | None
@@ -215,12 +215,9 @@ class Monitor:
 def sample_rows(
     X: Rows, sample_weight: FloatArray | None
 ) -> tuple[Rows, NDArray[np.float64]]:
-    """Some thousand rows, always the same ones, and weights that sum to one.
-
-    Drawn, not taken at regular steps: rows often have a period (the scans of MNIST do).
-    """
+    """Some thousand rows, always the same ones, and weights that sum to one."""
     n_rows = X.shape[0]
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(0)  # rows often have a period (the scans of MNIST do)
     size = min(n_rows, _SAMPLE_ROWS)
     members = np.sort(rng.choice(n_rows, size, replace=False))
     share = np.ones(members.size)

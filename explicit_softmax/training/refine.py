@@ -3,8 +3,7 @@
 Standardisation. Gradients are taken with respect to centred features (dense rows only,
 since centring fills sparse ones), and steps are measured in units of one over the root
 mean square of the inputs of a layer. Neither changes the model; both make one default
-step serve features of any offset and unit. Centring is a rank-one correction of the
-gradient, and no copy of the rows is made.
+step serve features of any offset and unit. No copy of the rows is made.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from explicit_softmax.training.minibatch import Steps, descend
 from explicit_softmax.training.problem import (
     InputScale,
     IterationCallback,
-    LabelledRows,
     Monitor,
     Problem,
     RefinementResult,
@@ -53,7 +51,7 @@ def refine(
     alpha: float = 0.0,
     tol: float = 1e-4,
     n_iter_no_change: int = 5,
-    validation: LabelledRows | None = None,
+    validation: tuple[Any, ...] | None = None,
     shuffle: bool = True,
     standardize: bool = True,
     average: bool = True,
@@ -80,7 +78,7 @@ def refine(
     learning_rate : float, default=None
         As its `learning_rate_init`, None being "auto"; in units of the weights if not
         `standardize`.
-    validation : tuple of (X, y, sample_weight or None), default=None
+    validation : tuple of (X, y, sample_weight or None, [margins]), default=None
         Rows whose log-loss stops the iterations and chooses the weights.
     standardize : bool, default=True
         Centre and scale as described at the top of this module.
