@@ -639,7 +639,7 @@ class ExplicitTextClassifier(
             part = rows[:, : sum(sizes)]
             # Temperatures of features would flatter large sets: those of the blocks are
             # few numbers, whose leave-one-out log-loss is that of unseen texts.
-            clf = ExplicitSoftmaxClassifier(n_blocks=sizes)
+            clf = ExplicitSoftmaxClassifier(inverse_temperature="auto", n_blocks=sizes)
             some = None if weights is None else weights[sample]
             with warnings.catch_warnings():
                 # A kind that says nothing is not chosen, which is no cause to warn.

@@ -5,11 +5,21 @@ of token ids up to V - 2, and `log_proba` gives the log-probabilities in nats of
 tokens of a document.
 """
 
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from explicit_softmax import ExplicitLanguageModel
 
 Documents = list[NDArray[np.int32]]
 
@@ -78,7 +88,68 @@ class Bigram:
         return np.concatenate(before) * self.size + np.concatenate(documents)
 
 
-# Figures of KenLM's lmplz, which is no Python package.
+class Lmplz:
+    """KenLM's ``lmplz``, text in and ARPA file out, if it is on the PATH.
+
+    The file is read by `ExplicitLanguageModel.from_arpa`, which scores as KenLM does.
+    `seconds` are those of lmplz on all processors, `peak_gb` its memory.
+    """
+
+    _MEMORY = "1G"  # of its sorts
+
+    def __init__(self, context_size: int, vocabulary_size: int) -> None:
+        self.context_size = context_size
+        self.program = shutil.which("lmplz")
+
+    def fit(self, documents: Documents) -> Self:
+        with tempfile.TemporaryDirectory() as folder:
+            text, arpa = Path(folder, "text"), Path(folder, "model.arpa")
+            with text.open("w") as file:
+                file.writelines(as_text(ids) + "\n" for ids in documents)
+            order = self.context_size + 1
+            command = f"{self.program} -o {order} -S {self._MEMORY} --discount_fallback"
+            with text.open() as source, arpa.open("w") as out:
+                process = subprocess.Popen(
+                    [*command.split(), "-T", folder],
+                    stdin=source,
+                    stdout=out,
+                    stderr=subprocess.DEVNULL,
+                )
+                self.peak_gb, ended = 0.0, 0
+                while not ended:
+                    self.peak_gb = max(self.peak_gb, _peak_gb(process.pid))
+                    time.sleep(0.02)
+                    ended, status, used = os.wait4(process.pid, os.WNOHANG)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                raise RuntimeError(f"lmplz failed with {process.returncode}")
+            self.seconds = used.ru_utime + used.ru_stime
+            self.note = f"{command.rpartition('/')[2]}; peak {self.peak_gb:.1f} GiB"
+            self.model = ExplicitLanguageModel.from_arpa(arpa)
+        return self
+
+    def evaluate(self, documents: Documents) -> dict[str, float]:
+        return self.model.evaluate([as_text(ids) for ids in documents])
+
+
+def _peak_gb(pid: int) -> float:
+    """Most memory of a running process so far, in GiB; on Linux only.
+
+    What the system counts for children begins with that of the program that made them.
+    """
+    with suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text()
+        if found := re.search(r"VmHWM:\s+(\d+) kB", status):
+            return int(found[1]) / 2**20
+    return 0.0
+
+
+def as_text(ids: NDArray[np.int32]) -> str:
+    """Ids as words."""
+    return " ".join(map(str, ids.tolist()))
+
+
+# Figures of KenLM's lmplz where it is not on the PATH.
 KENLM = """KenLM (lmplz, Kneser-Ney) on babylm_like, 2026-11-23, not of this run:
 17.08M training tokens, 150,393 dev tokens, documents of at most 1,000 of them;
 orders 2, 3, 4, 5 (K = 1, 2, 3, 4): perplexity 78.55, 44.35, 40.37, 40.83; with ends of
@@ -88,3 +159,8 @@ PEERS: dict[str, Callable[[int, int], Any]] = {
     "unigram, maximum likelihood": Unigram,
     "bigram, maximum likelihood": Bigram,
 }
+
+
+def peers() -> dict[str, Callable[[int, int], Any]]:
+    """Peers, with lmplz if it is there."""
+    return PEERS | ({"KenLM": Lmplz} if shutil.which("lmplz") else {})

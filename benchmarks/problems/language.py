@@ -17,6 +17,7 @@ To have BabyLM, put its files as train/*.txt.gz and dev/*.txt.gz into the data f
 """
 
 import math
+import tempfile
 from argparse import Namespace
 from functools import partial
 from pathlib import Path
@@ -41,7 +42,7 @@ from benchmarks.harness.curves import Curve, Start, follow
 from benchmarks.harness.options import FIGURE, Name, Number, Switch
 from benchmarks.harness.records import Record, of_kind, table
 from benchmarks.harness.timing import timed
-from benchmarks.peers.language import KENLM, PEERS
+from benchmarks.peers.language import KENLM, peers
 from explicit_softmax import ExplicitLanguageModel
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.text.language import token_log_likelihood
@@ -66,6 +67,7 @@ ITERATIONS = 10
 BATCH_SIZE = 1024
 SEED = 0
 
+NGRAMS = "explicit, n-grams"
 COLD, THEOREM, LEAVE_ONE_OUT = "cold start", "theorem", "leave-one-out"
 EXPLICIT: dict[str, dict[str, Any]] = {
     THEOREM: {"smoothing": "noise", "inverse_temperature": 1.0},
@@ -202,11 +204,11 @@ def run_peers(corpus: TokenCorpus, dev: Documents, context_size: int) -> list[Re
         "explicit, Cat by leave-one-out": partial(
             ExplicitLanguageModel, aggregation="cat"
         ),
-        "explicit, n-grams": partial(ExplicitLanguageModel, predict_end=True),
+        NGRAMS: partial(ExplicitLanguageModel, predict_end=True),
         "explicit, n-grams and document": partial(
             ExplicitLanguageModel, predict_end=True, mixture=True
         ),
-        **PEERS,
+        **peers(),
     }
     shape = {"context_size": context_size, "vocabulary_size": corpus.vocabulary_size}
     records = []
@@ -216,8 +218,16 @@ def run_peers(corpus: TokenCorpus, dev: Documents, context_size: int) -> list[Re
         model = make(**shape)
         seconds = timed(lambda model=model: model.fit(train)).median
         record.note = getattr(model, "note", "")
+        seconds = getattr(model, "seconds", seconds)  # of a program of its own
         record.values |= {"context_size": model.context_size, "fit_seconds": seconds}
-        if isinstance(model, ExplicitLanguageModel):
+        if name == NGRAMS:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "model.arpa")
+                written = timed(lambda model=model, path=path: model.to_arpa(path))
+            record.values["with_arpa_seconds"] = seconds + written.median
+        elif name == "KenLM":
+            record.values["with_arpa_seconds"] = seconds
+        if hasattr(model, "evaluate"):
             found = model.evaluate(dev)
             record.values["dev_perplexity"] = found["perplexity"]
             record.values["with_ends"] = found.get("perplexity_with_ends")
@@ -247,7 +257,7 @@ def report(records: list[Record], options: Namespace) -> str:
         ("epochs", "epochs", ".2f"),
         ("fit s", "fit_seconds", "sig"),
     ]
-    models, peers = of_kind(records, "model"), of_kind(records, "peer")
+    models, others = of_kind(records, "model"), of_kind(records, "peer")
     lines = [
         f"data: {records[0]['data']}",
         f"train perplexity on {TRAIN:,} tokens, dev perplexity on {options.dev:,}, "
@@ -256,19 +266,21 @@ def report(records: list[Record], options: Namespace) -> str:
         "fraction of one epoch do not compare",
         table(models, columns),
     ]
-    if peers:
+    if others:
         columns = [
             ("K", "context_size", ""),
             ("fit s", "fit_seconds", "sig"),
+            ("with ARPA", "with_arpa_seconds", "sig"),
             ("dev ppl", "dev_perplexity", ".2f"),
             ("with ends", "with_ends", ".2f"),
         ]
         lines += [
             "",
             "peers: tokens that occur at most once are out-of-vocabulary for all",
-            table(peers, columns),
-            KENLM,
+            table(others, columns),
         ]
+        if not any(record.model == "KenLM" for record in others):
+            lines.append(KENLM)
     return "\n".join(lines)
 
 

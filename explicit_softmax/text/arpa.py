@@ -27,7 +27,7 @@ Progress = Callable[[int, int], Any]
 
 # Lines written at a time, which stay in cache, and lines and bytes read at a time.
 _WRITTEN_LINES = 2**13
-_CHUNK_LINES = 2**16
+_CHUNK_LINES = 2**14
 _BLOCK_BYTES = 2**20
 _LONGEST_LINE = 2**20  # bytes
 

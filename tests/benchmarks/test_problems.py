@@ -1,6 +1,7 @@
 """Every problem runs at toy size, so that none rots; nothing here asserts a time."""
 
 import itertools
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from numpy.testing import assert_allclose
 from benchmarks.data.images import load_images
 from benchmarks.harness.options import parse
 from benchmarks.harness.timing import in_own_process
+from benchmarks.peers.language import KENLM, PEERS, peers
 from benchmarks.problems import (
     images,
     language,
@@ -259,6 +261,33 @@ def toy_corpus():
     return language.TokenCorpus(list(ids[:40]), list(ids[40:]), 12, 2000, "toy")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="lmplz is run as on Unix")
+def test_lmplz_is_a_peer_where_it_is_there(tmp_path, monkeypatch):
+    pytest.importorskip("tokenizers")
+    corpus = toy_corpus()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "KenLM" not in peers()
+    arpa, program = tmp_path / "arpa", tmp_path / "lmplz"
+    model = ExplicitLanguageModel(context_size=2, vocabulary_size=12, predict_end=True)
+    model.fit(corpus.train).to_arpa(arpa)
+    program.write_text(f"#!/bin/sh\n/bin/cat > {tmp_path}/text; /bin/cat {arpa}\n")
+    program.chmod(0o755)
+    records = language.run_peers(corpus, corpus.dev, 2)
+    found = {record.model: record.values for record in records}
+    of_kenlm, of_ngrams = found["KenLM"], found[language.NGRAMS]
+    for name in ("dev_perplexity", "with_ends"):
+        assert_allclose(of_kenlm[name], of_ngrams[name], rtol=1e-6)
+    text = (tmp_path / "text").read_text().splitlines()
+    assert text == [" ".join(map(str, ids)) for ids in corpus.train]
+    records[0].values["data"] = "toy"
+    printed = language.report(records, SimpleNamespace(dev=1))
+    assert "KenLM" in printed
+    assert KENLM not in printed
+    program.write_text("#!/bin/sh\nexit 3\n")
+    with pytest.raises(RuntimeError, match="lmplz failed with 3"):
+        language.run_peers(corpus, corpus.dev, 2)
+
+
 def test_refinement_of_windows_is_that_of_the_language_model():
     corpus = toy_corpus()
     parameters = {"context_size": 2, "vocabulary_size": corpus.vocabulary_size}
@@ -291,7 +320,7 @@ def test_peers_of_language_models():
 
 @pytest.mark.parametrize("name", ["unigram", "bigram"])
 def test_peers_are_normalised(name):
-    make = language.PEERS[f"{name}, maximum likelihood"]
+    make = PEERS[f"{name}, maximum likelihood"]
     model = make(context_size=1, vocabulary_size=7)
     model.fit([np.array([0, 1, 2, 0, 1, 1, 3]), np.array([2, 0], dtype=np.int32)])
     pairs = np.int32([[0, token] for token in range(6)])
