@@ -146,7 +146,7 @@ def _words(text: str) -> str:
 
 TEXT_PEERS: dict[str, Callable[[], Any]] = {
     "LinearSVC, words+bigrams+chars": lambda: make_pipeline(_all_kinds(), LinearSVC()),
-    "LinearSVC, calibrated, the same": lambda: make_pipeline(
+    "LinearSVC, calibrated, words+bigrams+chars": lambda: make_pipeline(
         _all_kinds(), CalibratedClassifierCV(LinearSVC(), cv=5)
     ),
     "LinearSVC, calibrated, words+bigrams": lambda: make_pipeline(
