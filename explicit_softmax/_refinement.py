@@ -212,17 +212,19 @@ def split_validation(
         y, refinement.validation_fraction, refinement.random_state
     )
     train = np.setdiff1d(np.arange(len(y)), held_out)
+    parts = [_some((X, y, sample_weight), members) for members in (train, held_out)]
+    if any(weight is not None and not weight.any() for *_, weight in parts):
+        raise ValueError(
+            "early_stopping=True leaves only rows of zero weight to fit, or to "
+            "validate on"
+        )
+    return parts[0], parts[1]
 
-    def part(members: IntArray) -> LabelledRows:
-        weight = None if sample_weight is None else sample_weight[members]
-        if weight is not None and not weight.any():
-            raise ValueError(
-                "early_stopping=True leaves only rows of zero weight to fit, or to "
-                "validate on"
-            )
-        return X[members], y[members], weight
 
-    return part(train), part(held_out)
+def _some(rows: LabelledRows, members: IntArray | slice) -> LabelledRows:
+    """Those of the rows that are members."""
+    X, y, weight = rows
+    return X[members], y[members], None if weight is None else weight[members]
 
 
 def _stratified_part(y: IntArray, share: float, random_state: Any) -> IntArray:
@@ -242,8 +244,7 @@ def of_positive_weight(
     """The rows without those of zero weight."""
     if sample_weight is None or sample_weight.all():
         return X, y, sample_weight
-    positive = np.flatnonzero(sample_weight)
-    return X[positive], y[positive], sample_weight[positive]
+    return _some((X, y, sample_weight), np.flatnonzero(sample_weight))
 
 
 def refine_model(
@@ -269,12 +270,13 @@ def refine_model(
     if margins is not None and sample_weight is not None:
         margins = margins[sample_weight > 0]
     X, y, sample_weight = rows = of_positive_weight(X, y, sample_weight)
+    scaled = scaled_rows(X, exponent), y, sample_weight
     alpha: Any = refinement.alpha
     max_iter = refinement.max_iter
     if alpha == "auto":
         alpha = 0.0
         if margins is not None and validation is None:
-            alpha, max_iter = _chosen_penalty(refinement, model, rows, margins)
+            alpha, max_iter = _chosen_penalty(refinement, model, rows, scaled, margins)
     if not max_iter:
         warn_caller(
             "No refinement lowers the log-loss of rows that it does not see: the "
@@ -299,7 +301,7 @@ def refine_model(
     callback = progress.follow(task, refinement.max_iter, fitted_attributes)
     try:
         result = _trained(
-            refinement, model, rows, margins, alpha, max_iter, validation, callback
+            refinement, model, scaled, margins, alpha, max_iter, validation, callback
         )
     except FloatingPointError as error:
         warn_caller(f"{error}. The explicit solution is kept.", ConvergenceWarning)
@@ -331,7 +333,7 @@ def _trained(
     validation: tuple[Any, ...] | None,
     callback: IterationCallback | None = None,
 ) -> RefinementResult:
-    """Train on rows that are not scaled yet; validation rows are."""
+    """Train on rows that are scaled, as those of validation are."""
     X, y, sample_weight = rows
     kind = "rows" if isinstance(X, np.ndarray) or sp.issparse(X) else "windows"
     rate, size = refinement.learning_rate_init, refinement.batch_size
@@ -339,7 +341,7 @@ def _trained(
     return refine(
         [decoder.dense_weights() for decoder in model.decoders],
         [decoder.intercept for decoder in model.decoders],
-        scaled_rows(X, model.decoders[0].norm_exponent),
+        X,
         y,
         sample_weight=sample_weight,
         margins=margins,
@@ -362,31 +364,28 @@ def _chosen_penalty(
     refinement: Refinement,
     model: RefinableModel,
     rows: LabelledRows,
+    scaled: LabelledRows,
     margins: FloatArray,
 ) -> tuple[float, int]:
     """Penalty and number of iterations that `alpha="auto"` chooses; 0: not to train.
 
-    Candidates grow until one is no better than the last, or was still improving.
+    `scaled` are the rows as they are trained on. Candidates grow until one is no better
+    than the last, or was still improving.
     """
-    X, y, weight = rows
+    y = rows[1]
     if np.bincount(y).max() < 2:  # no row can be set aside
         return 0.0, refinement.max_iter
     state = refinement.random_state
     # L-BFGS is the same every time, and so is what it starts from.
     held_out = _stratified_part(y, _CHOICE_SHARE, 0 if state is None else state)
     rest = np.setdiff1d(np.arange(len(y)), held_out)
-
-    def part(members: IntArray) -> LabelledRows:
-        return X[members], y[members], None if weight is None else weight[members]
-
-    train, beside, exponent = part(rest), margins[rest], model.decoders[0].norm_exponent
-    others = (*part(held_out), margins[held_out])
-    least, chosen = log_loss(model.decoders, *others), (0.0, 0)
-    others = scaled_rows(others[0], exponent), *others[1:]
+    train, beside, aside = _some(scaled, rest), margins[rest], margins[held_out]
+    least = log_loss(model.decoders, *_some(rows, held_out), aside)
+    others, chosen = (*_some(scaled, held_out), aside), (0.0, 0)
     # A trial ends when the loss has not fallen at all for some iterations.
     trial = clone(refinement).set_params(tol=0.0)
     trial.n_iter_no_change = min(refinement.n_iter_no_change, _CHOICE_PATIENCE)
-    few, share = sample_rows(scaled_rows(train[0], exponent), train[2])
+    few, share = sample_rows(train[0], train[2])
     scale = input_scales(few.astype(np.float64), share, (), ())[0]
     for penalty in _PENALTIES:
         alpha = penalty * scale.squared_norm / len(y)
@@ -435,10 +434,10 @@ def _rise(
     members: Any = np.sort(order[:_COMPARED_ROWS])
     if margins is not None:
         members, tol = slice(None), 0.0
-    weight = None if sample_weight is None else sample_weight[members]
-    rows, extra = X[members], None if margins is None else margins[members]
+    rows = _some((X, y, sample_weight), members)
+    extra = None if margins is None else margins[members]
     with np.errstate(over="ignore", invalid="ignore"):
-        losses = [log_loss(d, rows, y[members], weight, extra) for d in (before, after)]
+        losses = [log_loss(d, *rows, extra) for d in (before, after)]
     rounding = _ROUNDING * losses[0] if margins is None else 0.0
     if losses[1] <= losses[0] + max(tol, rounding):
         return None
