@@ -386,6 +386,7 @@ def test_words_have_no_bytes():
 
 @pytest.mark.slow
 def test_tokenizers_of_transformers():
+    # In no extra, being large: what stands in for it is tested everywhere.
     transformers = pytest.importorskip("transformers")
     own = make(vocabulary_size=40).fit(LINES)
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=own.tokenizer_)

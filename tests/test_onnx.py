@@ -48,6 +48,7 @@ def outputs():
     """A function that gives the outputs of a model in ONNX for some rows."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # Both are installed by .ci/run, for a step of its own.
         skl2onnx = pytest.importorskip("skl2onnx")
         onnxruntime = pytest.importorskip("onnxruntime")
     register_onnx_converters()
