@@ -253,10 +253,11 @@ class NgramSolution:
         model = self.kneser_ney
         windows = next_windows(prefixes, model.context_size, model.n_ids - 1)
         proba = np.empty((len(prefixes), model.n_classes))
-        step = max(1, _CHUNK_VALUES // model.n_classes)
+        step, tell = max(1, _CHUNK_VALUES // model.n_classes), listener()
         for start in range(0, len(prefixes), step):
             rows = slice(start, start + step)
             proba[rows] = model.distributions([*windows[rows].T])
+            tell(len(windows[rows]))
         if self.weights is not None:
             for row, prefix in zip(proba, prefixes, strict=True):
                 row[:] = mixed_distribution(row, prefix, self.weights)
