@@ -158,10 +158,10 @@ default="auto"
     discounts_ : ndarray of shape (K + 1, 3)
         What Kneser-Ney smoothing takes from counts of one, two, and more, for contexts
         of 0 to K tokens; only of "ngram".
-    mixture_weights_ : ndarray of shape (25, 4) or None
-        Weights of n-grams and of the three models of the document, a row for each class
-        of windows, by what the document has said before; only of "ngram", None without
-        `mixture`.
+    mixture_weights_ : ndarray of shape (K + 1, 25, 4) or None
+        Weights of n-grams and of the three models of the document, by how many of the K
+        tokens are a context that was counted, and in 25 classes by what the document
+        has said before; only of "ngram", None without `mixture`.
     inverse_temperature_ : ndarray of shape (n_blocks,)
         beta of each position; this and the next two only of "cat" and "sum".
     smoothing_strength_ : float
