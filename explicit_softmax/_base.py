@@ -35,6 +35,7 @@ from explicit_softmax._sklearn import (
     Interval,
     StrOptions,
     _check_sample_weight,
+    long_task,
     restored_on_error,
     warn_caller,
 )
@@ -42,6 +43,7 @@ from explicit_softmax.calibration.model import ExplicitModel
 from explicit_softmax.solution.counts import raise_bad_value, row_blocks
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.loss import network_scores, softmax_in_place
+from explicit_softmax.solution.progress import listener
 
 # Scores that `predict` holds at a time.
 _CHUNK_VALUES = 2**20
@@ -210,9 +212,12 @@ class ExplicitSoftmaxBase(
         rows = self._check_features(X)
         y = np.empty(rows.shape[0], dtype=np.intp)
         decoders = self._decoders(rows.dtype)
-        for chunk in row_blocks(rows.shape[0], len(self.classes_), _CHUNK_VALUES):
-            scores = checked_scores(decoders, rows[chunk], chunk.start)
-            y[chunk] = scores.argmax(axis=1)
+        with long_task(self, "predict", lambda: len(y)):
+            tell = listener()
+            for chunk in row_blocks(len(y), len(self.classes_), _CHUNK_VALUES):
+                scores = checked_scores(decoders, rows[chunk], chunk.start)
+                y[chunk] = scores.argmax(axis=1)
+                tell(len(scores))
         return np.asarray(self.classes_[y])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

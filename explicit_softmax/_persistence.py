@@ -682,9 +682,9 @@ def _ngram_model_fits(model: NgramModel) -> bool:
     if model.sample is not None:
         right = right and _numbers(model.sample.tokens, above=-1, most=highest)
     if model.weights is not None:
-        right = right and model.weights.shape == N_WEIGHTS
+        right = right and model.weights.shape == (model.shape[1] + 1, *N_WEIGHTS)
         right = right and _numbers(model.weights, above=0, most=1)
-        right = right and bool(np.allclose(model.weights.sum(axis=1), 1))
+        right = right and bool(np.allclose(model.weights.sum(axis=-1), 1))
     return right
 
 
