@@ -46,11 +46,12 @@ Block: TypeAlias = tuple[Delayed, Any, Any]
 _MOST_BLOCKS = 16
 _LEAST_RUNS = 16
 
-# N-grams are added up in so many parts, each alone, which are about equal in the
-# largest of the first blocks. What a merge, and the client, hold beside them is a part.
-_N_PARTS = 16
-_EDGE_BLOCKS = 4
-
+# N-grams are divided into so many parts, each of which is added up alone: a merge, and
+# the client, hold a few of these beside the counts. Blocks of which there are more are
+# added up in runs before, or there would be too many tasks. Parts are about equal in
+# the largest of some runs.
+_N_PARTS = 32
+_EDGE_RUNS = 4
 
 _NO_ROW = "there is no row in any block of the collection"
 
@@ -254,18 +255,22 @@ def _added_up_in_parts(counted: list[Delayed]) -> list[Delayed]:
     """
     from dask import delayed
 
+    length = min(max(len(counted) // _N_PARTS, 1), _MOST_BLOCKS)
+    runs = [
+        _added_up("merge", _merged, counted[at : at + length])
+        for at in range(0, len(counted), length)
+    ]
     token, call = uuid.uuid4().hex, delayed(_part, traverse=False)
     edges = delayed(_edges, traverse=False)(
-        *counted[:_EDGE_BLOCKS], dask_key_name=f"edges-{token}"
+        *runs[:_EDGE_RUNS], dask_key_name=f"edges-{token}"
     )
     sums = []
     for number in range(_N_PARTS):
         parts = [
-            call(block, edges, number, dask_key_name=f"part-{token}-{at}-{number}")
-            for at, block in enumerate(counted)
+            call(run, edges, number, dask_key_name=f"part-{token}-{at}-{number}")
+            for at, run in enumerate(runs)
         ]
-        merge = _added if number else _merged
-        sums.append(_added_up("merge", merge, parts))
+        sums.append(_added_up("merge", _added if number else _merged, parts))
     return sums
 
 
@@ -539,22 +544,22 @@ def _merged(one: BaseEstimator, other: BaseEstimator) -> BaseEstimator:
     return _sized(copy.copy(one).merge(other))
 
 
-def _edges(*blocks: BaseEstimator | None) -> NDArray[np.int64]:
-    """Where parts of n-grams end, by the largest of some blocks."""
-    counts = [block._model.counts for block in blocks if block is not None]
+def _edges(*runs: BaseEstimator | None) -> NDArray[np.int64]:
+    """Where parts of n-grams end, by the largest of some runs of blocks."""
+    counts = [run._model.counts for run in runs if run is not None]
     return part_edges(max(counts, key=lambda c: c.keys.size, default=None), _N_PARTS)
 
 
-def _part(block: BaseEstimator | None, edges: NDArray[np.int64], number: int) -> Any:
-    """A part of the n-grams of a block; the first is an estimator."""
-    if block is None:
+def _part(run: BaseEstimator | None, edges: NDArray[np.int64], number: int) -> Any:
+    """A part of the n-grams of a run of blocks; the first is an estimator."""
+    if run is None:
         return None
     first, stop = edges[number : number + 2].tolist()
-    counts = part_of(block._model.counts, first, stop)
+    counts = part_of(run._model.counts, first, stop)
     if number:
         return _sized(counts)
-    found = copy.copy(block)
-    found._model = replace(block._model, counts=counts)
+    found = copy.copy(run)
+    found._model = replace(run._model, counts=counts)
     return _sized(found)
 
 
