@@ -262,7 +262,7 @@ def _added_up_in_parts(counted: list[Delayed]) -> list[Delayed]:
     ]
     token, call = uuid.uuid4().hex, delayed(_part, traverse=False)
     edges = delayed(_edges, traverse=False)(
-        *runs[:_EDGE_RUNS], dask_key_name=f"edges-{token}"
+        _N_PARTS, *runs[:_EDGE_RUNS], dask_key_name=f"edges-{token}"
     )
     sums = []
     for number in range(_N_PARTS):
@@ -544,10 +544,11 @@ def _merged(one: BaseEstimator, other: BaseEstimator) -> BaseEstimator:
     return _sized(copy.copy(one).merge(other))
 
 
-def _edges(*runs: BaseEstimator | None) -> NDArray[np.int64]:
+def _edges(n_parts: int, *runs: BaseEstimator | None) -> NDArray[np.int64]:
     """Where parts of n-grams end, by the largest of some runs of blocks."""
     counts = [run._model.counts for run in runs if run is not None]
-    return part_edges(max(counts, key=lambda c: c.keys.size, default=None), _N_PARTS)
+    largest = max(counts, key=lambda one: one.keys.size, default=None)
+    return part_edges(largest, n_parts)
 
 
 def _part(run: BaseEstimator | None, edges: NDArray[np.int64], number: int) -> Any:
