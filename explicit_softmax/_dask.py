@@ -283,17 +283,18 @@ def _joined(parts: list[Delayed]) -> BaseEstimator:
 
     try:
         shapes = dask.compute(*map(dask.delayed(_shape, traverse=False), parts))
-        counted = parts[0].compute()
+        counted = copy.copy(parts[0].compute())
         if counted is None:
             raise ValueError(_NO_ROW)
+        n_ids, _, has_ends = counted._model.shape
+        counted._model = replace(counted._model, counts=None)
         part_sizes, count_types = zip(*shapes, strict=True)
-        counts = counted._model.counts
         total = joined_parts(
             (_counts(parts.pop(0).compute()) for _ in shapes),
             np.array(part_sizes),
             np.result_type(*count_types),
-            counts.n_ids,
-            counts.has_ends,
+            n_ids,
+            has_ends,
         )
     finally:
         _release(parts)
