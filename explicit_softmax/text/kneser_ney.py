@@ -132,10 +132,16 @@ class KneserNey:
         as_asked[order] = np.arange(order.size)
         return proba[as_asked], known[as_asked]
 
-    def distributions(self, columns: Sequence[IntArray]) -> NDArray[np.float64]:
-        """Probabilities (n_windows, n_classes) of all targets after windows."""
+    def distributions(
+        self, columns: Sequence[IntArray]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+        """Probabilities (n_windows, n_classes) of all targets after windows.
+
+        The second array is as that of `probabilities`.
+        """
         n_windows = len(columns[0])
         proba = np.tile(self.proba[0].astype(np.float64), (n_windows, 1))
+        known = np.zeros(n_windows, dtype=np.int8)
         places = np.arange(n_windows)
         context = np.zeros(n_windows, dtype=np.int64)
         for column, (contexts, keys, values, backoff) in zip(
@@ -143,12 +149,13 @@ class KneserNey:
         ):
             context = find(contexts, context * self.n_ids + column[places])
             places, context = places[context >= 0], context[context >= 0]
+            known[places] += 1
             proba[places] *= backoff[context, None]
             starts, sizes = members(keys, context, self.n_ids)
             ngrams = ragged(starts, sizes)
             targets = keys[ngrams] - np.repeat(context * self.n_ids, sizes)
             proba[np.repeat(places, sizes), targets] = values[ngrams]
-        return proba
+        return proba, known
 
 
 def kneser_ney(
