@@ -259,7 +259,8 @@ def without_each(
 def _rest(
     counted: NDArray[np.float64], taken: NDArray[np.float64], largest: float
 ) -> NDArray[np.float64]:
-    return np.maximum(remainder(counted, taken, largest), 0.0)
+    rest = remainder(counted, taken, largest)
+    return np.maximum(rest, 0.0, out=rest)
 
 
 def _columns(columns: Iterable[FloatArray]) -> NDArray[np.float64]:

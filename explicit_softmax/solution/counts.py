@@ -405,8 +405,10 @@ def _count_dense(
                 if scale is not None:
                     part_scale = scale[members]
                     factor = part_scale if factor is None else factor * part_scale
-                double = buffer[: len(part)]
-                np.copyto(double, part)
+                double = part
+                if part.dtype != np.float64:
+                    double = buffer[: len(part)]
+                    np.copyto(double, part)
                 sums = _one_hot(labels, n_present, factor, np.float64) @ double
             total[present] += sums
     if not np.isfinite(total).all():
@@ -528,6 +530,9 @@ def remainder(
     integers are what they are. Negative where more is taken than was counted.
     """
     rest = np.asarray(counted - taken)
+    # Nothing is near zero in counts of pixels and the like: no further passes.
+    if rest.min(initial=np.inf) > _ROUNDING * largest:
+        return rest
     near = np.abs(rest) <= _ROUNDING * largest
     near &= rest <= _RESIDUE * counted
     near &= rest != 0
