@@ -141,6 +141,7 @@ class ExplicitSoftmaxBase(
     clip: bool
     warm_start: bool
     refinement: Any
+    inverse_temperature_: Any
     _model: Any
 
     @lazy_on_blocks
@@ -328,8 +329,10 @@ class ExplicitSoftmaxBase(
             if class_prior is not None:
                 model = model.with_prior(class_prior)
             self._model = model
-            chosen = isinstance(self.inverse_temperature, str)
-            if chosen and len(self.classes_) > 1 and not np.any(_beta(model)):
+            chosen = (
+                isinstance(self.inverse_temperature, str) and len(self.classes_) > 1
+            )
+            if chosen and not np.any(self.inverse_temperature_):
                 warn_caller(
                     f"leave-one-out finds no evidence in the features of {len(codes)} "
                     "rows: inverse_temperature_ is 0, and all rows get the class "

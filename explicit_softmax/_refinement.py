@@ -18,6 +18,7 @@ from explicit_softmax._sklearn import (
     StrOptions,
     warn_caller,
 )
+from explicit_softmax.calibration.model import Refined
 from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, scaled_rows
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.loss import log_loss
@@ -25,7 +26,6 @@ from explicit_softmax.training.problem import (
     Arrays,
     IterationCallback,
     LabelledRows,
-    Refined,
     RefinementResult,
     input_scales,
     sample_rows,

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from benchmarks.data.blocks import make_words
 from benchmarks.data.synthetic import repetitive_tokens
@@ -143,38 +144,53 @@ def _processes(n_workers: int) -> Iterator[Any]:
 
 
 def language(n_tokens: int, n_ids: int = 4096) -> dict[str, Any]:
-    """Peak memory of two workers that count n-grams of files, beside their counts."""
+    """Peak memory of two workers that count n-grams of files, and of the client.
+
+    Beside their counts; what the processes had before is taken off.
+    """
     from dask.bag import read_text
 
-    n_files = -(-n_tokens // _FILE_TOKENS)
     with TemporaryDirectory() as folder, _processes(2) as client:
-        for number in range(n_files):
-            rng = np.random.default_rng([number, 1])
-            size = min(_FILE_TOKENS, n_tokens)
-            tokens = repetitive_tokens(rng, n_ids, size, _DOCUMENT_TOKENS)
-            documents = np.split(
-                tokens, range(_DOCUMENT_TOKENS, size, _DOCUMENT_TOKENS)
-            )
-            lines = (" ".join(map(str, document.tolist())) for document in documents)
-            Path(folder, f"{number}.txt").write_text("\n".join(lines))
+        data = {"folder": folder, "n_tokens": n_tokens, "n_ids": n_ids}
+        n_tokens = in_own_process(write_files, **data)["n_tokens"]
         model = ExplicitLanguageModel(vocabulary_size=n_ids + 2)
-        before = max(client.run(peak_memory).values())
+        client.run(model.partial_fit, [[0]])  # imports
+        before = _peaks(client)
         start = time.perf_counter()
         bag = read_text(f"{folder}/*.txt").map(np.fromstring, dtype=np.int32, sep=" ")
         model.partial_fit(bag)
         seconds = time.perf_counter() - start
-        peak = max(client.run(peak_memory).values())
+        growth = _peaks(client) - before
     counts = model._model.counts
     arrays = [*counts.contexts, counts.keys, counts.counts]
     mib = sum(array.nbytes for array in arrays) / 2**20
     return {
-        "n_tokens": n_files * size,
+        "n_tokens": n_tokens,
         "n_ngrams": counts.keys.size,
         "fit_seconds": seconds,
         "counts_mib": mib,
-        "peak_mib": peak,
-        "per_counts": (peak - before) / mib,
+        "worker_growth": growth[1:].max() / mib,
+        "client_growth": growth[0] / mib,
+        "growth": growth.sum() / mib,
     }
+
+
+def write_files(folder: str, n_tokens: int, n_ids: int) -> dict[str, Any]:
+    """Write token ids in decimals, a document in each line."""
+    n_files = -(-n_tokens // _FILE_TOKENS)
+    size = min(_FILE_TOKENS, n_tokens)
+    for number in range(n_files):
+        rng = np.random.default_rng([number, 1])
+        tokens = repetitive_tokens(rng, n_ids, size, _DOCUMENT_TOKENS)
+        documents = np.split(tokens, range(_DOCUMENT_TOKENS, size, _DOCUMENT_TOKENS))
+        lines = (" ".join(map(str, document.tolist())) for document in documents)
+        Path(folder, f"{number}.txt").write_text("\n".join(lines))
+    return {"n_tokens": n_files * size}
+
+
+def _peaks(client: Any) -> NDArray[np.float64]:
+    """Peak memory in MiB of this process, and of each worker."""
+    return np.array([peak_memory(), *client.run(peak_memory).values()], dtype=float)
 
 
 def _clocks(client: Any) -> tuple[float, float]:
@@ -229,7 +245,8 @@ def report(records: list[Record], options: Namespace) -> str:
         ("s", "fit_seconds", "sig"),
         ("n-grams", "n_ngrams", ",d"),
         ("counts MiB", "counts_mib", ".0f"),
-        ("worker peak MiB", "peak_mib", ".0f"),
-        ("growth / counts", "per_counts", ".2f"),
+        ("a worker, x counts", "worker_growth", ".2f"),
+        ("client, x counts", "client_growth", ".2f"),
+        ("all, x counts", "growth", ".2f"),
     ]
     return f"{text}\n\n{table(models, columns)}"
