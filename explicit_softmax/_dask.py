@@ -11,9 +11,10 @@ import copy
 import math
 import pickle
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
+from itertools import count
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
@@ -40,11 +41,10 @@ Delayed: TypeAlias = Any  # Dask may not be there
 # Delayed rows, and their labels and weights or None.
 Block: TypeAlias = tuple[Delayed, Any, Any]
 
-# Successive blocks are added up one by one, in runs of at most so many but at least so
-# many runs, and runs in a binary tree. A worker, which takes them in this order, then
-# holds few unfinished sums at a time.
+# One task counts at most so many successive blocks and adds them up, and each thread of
+# a cluster gets at least so many tasks: see `_in_runs`.
 _MOST_BLOCKS = 16
-_LEAST_RUNS = 16
+_LEAST_RUNS = 4
 
 # N-grams are divided into so many parts, each of which is added up alone: a merge, and
 # the client, hold a few of these beside the counts. Blocks of which there are more are
@@ -245,6 +245,8 @@ def _counted(
     parts = _on_each("count", _count, blocks, clone(estimator), keywords)
     if getattr(estimator, "aggregation", None) == "ngram":
         return _joined(_persisted(_added_up_in_parts(parts), parts, report))
+    if report is None or not report.is_heard:
+        parts = _in_runs(parts)
     return _computed(_added_up("merge", _merged, parts), parts, report)
 
 
@@ -337,25 +339,66 @@ def _on_each(
 def _added_up(
     name: str, add: Callable[[Any, Any], Any], parts: list[Delayed]
 ) -> Delayed:
-    """Delayed sum of parts, in an order that depends on their number alone."""
+    """Delayed sum of parts, in an order that depends on their number alone.
+
+    Sums of halves are added, so that large sums are added only a few times.
+    """
     from dask import delayed
 
-    token, call = uuid.uuid4().hex, delayed(_sum, traverse=False)
-    n_sums = 0
+    token, call, numbers = uuid.uuid4().hex, delayed(_sum, traverse=False), count()
 
-    def added(parts: Iterable[Delayed]) -> Delayed:
-        nonlocal n_sums
-        total, *rest = parts
-        for part in rest:
-            total = call(add, total, part, dask_key_name=f"{name}-{token}-{n_sums}")
-            n_sums += 1
-        return total
+    def added(parts: list[Delayed]) -> Delayed:
+        if len(parts) == 1:
+            return parts[0]
+        one, other = map(added, _halves(parts))
+        return call(add, one, other, dask_key_name=f"{name}-{token}-{next(numbers)}")
 
-    length = min(max(len(parts) // _LEAST_RUNS, 2), _MOST_BLOCKS)
-    while len(parts) > 1:
-        parts = [added(parts[at : at + length]) for at in range(0, len(parts), length)]
-        length = 2
-    return parts[0]
+    return added(parts)
+
+
+def _halves(parts: list[Delayed]) -> tuple[list[Delayed], list[Delayed]]:
+    middle = len(parts) // 2
+    return parts[:middle], parts[middle:]
+
+
+def _in_runs(counted: list[Delayed]) -> list[Delayed]:
+    """Delayed counts of runs of blocks, each of which is one task of a cluster.
+
+    Such a task makes its blocks as well, one after the other: neither rows nor the
+    counts of a block are moved, and the scheduler has little to do. Blocks stay as they
+    are where that is in vain or would do harm: without a cluster, if they lie on the
+    workers, if other blocks need the same tasks, or if tasks are annotated.
+    """
+    from dask import delayed, get
+    from dask.base import get_scheduler
+    from dask.optimization import cull
+
+    client = getattr(get_scheduler(collections=counted), "__self__", None)
+    if client is None:
+        return counted
+    from distributed import futures_of
+
+    n_least, runs = _LEAST_RUNS * sum(client.nthreads().values()), [counted]
+    while len(runs[0]) > 1 and (len(runs) < n_least or len(runs[-1]) > _MOST_BLOCKS):
+        runs = [half for run in runs for half in _halves(run)]
+    sums = [_added_up("merge", _merged, run) for run in runs]
+    layers = _added_up("merge", _merged, sums).dask
+    graph = dict(layers)
+    tasks = [cull(graph, [total.key])[0] for total in sums]
+    n_tasks = sum(map(len, tasks)) - (len(tasks) - 1)  # all share the blank model
+    if (
+        n_tasks > len(set().union(*tasks))
+        or any(layer.annotations for layer in layers.layers.values())
+        or futures_of(counted)
+    ):
+        return counted
+    token = uuid.uuid4().hex
+    return [
+        delayed(partial(get, part, total.key), traverse=False)(
+            dask_key_name=f"count-{token}-{at}"
+        )
+        for at, (part, total) in enumerate(zip(tasks, sums, strict=True))
+    ]
 
 
 def _computed(
