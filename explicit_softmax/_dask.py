@@ -284,9 +284,10 @@ def _joined(parts: list[Delayed]) -> BaseEstimator:
 
     try:
         shapes = dask.compute(*map(dask.delayed(_shape, traverse=False), parts))
-        counted = _copied(parts[0].compute())
+        counted = parts[0].compute()
         if counted is None:
             raise ValueError(_NO_ROW)
+        counted = _copied(counted)
         n_ids, _, has_ends = counted._model.shape
         counted._model = replace(counted._model, counts=None)
         part_sizes, count_types = zip(*shapes, strict=True)
