@@ -136,12 +136,12 @@ def _fit_blocks(n_blocks: int, shape: dict[str, int]) -> ExplicitSoftmaxClassifi
 
 
 @contextmanager
-def _processes(n_workers: int) -> Iterator[Any]:
+def _processes(n_workers: int, config: dict[str, Any] = _KEEP_MEMORY) -> Iterator[Any]:
     import dask
     from distributed import Client
 
     with (
-        dask.config.set(_KEEP_MEMORY),
+        dask.config.set(config),
         Client(
             n_workers=n_workers,
             threads_per_worker=1,
@@ -155,11 +155,12 @@ def _processes(n_workers: int) -> Iterator[Any]:
 def language(n_tokens: int, n_ids: int = 4096) -> dict[str, Any]:
     """Peak memory of two workers that count n-grams of files, and of the client.
 
-    Beside their counts; what the processes had before is taken off.
+    The scheduler is in the client's process. What processes had before is taken off.
     """
     from dask.bag import read_text
 
-    with TemporaryDirectory() as folder, _processes(2) as client:
+    # Memory is returned at once here, as Dask has it by default.
+    with TemporaryDirectory() as folder, _processes(2, {}) as client:
         data = {"folder": folder, "n_tokens": n_tokens, "n_ids": n_ids}
         n_tokens = in_own_process(write_files, **data)["n_tokens"]
         model = ExplicitLanguageModel(vocabulary_size=n_ids + 2)

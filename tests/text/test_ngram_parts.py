@@ -54,15 +54,14 @@ def test_sums_of_parts_are_the_sum(blocks, size, n_parts, ends):
 
 
 def test_parts_are_about_equal():
-    tokens = np.random.default_rng(0).integers(100, size=30_000).tolist()
-    counts = counted([tokens], 2, n_ids=102)
+    # Half of the tokens are one.
+    tokens = np.random.default_rng(0).integers(200, size=30_000) % 101
+    tokens[::2] = 7
+    counts = counted([tokens.tolist()], 2, n_ids=102)
     edges = part_edges(counts, 8)
     sizes = [part_of(counts, *edges[i : i + 2]).keys.size for i in range(8)]
     assert sum(sizes) == counts.keys.size
     assert max(sizes) < 1.2 * min(sizes)
-    # One token cannot be divided.
-    edges = part_edges(counted([[0] * 50]), 8)
-    assert (np.diff(edges) > 0).sum() <= 3
 
 
 def test_one_part_is_held_at_a_time():
