@@ -1,8 +1,8 @@
 """Fits to blocks of rows on processes of Dask, beside a loop of partial_fit and Spark.
 
 Blocks are made from a seed by the worker that counts them: bags of words in which ranks
-follow Zipf's law, words hashed to features. The seconds that the same processes take to
-make them, a few tasks each, are taken off; what Dask adds is not. Every run has
+follow Zipf's law, words hashed to features. Processor seconds of making them are taken
+off, for each of two processes their mean; whatever Dask adds stays. Every run has
 processes of its own, which count a few rows before the clock starts; peak memory is
 that of a worker. Spark's NaiveBayes, if --spark names a Python that has pyspark, fits
 to cached rows; it needs several times 8 bytes for each feature and class. A language
@@ -33,7 +33,9 @@ from benchmarks.harness.timing import in_own_process, peak_memory
 from explicit_softmax import ExplicitLanguageModel, ExplicitSoftmaxClassifier
 
 OPTIONS = {
-    "rows": Number([1_000_000, 5_000_000], "training rows", [600], several=True),
+    "rows": Number(
+        [1_000_000, 5_000_000, 20_000_000], "training rows", [600], several=True
+    ),
     "block": Number(50_000, "rows of a block", fast=100),
     "features": Number(2**20, "hashed features", fast=64),
     "classes": Number(1000, "classes", fast=4),
@@ -49,6 +51,8 @@ _TEST = {"number": 2**31, "n_rows": 1000}
 _KEEP_MEMORY = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
 # Of the files of the language model, and of a line in them.
 _FILE_TOKENS, _DOCUMENT_TOKENS = 2_000_000, 3000
+# Processor seconds that this process has spent in `make_block`.
+_MAKING = [0.0]
 _SPARK = Path(__file__).resolve().parent.parent / "peers" / "spark.py"
 
 
@@ -82,11 +86,13 @@ def measure(options: Namespace) -> list[Record]:
 
 
 def make_block(number: int, shape: dict[str, int]) -> tuple[sp.csr_array, Any]:
+    start = time.thread_time()
     words, y = make_words(number, **shape)
     starts = np.arange(0, words.size + 1, words.shape[1], dtype=np.int32)
     values = np.ones(words.size), words.ravel().astype(np.int32), starts
     X = sp.csr_array(values, shape=(len(y), shape["n_features"]))
     X.sum_duplicates()
+    _MAKING[0] += time.thread_time() - start
     return X, y
 
 
@@ -105,24 +111,14 @@ def loop(n_blocks: int, shape: dict[str, int]) -> dict[str, Any]:
 
 def cluster(n_blocks: int, shape: dict[str, int], n_workers: int) -> dict[str, Any]:
     """Seconds of a fit on processes, less those of making the blocks."""
-    shares = np.array_split(np.arange(n_blocks), 4 * n_workers)
     with _processes(n_workers) as client:
         _fit_blocks(8 * n_workers, {**shape, "n_rows": 10})  # imports
-        clocks = [_clocks(client)]
-        client.gather(client.map(make_blocks, shares, shape=shape))
-        clocks.append(_clocks(client))
+        before = _clocks(client)
         model = _fit_blocks(n_blocks, shape)
-        clocks.append(_clocks(client))
+        seconds, cpu = np.subtract(_clocks(client), before).tolist()
         peak = max(client.run(peak_memory).values())
-    # The second run less the first.
-    seconds, cpu = np.diff(clocks, n=2, axis=0)[0].tolist()
     times = {"fit_seconds": seconds, "cpu_seconds": cpu, "peak_mib": peak}
     return {**times, **_quality(model, shape)}
-
-
-def make_blocks(numbers: Any, shape: dict[str, int]) -> None:
-    for number in numbers.tolist():
-        make_block(number, shape)
 
 
 def _fit_blocks(n_blocks: int, shape: dict[str, int]) -> ExplicitSoftmaxClassifier:
@@ -204,8 +200,14 @@ def _peaks(client: Any) -> NDArray[np.float64]:
 
 
 def _clocks(client: Any) -> tuple[float, float]:
-    """Wall time, and processor time of all workers."""
-    return time.perf_counter(), sum(client.run(time.process_time).values())
+    """Wall time, and processor time of all workers, without that of making blocks."""
+    cpu, making = zip(*client.run(_worker_clocks).values(), strict=True)
+    wall = time.perf_counter() - sum(making) / len(making)
+    return wall, sum(cpu) - sum(making)
+
+
+def _worker_clocks() -> tuple[float, float]:
+    return time.process_time(), _MAKING[0]
 
 
 def _quality(model: ExplicitSoftmaxClassifier, shape: dict[str, int]) -> dict[str, Any]:
