@@ -137,7 +137,7 @@ def _count_places(
     # As large as all counts: gone before these are made.
     packed = packed[starts]
     del starts
-    return _from_sorted(n_ids, has_ends, unpack(packed, parts, n_ids), counts)
+    return from_sorted(n_ids, has_ends, unpack(packed, parts, n_ids), counts)
 
 
 def pack(
@@ -244,7 +244,7 @@ def find(keys: Keys, wanted: Keys, *, in_order: bool = False) -> NDArray[np.intp
     return places
 
 
-def _from_sorted(
+def from_sorted(
     n_ids: int, has_ends: bool, columns: list[IntArray], counts: IntArray
 ) -> NgramCounts:
     """Counts of distinct windows that are in the order of their columns."""
