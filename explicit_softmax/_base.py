@@ -308,7 +308,7 @@ class ExplicitSoftmaxBase(
                 "warm_start=True; the alpha of naive Bayes is smoothing_strength"
             )
         report = FitReport(
-            self, X, y, sample_weight, 2 + refinement.max_iter * self.warm_start
+            self, X, y, sample_weight, 2 + (1 + refinement.max_iter) * self.warm_start
         )
         with restored_on_error(self):
             rows, labels, weights = self._check_training_data(

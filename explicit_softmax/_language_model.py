@@ -342,6 +342,8 @@ default="auto"
             n_levels = self._encoder.context_size
             with report.stage("count", stream.tokens.size * n_levels):
                 model = self._counted(self._encoder, stream)
+            if isinstance(model, NgramModel):
+                del stream  # many tokens, and only windows are refined
             with report.stage("solve", self._n_steps(n_levels)):
                 _ = model.solution
                 if isinstance(model, NgramModel) and model.min_counts is not None:

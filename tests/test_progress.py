@@ -1,10 +1,12 @@
 """How far fits and long predictions tell callbacks of scikit-learn that they are."""
 
 import threading
+import warnings
 
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 
 from explicit_softmax import (
@@ -13,6 +15,7 @@ from explicit_softmax import (
     ExplicitSoftmaxClassifierCV,
     ExplicitSoftmaxNetworkClassifier,
     ExplicitTextClassifier,
+    Refinement,
     _base,
     _sklearn,
     _text_classifier,
@@ -95,6 +98,19 @@ def test_fits_do_not_stand(estimator, largest):
     recorder = fractions(estimator, X, Y)
     assert largest_step(recorder) <= largest
     assert len(recorder.told) > 7
+
+
+def test_trials_of_penalties_are_told():
+    refinement = Refinement(max_iter=3, random_state=0, tol=0.0)
+    clf = ExplicitSoftmaxClassifier(warm_start=True, refinement=refinement)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        recorder = fractions(clf, X, Y)
+    assert recorder.names[:4] == ["fit", "count", "leave-one-out", "choose-penalty"]
+    trials = recorder.tasks[0, 2]
+    steps = [path for path in recorder.tasks if path[:2] == (0, 2) and len(path) == 3]
+    assert trials == [9, True]  # three penalties, three iterations each
+    assert 3 <= len(steps) <= 9
 
 
 def test_texts_are_told_one_by_one_and_the_classifier_too():

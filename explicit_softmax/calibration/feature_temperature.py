@@ -454,14 +454,19 @@ def minimised(
     """Point of least objective, factors not negative."""
     start = loss.start if start is None else start
     tell = listener()
+
+    def told(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        value = loss(point)
+        tell(1)
+        return value
+
     least = np.where(np.arange(start.size) < loss.n_factors, 0.0, -np.inf)
     found = scipy.optimize.minimize(
-        loss,
+        told,
         start,
         jac=True,
         method="L-BFGS-B",
         bounds=scipy.optimize.Bounds(least),  # pairs would be read one by one
-        callback=lambda _: tell(1),
         options={"maxiter": max_iter, "ftol": tol, "gtol": 1e-8},
     )
     return np.asarray(found.x)

@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from os import PathLike, fspath
 from typing import IO, Any, cast
 from urllib.parse import quote
@@ -21,13 +22,15 @@ from numpy.typing import NDArray
 from explicit_softmax.solution.counts import IntArray
 from explicit_softmax.text.fields import Fields, WordTable, read_numbers, split_fields
 from explicit_softmax.text.kneser_ney import Floats, KneserNey, beyond_the_beginning
-from explicit_softmax.text.ngrams import Keys, find, first_places, split_keys
+from explicit_softmax.text.ngrams import Keys, find, first_places, members, split_keys
 
 # Called with the number of n-grams that are done, and that of all.
 Progress = Callable[[int, int], Any]
 
-# Lines written at a time, which stay in cache, and bytes read at a time.
+# Lines written at a time, which stay in cache, contexts whose weights are found, and
+# bytes read at a time.
 _WRITTEN_LINES = 2**13
+_CHUNK_CONTEXTS = 2**20
 _BLOCK_BYTES = 2**21
 _LONGEST_LINE = 2**20  # bytes
 
@@ -88,28 +91,32 @@ def write_arpa(
         return
     safe = [word.encode() for word in escaped(words)]
     before = _table([*safe, _UNKNOWN, _START], b" ")
-    levels = range(model.context_size)
-    sizes = [model.n_ids + 1, *(_written(model, level).size for level in levels)]
+    beyond = [
+        beyond_the_beginning(model.contexts, size, model.n_ids)
+        for size in range(1, model.context_size + 1)
+    ]
+    sizes = [model.n_ids + 1, *map(_n_written, model.keys, beyond, repeat(model.n_ids))]
     header = [f"ngram {order}={size}\n" for order, size in enumerate(sizes, 1)]
     file.write("".join(["\\data\\\n", *header, "\n\\1-grams:\n"]).encode())
     file.write(_unigrams(model, _table([*safe, _UNKNOWN, _END, _START], b"\t")))
     n_done = sizes[0]
-    weights = _backoff_of_ngrams(model)
+    backoff = _backoff_of_ngrams(model, beyond)
     for size, keys in enumerate(model.keys, 1):
-        is_highest = size == model.context_size
-        after = _table([*safe, _UNKNOWN, _END], b"\n" if is_highest else b"\t")
+        gammas = next(backoff, None)
+        after = _table([*safe, _UNKNOWN, _END], b"\n" if gammas is None else b"\t")
         file.write(f"\n\\{size + 1}-grams:\n".encode())
-        places = _written(model, size - 1)
-        for start in range(0, places.size, _WRITTEN_LINES):
-            some = places[start : start + _WRITTEN_LINES]
+        for start in range(0, keys.size, _WRITTEN_LINES):
+            some = np.arange(start, min(start + _WRITTEN_LINES, keys.size))
             context, target = split_keys(keys[some], model.n_ids)
+            usual = ~beyond[size - 1][context]
+            some, context, target = some[usual], context[usual], target[usual]
             columns = [_decimals(_log10(model.proba[size][some], 1.0), b"\t")]
             for contexts in reversed(model.contexts[:size]):
                 context, farthest = split_keys(contexts[context], model.n_ids)
                 columns.append(before[farthest])
             columns.append(after[target])
-            if not is_highest:
-                columns.append(_decimals(weights[size - 1][some], b"\n"))
+            if gammas is not None:
+                columns.append(_decimals(_log10(gammas[some]), b"\n"))
             file.write(_lines(columns))
             n_done += some.size
             if progress is not None:
@@ -117,10 +124,10 @@ def write_arpa(
     file.write(b"\n\\end\\\n")
 
 
-def _written(model: KneserNey, level: int) -> NDArray[np.intp]:
-    """Places of n-grams with contexts of ``level + 1`` tokens that files have."""
-    beyond = beyond_the_beginning(model.contexts, level + 1, model.n_ids)
-    return np.flatnonzero(~beyond[model.keys[level] // model.n_ids])
+def _n_written(keys: Keys, beyond: NDArray[np.bool_], n_ids: int) -> int:
+    """How many n-grams have contexts that files have."""
+    _, sizes = members(keys, np.flatnonzero(beyond), n_ids)
+    return keys.size - int(sizes.sum())
 
 
 def _table(words: Sequence[bytes], end: bytes) -> NDArray[Any]:
@@ -140,26 +147,35 @@ def _unigrams(model: KneserNey, words: NDArray[Any]) -> bytes:
     return _lines([_decimals(logs, b"\t"), words, _decimals(gammas, b"\n")])
 
 
-def _backoff_of_ngrams(model: KneserNey) -> list[NDArray[np.float64]]:
-    """Log10 of gamma of n-grams of 2 to K tokens as contexts; 0 where they are none."""
-    found = []
-    without_nearest = np.zeros(model.contexts[0].size, dtype=np.int64)
-    nearest: Keys = model.contexts[0]
-    for size in range(2, model.context_size + 1):
-        shorter, farthest = split_keys(model.contexts[size - 1], model.n_ids)
-        without_nearest = _find_runs(
-            model.contexts[size - 2], without_nearest[shorter] * model.n_ids + farthest
-        )
-        nearest = nearest[shorter]
-        # Contexts beyond the beginning have the weight one, and are not written.
-        usual = ~beyond_the_beginning(model.contexts, size, model.n_ids)
-        usual &= without_nearest >= 0
-        keys = without_nearest * model.n_ids + nearest
-        places = _find_runs(model.keys[size - 2], keys[usual])
-        weights = np.zeros(model.keys[size - 2].size)
-        weights[places] = _log10(model.backoff[size - 1][usual])
-        found.append(weights)
-    return found
+def _backoff_of_ngrams(
+    model: KneserNey, beyond: Sequence[NDArray[np.bool_]]
+) -> Iterator[Floats]:
+    """Gamma of n-grams of 2 to K tokens as contexts; 1 where they are none.
+
+    Contexts `beyond` the beginning have the weight one, and are not written.
+    """
+    n_ids = model.n_ids
+    # Of contexts: the number of the one without its nearest token, and this.
+    without = np.zeros(model.contexts[0].size, dtype=np.int64)
+    nearest = model.contexts[0].astype(np.min_scalar_type(n_ids))
+    for level in range(1, model.context_size):
+        contexts, own = model.contexts[level], model.backoff[level]
+        gammas = np.ones(model.keys[level - 1].size, dtype=own.dtype)
+        rests = []
+        for start in range(0, contexts.size, _CHUNK_CONTEXTS):
+            some = slice(start, start + _CHUNK_CONTEXTS)
+            shorter, farthest = split_keys(contexts[some], n_ids)
+            rest = without[shorter] * n_ids + farthest
+            rest = _find_runs(model.contexts[level - 1], rest)
+            usual = np.flatnonzero(~beyond[level][some] & (rest >= 0))
+            keys = rest[usual] * n_ids + nearest[shorter[usual]]
+            places = _find_runs(model.keys[level - 1], keys)
+            gammas[places] = own[some][usual]
+            if level < model.context_size - 1:
+                rests.append((rest, nearest[shorter]))
+        yield gammas
+        if rests:
+            without, nearest = map(np.concatenate, zip(*rests, strict=True))
 
 
 def _find_runs(keys: Keys, wanted: Keys) -> NDArray[np.intp]:

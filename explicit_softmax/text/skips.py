@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explicit_softmax.solution.counts import IntArray
-from explicit_softmax.solution.progress import listener
+from explicit_softmax.solution.progress import listener, listening
 from explicit_softmax.text.kneser_ney import KneserNey, chunks, kneser_ney
 from explicit_softmax.text.ngrams import (
     NgramCounts,
@@ -56,7 +56,8 @@ def skip_models(
     models, tell = [], listener()
     for distances in skip_distances(counts.context_size):
         least = [max(_LEAST, count) for count in given[2 : len(distances) + 1]]
-        own = skip_counts(counts, distances)
+        with listening(None):  # which would hear of each window
+            own = skip_counts(counts, distances)
         tell(1)
         models.append(kneser_ney(own, [*given[:2], *least]))
     return tuple(models)
