@@ -112,6 +112,62 @@ def frequency_parts(
 
 
 @dataclass(frozen=True, eq=False)
+class LoneFeatures:
+    """Features that no row but one has: without it they are like any never seen.
+
+    Nothing but the prior tells their temperatures. What they say is the same for all of
+    a block, and nothing at all under "prior" in a single block.
+
+    Parameters
+    ----------
+    norms, gains : ndarray of shape (n_rows, n_blocks)
+        What the rows have of them, and the evidence of that for their own class without
+        the row, less that of features never seen with it.
+    evidence : ndarray of shape (n_blocks, n_classes)
+        That of a feature never seen, up to a constant for each block.
+    """
+
+    norms: NDArray[np.float64]
+    gains: NDArray[np.float64]
+    evidence: NDArray[np.float64]
+
+    @classmethod
+    def none(cls, smoothed: SmoothedCounts, left: WithoutEach) -> LoneFeatures:
+        """Where they are treated as others."""
+        nothing = np.zeros_like(left.norms)
+        return cls(nothing, nothing, np.zeros_like(smoothed.class_offset.T))
+
+    @classmethod
+    def apart(
+        cls, smoothed: SmoothedCounts, left: WithoutEach
+    ) -> tuple[WithoutEach, LoneFeatures]:
+        """Rows without them, and they."""
+        frequency = smoothed.counts.document_frequency
+        if frequency is None:
+            return left, cls.none(smoothed, left)
+        rows, n_blocks = sp.csr_array(left.X), len(smoothed.blocks)
+        row = entry_rows(rows)
+        others = frequency[rows.indices] * (1.0 - _ROUNDING)
+        is_lone = others <= left.unit[row]
+        stops = [block.stop for block in smoothed.blocks]
+        at = row[is_lone], rows.indices[is_lone]
+        norms = np.bincount(
+            at[0] * n_blocks + np.searchsorted(stops, at[1], "right"),
+            rows.data[is_lone] * left.scale[at[0]],
+            left.norms.size,
+        ).reshape(left.norms.shape)
+        y = left.y
+        evidence = np.log(smoothed.class_offset / smoothed.block_mass)
+        gains = norms * (np.log(left.offset / left.mass) - evidence[y])
+        kept = ~is_lone
+        indptr = np.concatenate(([0], np.cumsum(kept)))[rows.indptr]
+        parts = rows.data[kept], rows.indices[kept], indptr.astype(rows.indptr.dtype)
+        rest = replace(left, X=sp.csr_array(parts, shape=rows.shape))
+        evidence = evidence - evidence.mean(axis=0)
+        return rest, cls(norms, gains, evidence.T)
+
+
+@dataclass(frozen=True, eq=False)
 class FeatureEvidence:
     """What the features of rows say, by models that never saw the row.
 
@@ -132,6 +188,8 @@ class FeatureEvidence:
         The rows, and what is left of their own classes.
     log_count, log_norm : ndarray of shape (n_classes,)
         Log frequency and log mean norm of each class, no row taken out.
+    lone : LoneFeatures
+        Those of the features of the rows that are no columns.
     """
 
     X: Rows
@@ -143,6 +201,7 @@ class FeatureEvidence:
     left: WithoutEach
     log_count: NDArray[np.float64]
     log_norm: NDArray[np.float64]
+    lone: LoneFeatures
 
     @classmethod
     def of(
@@ -152,11 +211,19 @@ class FeatureEvidence:
         y: IntArray,
         sample_weight: FloatArray | None,
         norm_exponent: float,
+        sets_apart: bool = False,
     ) -> FeatureEvidence:
-        """Evidence of rows that are in the counts; arguments as `leave_one_out`."""
+        """Evidence of rows that are in the counts; arguments as `leave_one_out`.
+
+        With `sets_apart`, features that no other row has are no columns where that is
+        exact for factors of one.
+        """
         left = without_each(smoothed, X, y, sample_weight, norm_exponent)
         if _stays_dense(smoothed, left.X):
             return cls._of_dense(smoothed, left)
+        lone = LoneFeatures.none(smoothed, left)
+        if sets_apart and not smoothed.is_noise and smoothed.class_offset.all():
+            left, lone = LoneFeatures.apart(smoothed, left)
         rows = sp.csr_array(left.X)
         row = entry_rows(rows)
         values = rows.data * left.scale[row]
@@ -189,6 +256,7 @@ class FeatureEvidence:
             left,
             smoothed.log_count,
             smoothed.log_norm,
+            lone,
         )
 
     @classmethod
@@ -208,6 +276,7 @@ class FeatureEvidence:
             left,
             smoothed.log_count,
             smoothed.log_norm,
+            LoneFeatures.none(smoothed, left),
         )
 
 
@@ -325,6 +394,8 @@ class FeatureLoss:
         Whether an intercept and a translation of the column of each class are fitted.
     prior_weight : float, default=1.0
         Weight of the priors: ``1/2 (factor - 1)**2``, and that of `calibrate`.
+    lone_base : float or ndarray of shape (n_blocks,), default=1.0
+        Inverse temperatures of features that are no columns.
     """
 
     def __init__(
@@ -336,6 +407,7 @@ class FeatureLoss:
         n_factors: int,
         fits_shifts: bool,
         prior_weight: float = 1.0,
+        lone_base: FloatArray | float = 1.0,
     ) -> None:
         self.evidence, self.calibration = evidence, calibration
         self.base, self.tie, self.n_factors = base, tie, n_factors
@@ -353,14 +425,17 @@ class FeatureLoss:
             fixed = replace(calibration, intercept_shift=0.0, column_shift=0.0)
         # Terms of the classes are products of these factors of rows.
         per_norm, intercept = fixed.class_terms(evidence.log_count, evidence.log_norm)
-        self.class_terms = np.stack([intercept, per_norm])
-        self.fixed_factors = np.stack([np.ones_like(norms), norms], axis=1)
+        lone = evidence.lone
+        said = np.broadcast_to(lone_base, len(lone.evidence))[:, None] * lone.evidence
+        self.class_terms = np.vstack([intercept, per_norm, said])
+        self.fixed_factors = np.column_stack([np.ones_like(norms), norms, lone.norms])
         self.shift_factors = np.stack(
             [np.ones_like(norms), norms / self.mean_norm - 1.0], axis=1
         )
         plain = replace(fixed, intercept_shift=0.0, column_shift=0.0)
         priors = evidence.log_count, evidence.log_norm
         self.own_prior = _prior_gained(plain, *priors, left)
+        self.own_prior += (lone.gains * lone_base).sum(axis=1)
         self.held = None
         is_dense = isinstance(evidence.X, np.ndarray)
         if is_dense or len(tie) * n_classes <= _HELD_VALUES:
@@ -483,15 +558,25 @@ def chosen_temperatures(
     """
     blocks = np.repeat(_not_zero(calibration.beta), N_GROUPS)
     parts = frequency_parts(smoothed, np.arange(smoothed.counts.n_features))
-    tie, n_factors, how = evidence.part, blocks.size, (GROUP_ITERATIONS, 1e-7)
+    chosen: IntArray = np.arange(blocks.size)
+    tie, how = evidence.part, (GROUP_ITERATIONS, 1e-7)
     if by_feature:
-        tie, n_factors, how = evidence.feature, parts.size, (FEATURE_ITERATIONS, 1e-12)
-    base = blocks[evidence.part]
+        chosen, tie = np.unique(evidence.feature, return_inverse=True)
+        how = FEATURE_ITERATIONS, 1e-12
     loss = FeatureLoss(
-        evidence, calibration, base, tie, n_factors, fits_shifts, prior_weight
+        evidence,
+        calibration,
+        blocks[evidence.part],
+        tie.ravel(),
+        chosen.size,
+        fits_shifts,
+        prior_weight,
+        blocks[::N_GROUPS],
     )
     point = minimised(loss, *how)
-    factors = point[:n_factors] if by_feature else point[parts]
+    factors = np.ones(parts.size if by_feature else blocks.size)
+    factors[chosen] = point[: chosen.size]
+    factors = factors if by_feature else factors[parts]
     fitted = replace(loss.fitted(point), beta=blocks[parts] * factors)
     return fitted, loss.log_loss(point)
 
