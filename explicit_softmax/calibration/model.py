@@ -523,6 +523,7 @@ class ExplicitModel:
             rows.weights,
             self.settings.norm_exponent,
             sets_apart=by_feature,
+            dtype=np.float32 if by_feature else np.float64,
         )
         listener()(1)
         calibration, log_loss = chosen_temperatures(
