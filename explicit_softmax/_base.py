@@ -35,6 +35,7 @@ from explicit_softmax._sklearn import (
     Interval,
     StrOptions,
     _check_sample_weight,
+    long_task,
     restored_on_error,
     warn_caller,
 )
@@ -42,6 +43,7 @@ from explicit_softmax.calibration.model import ExplicitModel
 from explicit_softmax.solution.counts import raise_bad_value, row_blocks
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.loss import network_scores, softmax_in_place
+from explicit_softmax.solution.progress import listener
 
 # Scores that `predict` holds at a time.
 _CHUNK_VALUES = 2**20
@@ -139,6 +141,7 @@ class ExplicitSoftmaxBase(
     clip: bool
     warm_start: bool
     refinement: Any
+    inverse_temperature_: Any
     _model: Any
 
     @lazy_on_blocks
@@ -210,9 +213,12 @@ class ExplicitSoftmaxBase(
         rows = self._check_features(X)
         y = np.empty(rows.shape[0], dtype=np.intp)
         decoders = self._decoders(rows.dtype)
-        for chunk in row_blocks(rows.shape[0], len(self.classes_), _CHUNK_VALUES):
-            scores = checked_scores(decoders, rows[chunk], chunk.start)
-            y[chunk] = scores.argmax(axis=1)
+        with long_task(self, "predict", lambda: len(y)):
+            tell = listener()
+            for chunk in row_blocks(len(y), len(self.classes_), _CHUNK_VALUES):
+                scores = checked_scores(decoders, rows[chunk], chunk.start)
+                y[chunk] = scores.argmax(axis=1)
+                tell(len(scores))
         return np.asarray(self.classes_[y])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -302,7 +308,7 @@ class ExplicitSoftmaxBase(
                 "warm_start=True; the alpha of naive Bayes is smoothing_strength"
             )
         report = FitReport(
-            self, X, y, sample_weight, 2 + refinement.max_iter * self.warm_start
+            self, X, y, sample_weight, 2 + (1 + refinement.max_iter) * self.warm_start
         )
         with restored_on_error(self):
             rows, labels, weights = self._check_training_data(
@@ -323,8 +329,10 @@ class ExplicitSoftmaxBase(
             if class_prior is not None:
                 model = model.with_prior(class_prior)
             self._model = model
-            chosen = isinstance(self.inverse_temperature, str)
-            if chosen and len(self.classes_) > 1 and not np.any(_beta(model)):
+            chosen = (
+                isinstance(self.inverse_temperature, str) and len(self.classes_) > 1
+            )
+            if chosen and not np.any(self.inverse_temperature_):
                 warn_caller(
                     f"leave-one-out finds no evidence in the features of {len(codes)} "
                     "rows: inverse_temperature_ is 0, and all rows get the class "

@@ -11,9 +11,10 @@ import copy
 import math
 import pickle
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
+from itertools import count
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
@@ -24,6 +25,13 @@ from sklearn.utils.validation import check_is_fitted
 from explicit_softmax._sklearn import FitReport
 from explicit_softmax.text.features import checked_texts
 from explicit_softmax.text.language import scores_and_perplexities
+from explicit_softmax.text.ngram_parts import (
+    joined_parts,
+    level_sizes,
+    part_edges,
+    part_of,
+)
+from explicit_softmax.text.ngrams import NgramCounts
 from explicit_softmax.text.tokens import Documents, has_words, is_empty, text_splitter
 
 Arguments = ParamSpec("Arguments")
@@ -33,11 +41,19 @@ Delayed: TypeAlias = Any  # Dask may not be there
 # Delayed rows, and their labels and weights or None.
 Block: TypeAlias = tuple[Delayed, Any, Any]
 
-# Successive blocks are added up one by one, in runs of at most so many but at least so
-# many runs, and runs in a binary tree. A worker, which takes them in this order, then
-# holds few unfinished sums at a time.
+# One task counts at most so many successive blocks and adds them up, and each thread of
+# a cluster gets at least so many tasks: see `_in_runs`.
 _MOST_BLOCKS = 16
-_LEAST_RUNS = 16
+_LEAST_RUNS = 4
+
+# N-grams are divided into so many parts, each of which is added up alone: a merge, and
+# the client, hold a few of these beside the counts. Blocks of which there are more are
+# added up in runs before, or there would be too many tasks. Parts are about equal in
+# the largest of some runs.
+_N_PARTS = 32
+_EDGE_RUNS = 4
+
+_NO_ROW = "there is no row in any block of the collection"
 
 
 def is_collection(X: Any) -> bool:
@@ -227,7 +243,65 @@ def _counted(
 ) -> BaseEstimator:
     """A new estimator with the counts of all blocks."""
     parts = _on_each("count", _count, blocks, clone(estimator), keywords)
+    if getattr(estimator, "aggregation", None) == "ngram":
+        return _joined(_persisted(_added_up_in_parts(parts), parts, report))
+    if report is None or not report.is_heard:
+        parts = _in_runs(parts)
     return _computed(_added_up("merge", _merged, parts), parts, report)
+
+
+def _added_up_in_parts(counted: list[Delayed]) -> list[Delayed]:
+    """Delayed sums of parts of the n-grams of all blocks.
+
+    The first is an estimator, with all that is not n-grams, and the others are counts.
+    """
+    from dask import delayed
+
+    length = min(max(len(counted) // _N_PARTS, 1), _MOST_BLOCKS)
+    runs = [
+        _added_up("merge", _merged, counted[at : at + length])
+        for at in range(0, len(counted), length)
+    ]
+    token, call = uuid.uuid4().hex, delayed(_part, traverse=False)
+    edges = delayed(_edges, traverse=False)(
+        _N_PARTS, *runs[:_EDGE_RUNS], dask_key_name=f"edges-{token}"
+    )
+    sums = []
+    for number in range(_N_PARTS):
+        parts = [
+            call(run, edges, number, dask_key_name=f"part-{token}-{at}-{number}")
+            for at, run in enumerate(runs)
+        ]
+        sums.append(_added_up("merge", _added if number else _merged, parts))
+    return sums
+
+
+def _joined(parts: list[Delayed]) -> BaseEstimator:
+    """An estimator with the n-grams of all parts, which come here one by one.
+
+    Each is freed where it was when it is here; all are, if anything fails.
+    """
+    import dask
+
+    try:
+        shapes = dask.compute(*map(dask.delayed(_shape, traverse=False), parts))
+        counted = copy.copy(parts[0].compute())
+        if counted is None:
+            raise ValueError(_NO_ROW)
+        n_ids, _, has_ends = counted._model.shape
+        counted._model = replace(counted._model, counts=None)
+        part_sizes, count_types = zip(*shapes, strict=True)
+        total = joined_parts(
+            (_counts(parts.pop(0).compute()) for _ in shapes),
+            np.array(part_sizes),
+            np.result_type(*count_types),
+            n_ids,
+            has_ends,
+        )
+    finally:
+        _release(parts)
+    counted._model = replace(counted._model, counts=total)
+    return counted
 
 
 def _on_each(
@@ -265,25 +339,66 @@ def _on_each(
 def _added_up(
     name: str, add: Callable[[Any, Any], Any], parts: list[Delayed]
 ) -> Delayed:
-    """Delayed sum of parts, in an order that depends on their number alone."""
+    """Delayed sum of parts, in an order that depends on their number alone.
+
+    Sums of halves are added, so that large sums are added only a few times.
+    """
     from dask import delayed
 
-    token, call = uuid.uuid4().hex, delayed(_sum, traverse=False)
-    n_sums = 0
+    token, call, numbers = uuid.uuid4().hex, delayed(_sum, traverse=False), count()
 
-    def added(parts: Iterable[Delayed]) -> Delayed:
-        nonlocal n_sums
-        total, *rest = parts
-        for part in rest:
-            total = call(add, total, part, dask_key_name=f"{name}-{token}-{n_sums}")
-            n_sums += 1
-        return total
+    def added(parts: list[Delayed]) -> Delayed:
+        if len(parts) == 1:
+            return parts[0]
+        one, other = map(added, _halves(parts))
+        return call(add, one, other, dask_key_name=f"{name}-{token}-{next(numbers)}")
 
-    length = min(max(len(parts) // _LEAST_RUNS, 2), _MOST_BLOCKS)
-    while len(parts) > 1:
-        parts = [added(parts[at : at + length]) for at in range(0, len(parts), length)]
-        length = 2
-    return parts[0]
+    return added(parts)
+
+
+def _halves(parts: list[Delayed]) -> tuple[list[Delayed], list[Delayed]]:
+    middle = len(parts) // 2
+    return parts[:middle], parts[middle:]
+
+
+def _in_runs(counted: list[Delayed]) -> list[Delayed]:
+    """Delayed counts of runs of blocks, each of which is one task of a cluster.
+
+    Such a task makes its blocks as well, one after the other: neither rows nor the
+    counts of a block are moved, and the scheduler has little to do. Blocks stay as they
+    are where that is in vain or would do harm: without a cluster, if they lie on the
+    workers, if other blocks need the same tasks, or if tasks are annotated.
+    """
+    from dask import delayed, get
+    from dask.base import get_scheduler
+    from dask.optimization import cull
+
+    client = getattr(get_scheduler(collections=counted), "__self__", None)
+    if client is None:
+        return counted
+    from distributed import futures_of
+
+    n_least, runs = _LEAST_RUNS * sum(client.nthreads().values()), [counted]
+    while len(runs[0]) > 1 and (len(runs) < n_least or len(runs[-1]) > _MOST_BLOCKS):
+        runs = [half for run in runs for half in _halves(run)]
+    sums = [_added_up("merge", _merged, run) for run in runs]
+    layers = _added_up("merge", _merged, sums).dask
+    graph = dict(layers)
+    tasks = [cull(graph, [total.key])[0] for total in sums]
+    n_tasks = sum(map(len, tasks)) - (len(tasks) - 1)  # all share the blank model
+    if (
+        n_tasks > len(set().union(*tasks))
+        or any(layer.annotations for layer in layers.layers.values())
+        or futures_of(counted)
+    ):
+        return counted
+    token = uuid.uuid4().hex
+    return [
+        delayed(partial(get, part, total.key), traverse=False)(
+            dask_key_name=f"count-{token}-{at}"
+        )
+        for at, (part, total) in enumerate(zip(tasks, sums, strict=True))
+    ]
 
 
 def _computed(
@@ -293,16 +408,22 @@ def _computed(
     if report is None or not hasattr(report.estimator, "_skl_callbacks"):
         value = total.compute()
     else:
-        value = _watched(total, parts or [], report)
+        value = _persisted([total], parts or [], report)[0].compute()
     if value is None:
-        raise ValueError("there is no row in any block of the collection")
+        raise ValueError(_NO_ROW)
     return value
 
 
-def _watched(total: Delayed, parts: list[Delayed], report: FitReport) -> Any:
-    from dask import delayed
+def _persisted(
+    sums: list[Delayed], parts: list[Delayed], report: FitReport | None
+) -> list[Delayed]:
+    """Sums that stay where they are computed; callbacks hear of each part."""
+    import dask
     from dask.base import get_scheduler
     from dask.callbacks import Callback
+
+    if report is None or not hasattr(report.estimator, "_skl_callbacks"):
+        return list(dask.persist(*sums))
 
     def finished(*event: Any) -> None:
         if event[0] in keys:
@@ -310,22 +431,33 @@ def _watched(total: Delayed, parts: list[Delayed], report: FitReport) -> Any:
             report.end_iteration(None)
 
     keys = {part.key for part in parts}
-    client = getattr(get_scheduler(collections=[total]), "__self__", None)
+    client = getattr(get_scheduler(collections=sums), "__self__", None)
     if client is None:  # a scheduler of this process
         with Callback(posttask=finished):
-            return total.compute()
-    from distributed import as_completed
+            return list(dask.persist(*sums))
+    from distributed import as_completed, futures_of
 
     # These depend on the parts and weigh nothing; the parts themselves are to be freed.
+    call = dask.delayed(_key, traverse=False)
     marks = [
-        delayed(_key)(part.key, part, dask_key_name=f"finished-{part.key}")
-        for part in parts
+        call(part.key, part, dask_key_name=f"finished-{part.key}") for part in parts
     ]
-    future, *futures = client.compute([total, *marks])
-    for mark in as_completed(futures):
+    kept = list(dask.persist(*sums, *marks))
+    marks = kept[len(sums) :]
+    del kept[len(sums) :]
+    for mark in as_completed(futures_of(marks)):
         if mark.status == "finished":
             finished(mark.result())
-    return future.result()
+    return kept
+
+
+def _release(kept: list[Delayed]) -> None:
+    """Let workers drop what they keep, even if an error still refers to it."""
+    for value in kept:
+        for future in dict(value.dask).values():
+            if hasattr(future, "release"):
+                future.release()
+    kept.clear()
 
 
 def take_over(estimator: BaseEstimator, counted: BaseEstimator) -> None:
@@ -456,7 +588,44 @@ def _merged(one: BaseEstimator, other: BaseEstimator) -> BaseEstimator:
     return _sized(copy.copy(one).merge(other))
 
 
-def _sized(counted: BaseEstimator) -> BaseEstimator:
+def _edges(n_parts: int, *runs: BaseEstimator | None) -> NDArray[np.int64]:
+    """Where parts of n-grams end, by the largest of some runs of blocks."""
+    counts = [run._model.counts for run in runs if run is not None]
+    largest = max(counts, key=lambda one: one.keys.size, default=None)
+    return part_edges(largest, n_parts)
+
+
+def _part(run: BaseEstimator | None, edges: NDArray[np.int64], number: int) -> Any:
+    """A part of the n-grams of a run of blocks; the first is an estimator."""
+    if run is None:
+        return None
+    first, stop = edges[number : number + 2].tolist()
+    counts = part_of(run._model.counts, first, stop)
+    if number:
+        return _sized(counts)
+    found = copy.copy(run)
+    found._model = replace(run._model, counts=counts)
+    return _sized(found)
+
+
+def _added(one: NgramCounts, other: NgramCounts) -> Any:
+    return _sized(one + other)
+
+
+def _counts(part: Any) -> NgramCounts:
+    counts: NgramCounts = part._model.counts if hasattr(part, "_model") else part
+    return counts
+
+
+def _shape(part: Any) -> tuple[NDArray[np.int64], np.dtype[Any]] | None:
+    """How long the arrays of a part are, and the type of its numbers of windows."""
+    if part is None:
+        return None
+    counts = _counts(part)
+    return level_sizes(counts), counts.counts.dtype
+
+
+def _sized(counted: Any) -> Any:
     """The same, of which Dask knows how many bytes it would have to move or spill."""
     from dask.sizeof import sizeof
 
@@ -464,7 +633,7 @@ def _sized(counted: BaseEstimator) -> BaseEstimator:
     return counted
 
 
-def _n_bytes(counted: BaseEstimator) -> int:
+def _n_bytes(counted: Any) -> int:
     buffers: list[pickle.PickleBuffer] = []
     rest = pickle.dumps(counted, protocol=5, buffer_callback=buffers.append)
     return len(rest) + sum(buffer.raw().nbytes for buffer in buffers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from numbers import Integral, Real
@@ -40,6 +40,7 @@ from explicit_softmax._sklearn import (
     Interval,
     StrOptions,
     _fit_context,
+    long_task,
     restored_on_error,
 )
 from explicit_softmax.calibration.model import ExplicitModel, Settings
@@ -157,10 +158,10 @@ default="auto"
     discounts_ : ndarray of shape (K + 1, 3)
         What Kneser-Ney smoothing takes from counts of one, two, and more, for contexts
         of 0 to K tokens; only of "ngram".
-    mixture_weights_ : ndarray of shape (25, 4) or None
-        Weights of n-grams and of the three models of the document, a row for each class
-        of windows, by what the document has said before; only of "ngram", None without
-        `mixture`.
+    mixture_weights_ : ndarray of shape (K + 1, 25, 4) or None
+        Weights of n-grams and of the three models of the document, by how many of the K
+        tokens are a context that was counted, and in 25 classes by what the document
+        has said before; only of "ngram", None without `mixture`.
     inverse_temperature_ : ndarray of shape (n_blocks,)
         beta of each position; this and the next two only of "cat" and "sum".
     smoothing_strength_ : float
@@ -336,6 +337,8 @@ default="auto"
             n_levels = self._encoder.context_size
             with report.stage("count", stream.tokens.size * n_levels):
                 model = self._counted(self._encoder, stream)
+            if isinstance(model, NgramModel):
+                del stream  # many tokens, and only windows are refined
             with report.stage("solve", 2 * n_levels * (1 + self.mixture)):
                 _ = model.solution
                 if isinstance(model, NgramModel) and model.min_counts is not None:
@@ -520,11 +523,11 @@ default="auto"
         check_is_fitted(self)
         if is_collection(documents):
             return evaluate_blocks(self, documents)
-        n_bytes = 0
+        documents, n_bytes = as_documents(documents), 0
 
         def counted() -> Iterator[Any]:
             nonlocal n_bytes
-            for document in Documents(as_documents(documents)):
+            for document in Documents(documents):
                 if isinstance(document, str):
                     n_bytes += len(document.encode(errors="surrogatepass"))
                 yield document
@@ -535,18 +538,19 @@ default="auto"
         never_counted = np.append(class_count == 0, False)
         n_tokens = n_oov = n_new = n_ends = 0
         total = of_ends = 0.0
-        for stream, _ in self._encoder.chunks(self._split(counted())):
-            if not stream.n_targets:
-                continue
-            targets = self._encoder.targets(stream)
-            logs = np.concatenate(list(predictor.log_likelihood(stream)))
-            is_end, is_oov = targets == ids.pad, targets == ids.oov
-            of_ends += float(logs[is_end].sum())
-            total += float(logs[~is_end].sum())
-            n_tokens += stream.n_targets
-            n_ends += int(is_end.sum())
-            n_oov += int(is_oov.sum())
-            n_new += int((never_counted[targets] & ~is_oov).sum())
+        with long_task(self, "evaluate", lambda: n_documents(documents)):
+            for stream, _ in self._encoder.chunks(self._split(counted())):
+                if not stream.n_targets:
+                    continue
+                targets = self._encoder.targets(stream)
+                logs = np.concatenate(list(predictor.log_likelihood(stream)))
+                is_end, is_oov = targets == ids.pad, targets == ids.oov
+                of_ends += float(logs[is_end].sum())
+                total += float(logs[~is_end].sum())
+                n_tokens += stream.n_targets
+                n_ends += int(is_end.sum())
+                n_oov += int(is_oov.sum())
+                n_new += int((never_counted[targets] & ~is_oov).sum())
         if not n_tokens:
             raise ValueError(NO_TOKEN)
         report: dict[str, float] = {
@@ -640,20 +644,26 @@ default="auto"
         # Where no function splits strings, several words are a document.
         of_words = self._encoder.ids.takes_words and not text_splitter(self.tokenizer)
         is_one = _is_document(documents, of_words)
-        found = list(self._log_proba([documents] if is_one else documents))
-        if not found:
-            raise ValueError(NO_TOKEN)
+        found = self._log_proba([documents] if is_one else documents, "log_proba")
         return found[0] if is_one else found
 
-    def _log_proba(self, documents: Any) -> Iterator[NDArray[np.float64]]:
-        predictor = self._predictor
-        tokens = self._split(as_documents(documents))
-        for stream, lengths in self._encoder.chunks(tokens):
-            logs = np.zeros(0)
-            if stream.n_targets:
-                logs = np.concatenate(list(predictor.log_likelihood(stream)))
-            lengths += self._encoder.has_ends & (lengths > 0)
-            yield from np.split(logs, np.cumsum(lengths)[:-1])
+    def _log_proba(
+        self, documents: Any, method: str, value: Callable[[Any], Any] = np.asarray
+    ) -> list[Any]:
+        """A value of the log-probabilities of each document."""
+        check_is_fitted(self)
+        predictor, found = self._predictor, list[Any]()
+        documents = as_documents(documents)
+        with long_task(self, method, lambda: n_documents(documents)):
+            for stream, lengths in self._encoder.chunks(self._split(documents)):
+                logs = np.zeros(0)
+                if stream.n_targets:
+                    logs = np.concatenate(list(predictor.log_likelihood(stream)))
+                lengths += self._encoder.has_ends & (lengths > 0)
+                found += map(value, np.split(logs, np.cumsum(lengths)[:-1]))
+        if not found:
+            raise ValueError(NO_TOKEN)
+        return found
 
     def score_samples(self, documents: Iterable[Any]) -> NDArray[np.float64]:
         """Log-likelihood of each document, as to rank candidates.
@@ -668,10 +678,7 @@ default="auto"
         log_likelihood : ndarray of shape (n_documents,)
             Sums of `log_proba`, in nats.
         """
-        sums = np.array([logs.sum() for logs in self._log_proba(documents)])
-        if not sums.size:
-            raise ValueError(NO_TOKEN)
-        return sums
+        return np.array(self._log_proba(documents, "score_samples", np.sum))
 
     @lazy_on_blocks
     def predict_proba(self, prefixes: Iterable[Any]) -> NDArray[np.float32]:
@@ -689,8 +696,11 @@ default="auto"
             documents are predicted, the last column is theirs.
         """
         check_is_fitted(self)
-        encoded = self._encoder.ids.encode(self._split(document_list(prefixes)))
-        return self._predictor.next_proba(encoded).astype(np.float32, copy=False)
+        documents = document_list(prefixes)
+        with long_task(self, "predict_proba", lambda: 2 * len(documents)):
+            encoded = self._encoder.ids.encode(self._split(documents))
+            proba = self._predictor.next_proba(encoded)
+        return proba.astype(np.float32, copy=False)
 
     def generate(
         self,
@@ -744,14 +754,15 @@ default="auto"
             history = ids.encode(self._split([prompt]))[0]
         n_known = history.size
         history = np.append(history, np.zeros(n_tokens, dtype=np.int32))
-        for place in range(n_known, history.size):
-            proba = predictor.next_proba([history[:place]])[0].astype(np.float64)
-            proba[ids.oov] = 0.0
-            token = _draw(proba, float(temperature), top_k, float(top_p), rng)
-            if token == ids.pad:
-                history = history[:place]
-                break
-            history[place] = token
+        with long_task(self, "generate", lambda: n_tokens):
+            for place in range(n_known, history.size):
+                proba = predictor.next_proba([history[:place]])[0].astype(np.float64)
+                proba[ids.oov] = 0.0
+                token = _draw(proba, float(temperature), top_k, float(top_p), rng)
+                if token == ids.pad:
+                    history = history[:place]
+                    break
+                history[place] = token
         drawn = history[n_known:]
         return drawn if ids.tokenizer is None else ids.decode(drawn)
 

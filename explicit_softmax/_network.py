@@ -20,18 +20,11 @@ from explicit_softmax._base import (
     FromModel,
     checked_scores,
 )
-from explicit_softmax._refinement import (
-    Refinement,
-    checked_refinement,
-    of_positive_weight,
-    refine_model,
-    split_validation,
-)
+from explicit_softmax._refinement import Refinement, of_positive_weight
 from explicit_softmax._sklearn import (
     FitReport,
     Interval,
     _fit_context,
-    restored_on_error,
     single_thread,
 )
 from explicit_softmax.calibration.layers import ExplicitNetwork, solve_layers
@@ -224,20 +217,12 @@ feature_names_in_
         """
         _check_hidden_targets(self.hidden_targets)
         betas = given_temperatures(self.inverse_temperature, self.n_layers, "layers")
-        refinement = checked_refinement(self.refinement)
-        report = FitReport(
-            self, X, y, sample_weight, 2 + refinement.max_iter * self.warm_start
-        )
-        with restored_on_error(self):
-            rows, labels, weights = self._check_training_data(
-                X, y, sample_weight, reset=True
-            )
+
+        def solve(
+            rows: Any, codes: Any, weights: Any, report: FitReport
+        ) -> ExplicitNetwork:
             _check_countable(rows)
-            self.classes_, codes = np.unique(labels, return_inverse=True)
-            train, validation = (rows, codes, weights), None
-            if self.warm_start:
-                train, validation = split_validation(refinement, *train)
-            rows, codes, weights = train = of_positive_weight(*train)
+            rows, codes, weights = of_positive_weight(rows, codes, weights)
             n_classes, n_hidden_layers = len(self.classes_), self.n_layers - 1
             hidden, hidden_owner = codes, np.arange(n_classes)
             if n_hidden_layers:
@@ -247,23 +232,20 @@ feature_names_in_
                         self.hidden_targets, rows, codes, n_classes, weights, rng
                     )
             self.hidden_classes_ = self.classes_[hidden_owner]
-            strength, smoothing = self.smoothing_strength, self.smoothing
+            strength = self.smoothing_strength
             with report.stage("layers", self.n_layers):
-                model = solve_layers(
+                return solve_layers(
                     rows,
                     [hidden] * n_hidden_layers + [codes],
                     [len(hidden_owner)] * n_hidden_layers + [n_classes],
                     sample_weight=weights,
                     betas=None if betas is None else betas.tolist(),
-                    smoothing=smoothing,
+                    smoothing=self.smoothing,
                     strength=None if isinstance(strength, str) else float(strength),
                     norm_exponent=self.norm_exponent,
                 )
-            if self.warm_start:
-                model = refine_model(refinement, model, *train, validation, report)
-            self._model = model
-            report.end()
-        return self
+
+        return self._fit(X, y, sample_weight, solve)
 
     def hidden_outputs(self, X: Any) -> NDArray[Any]:
         """Outputs of the last hidden layer.

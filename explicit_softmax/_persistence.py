@@ -24,7 +24,12 @@ from sklearn.utils.validation import check_is_fitted
 from explicit_softmax._model_file import complaint_about, read_file, write_file
 from explicit_softmax._refinement import Refinement
 from explicit_softmax.calibration.layers import ExplicitNetwork
-from explicit_softmax.calibration.model import Choice, ExplicitModel, Settings
+from explicit_softmax.calibration.model import (
+    Choice,
+    ExplicitModel,
+    Refined,
+    Settings,
+)
 from explicit_softmax.calibration.sample import Limit, RowSample
 from explicit_softmax.solution.counts import CooccurrenceCounts, row_norms
 from explicit_softmax.solution.decoder import Decoder
@@ -36,7 +41,6 @@ from explicit_softmax.text.mixture import N_WEIGHTS, DocumentSample
 from explicit_softmax.text.ngram_model import NgramModel
 from explicit_softmax.text.ngrams import NgramCounts
 from explicit_softmax.text.tokens import TokenIds, tokenizers_library
-from explicit_softmax.training.problem import Refined
 
 # What a file may make an instance of.
 _TYPES: dict[str, type] = {
@@ -455,8 +459,9 @@ def _numbers(
         array = np.asarray(value.data if sp.issparse(value) else value)
         if array.dtype.kind not in "iuf":
             return False
-        inside = np.isfinite(array) & (array >= least) & (array > above)
-        inside &= array <= most
+        # The extremes are NaN if a number is, and NaN compares as false.
+        ends = np.array([array.min(), array.max()] if array.size else [], float)
+        inside = np.isfinite(ends) & (ends >= least) & (ends > above) & (ends <= most)
         if not inside.all():
             return False
     return True
@@ -602,11 +607,10 @@ def _ngrams_fit(ngrams: NgramCounts) -> bool:
     for keys in (*ngrams.contexts, ngrams.keys):
         if keys.ndim != 1:
             return False
-        rises = bool((keys[1:] > keys[:-1]).all())
         # Every context is there for the longer ones, or windows, that begin with it.
         shorter = keys // n_ids
         steps = np.diff(shorter, prepend=-1, append=n_shorter)
-        if not rises or steps.max() > 1 or steps[-1] != 1 or keys.min(initial=0) < 0:
+        if steps.max() > 1 or steps[-1] != 1 or not _rise(keys, n_shorter * n_ids):
             return False
         n_shorter = keys.size
     counts = ngrams.counts
@@ -626,11 +630,9 @@ def _rise(keys: NDArray[Any], stop: int) -> bool:
     return bool(keys[0] >= 0 and keys[-1] < stop and (keys[1:] > keys[:-1]).all())
 
 
-def _between(values: NDArray[Any], size: int, most: float) -> bool:
+def _are_between(values: NDArray[Any], size: int, most: float) -> bool:
     """Whether there are `size` numbers from 0 to `most`."""
-    if values.shape != (size,):
-        return False
-    return not size or bool(values.min() >= 0 and values.max() <= most)
+    return values.shape == (size,) and _numbers(values, least=0, most=most)
 
 
 def _kneser_ney_fits(model: KneserNey) -> bool:
@@ -643,7 +645,7 @@ def _kneser_ney_fits(model: KneserNey) -> bool:
     if model.discounts is not None and model.discounts.shape != (size + 1, 3):
         return False
     n_shorter = 1
-    right = _between(model.proba[0], n_classes, _MOST_PROBABILITY)
+    right = _are_between(model.proba[0], n_classes, _MOST_PROBABILITY)
     for contexts, keys, proba, backoff in zip(
         model.contexts, model.keys, model.proba[1:], model.backoff, strict=True
     ):
@@ -652,8 +654,8 @@ def _kneser_ney_fits(model: KneserNey) -> bool:
         right = right and _rise(keys, n_shorter * n_ids)
         if right and n_classes < n_ids:
             right = bool((keys % n_ids < n_classes).all())
-        right = right and _between(proba, keys.size, _MOST_PROBABILITY)
-        right = right and _between(backoff, n_shorter, np.finfo(float).max)
+        right = right and _are_between(proba, keys.size, _MOST_PROBABILITY)
+        right = right and _are_between(backoff, n_shorter, np.finfo(float).max)
     return right
 
 
@@ -682,9 +684,9 @@ def _ngram_model_fits(model: NgramModel) -> bool:
     if model.sample is not None:
         right = right and _numbers(model.sample.tokens, above=-1, most=highest)
     if model.weights is not None:
-        right = right and model.weights.shape == N_WEIGHTS
+        right = right and model.weights.shape == (model.shape[1] + 1, *N_WEIGHTS)
         right = right and _numbers(model.weights, above=0, most=1)
-        right = right and bool(np.allclose(model.weights.sum(axis=1), 1))
+        right = right and bool(np.allclose(model.weights.sum(axis=-1), 1))
     return right
 
 

@@ -18,14 +18,15 @@ from explicit_softmax._sklearn import (
     StrOptions,
     warn_caller,
 )
+from explicit_softmax.calibration.model import Refined
 from explicit_softmax.solution.counts import FloatArray, IntArray, Rows, scaled_rows
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.loss import log_loss
+from explicit_softmax.solution.progress import listener
 from explicit_softmax.training.problem import (
     Arrays,
     IterationCallback,
     LabelledRows,
-    Refined,
     RefinementResult,
     input_scales,
     sample_rows,
@@ -276,7 +277,10 @@ def refine_model(
     if alpha == "auto":
         alpha = 0.0
         if margins is not None and validation is None:
-            alpha, max_iter = _chosen_penalty(refinement, model, rows, scaled, margins)
+            with progress.stage("choose-penalty", len(_PENALTIES) * max_iter):
+                alpha, max_iter = _chosen_penalty(
+                    refinement, model, rows, scaled, margins
+                )
     if not max_iter:
         warn_caller(
             "No refinement lowers the log-loss of rows that it does not see: the "
@@ -387,11 +391,19 @@ def _chosen_penalty(
     trial.n_iter_no_change = min(refinement.n_iter_no_change, _CHOICE_PATIENCE)
     few, share = sample_rows(train[0], train[2])
     scale = input_scales(few.astype(np.float64), share, (), ())[0]
+    tell = listener()
     for penalty in _PENALTIES:
         alpha = penalty * scale.squared_norm / len(y)
         try:
             result = _trained(
-                trial, model, train, beside, alpha, refinement.max_iter, others
+                trial,
+                model,
+                train,
+                beside,
+                alpha,
+                refinement.max_iter,
+                others,
+                lambda *_: tell(1),
             )
         except FloatingPointError:
             continue

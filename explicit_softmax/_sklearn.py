@@ -6,9 +6,10 @@ import copy
 import inspect
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from sklearn.base import _fit_context
@@ -28,6 +29,7 @@ from explicit_softmax.solution.progress import listening
 
 try:
     from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback._callback_support import callback_management_context
 except ImportError:  # scikit-learn < 1.9
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
@@ -36,6 +38,9 @@ except ImportError:  # scikit-learn < 1.9
 
 # Steps of a stage that callbacks are told of.
 _MOST_STEPS = 100
+
+# Seconds that a prediction takes before callbacks are told of it.
+_PATIENCE = 1.0
 
 # The same as `Documentation` under [project.urls] in pyproject.toml.
 DOCUMENTATION = "https://explicit-softmax.readthedocs.io/en/stable/"
@@ -55,6 +60,7 @@ __all__ = [
     "accepts_weights",
     "after_each",
     "check_matplotlib_support",
+    "long_task",
     "process_routing",
     "restored_on_error",
     "routing_enabled",
@@ -226,6 +232,49 @@ class FitReport:
             self.context.call_on_fit_task_end(
                 estimator=self.estimator, **self.data, reconstruction_attributes={}
             )
+
+
+@contextmanager
+def long_task(
+    estimator: Any, name: str, n_steps: Callable[[], int | None]
+) -> Iterator[None]:
+    """Tell callbacks how far a method that is no fit is, if it takes over a second.
+
+    What is called in this part finds the `listener` of `solution.progress`; `n_steps`
+    gives the number of its steps, None for an unknown one. Predictions that are made
+    while the estimator is fitted, as by a callback that scores, are part of the fit:
+    nobody is told of them.
+    """
+    state = vars(estimator)
+    is_fitted_now = {"_callback_fit_ctx", "_parent_callback_ctx"} & set(state)
+    if not state.get("_skl_callbacks") or is_fitted_now:
+        with listening(None):
+            yield
+        return
+    # Contexts are attributes, and other threads may predict with the estimator.
+    stand_in = object.__new__(type(estimator))
+    vars(stand_in).update(state)
+    start, n_before = time.monotonic(), 0
+    report: FitReport | None = None
+    tell: Callable[[int], None] | None = None
+    stages = ExitStack()
+
+    def step(n_done: int) -> None:
+        nonlocal n_before, report, tell
+        if tell is not None:
+            tell(n_done)
+            return
+        n_before += n_done
+        if time.monotonic() - start >= _PATIENCE:
+            report = FitReport(stand_in, None, None, None, 1, name)
+            tell = stages.enter_context(report.stage(name, n_steps()))
+            tell(n_before)
+
+    with callback_management_context(stand_in), listening(step):
+        with stages:
+            yield
+        if report is not None:  # no step of a fit, which callbacks could score
+            report.context.call_on_fit_task_end(estimator=stand_in)
 
 
 @contextmanager

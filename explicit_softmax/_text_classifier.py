@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.feature_extraction.text import HashingVectorizer
+from sklearn.metrics import accuracy_score
 from sklearn.pipeline import FeatureUnion
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.metaestimators import available_if
@@ -34,6 +35,7 @@ from explicit_softmax._sklearn import (
     Interval,
     _check_sample_weight,
     _fit_context,
+    long_task,
     restored_on_error,
 )
 from explicit_softmax.solution.progress import listener
@@ -57,6 +59,9 @@ _MOST_CHARACTERS = 2**20
 _LEAST_GAIN = 5e-5
 
 _HASHED = 2**20
+
+# Texts whose features are made at a time for a prediction.
+_PREDICTED_TEXTS = 2**13
 
 
 def _streams(estimator: ExplicitTextClassifier) -> bool:
@@ -323,7 +328,7 @@ class ExplicitTextClassifier(
         labels : ndarray of shape (n_samples,)
             From `classes_`.
         """
-        return self.classifier_.predict(self._rows(X))
+        return self._predicted("predict", X)
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Probabilities of the classes of texts.
@@ -338,7 +343,7 @@ class ExplicitTextClassifier(
         probabilities : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        return self.classifier_.predict_proba(self._rows(X))
+        return self._predicted("predict_proba", X)
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Log-probabilities of the classes of texts, in nats.
@@ -353,7 +358,7 @@ class ExplicitTextClassifier(
         log_probabilities : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        return self.classifier_.predict_log_proba(self._rows(X))
+        return self._predicted("predict_log_proba", X)
 
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Log-probabilities of the classes, or log-odds of the second of two.
@@ -368,7 +373,7 @@ class ExplicitTextClassifier(
         scores : ndarray of shape (n_samples, n_classes) or (n_samples,)
             In nats, as of `classifier_`.
         """
-        return self.classifier_.decision_function(self._rows(X))
+        return self._predicted("decision_function", X)
 
     def score(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -384,8 +389,11 @@ class ExplicitTextClassifier(
         -------
         accuracy : float
         """
-        accuracy: float = self.classifier_.score(self._rows(X), y, sample_weight)
-        return accuracy
+        check_is_fitted(self)
+        if is_collection(X):
+            rows = transformed_blocks(self._features, X)
+            return float(self.classifier_.score(rows, y, sample_weight))
+        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
 
     def get_feature_names_out(self) -> NDArray[Any]:
         """Names of the features, such as "words__rain"; hashed ones have none.
@@ -427,7 +435,8 @@ class ExplicitTextClassifier(
         """
         if not isinstance(text, str):
             raise TypeError(f"explain takes one string, not {type(text).__name__}")
-        rows = self._rows([text])
+        check_is_fitted(self)
+        rows = self._features.transform([text])
         (decoder,) = self.classifier_._decoders(rows.dtype)
         columns, evidence = decoder.evidence(rows)
         names = self._features.names_of(text, columns)
@@ -563,11 +572,22 @@ class ExplicitTextClassifier(
         tags.input_tags.two_d_array = False
         return tags
 
-    def _rows(self, X: Any) -> Any:
+    def _predicted(self, method: str, X: Any) -> NDArray[Any]:
+        """What a method of the classifier returns for texts."""
         check_is_fitted(self)
+        predict = getattr(self.classifier_, method)
         if is_collection(X):
-            return transformed_blocks(self._features, X)
-        return self._features.transform(checked_texts(X))
+            lazy: NDArray[Any] = predict(transformed_blocks(self._features, X))
+            return lazy
+        texts = checked_texts(X)
+        n_read = len(texts) * len(self._features.sizes)
+        parts = []
+        with long_task(self, method, lambda: n_read):
+            # Features of some texts at a time take less memory.
+            for start in range(0, max(len(texts), 1), _PREDICTED_TEXTS):
+                some = texts[start : start + _PREDICTED_TEXTS]
+                parts.append(predict(self._features.transform(some)))
+        return np.concatenate(parts)
 
     @property
     def _stream_features(self) -> Any:

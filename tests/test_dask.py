@@ -17,9 +17,11 @@ from explicit_softmax import (
     ExplicitSoftmaxClassifierCV,
     ExplicitSoftmaxNetworkClassifier,
     ExplicitTextClassifier,
+    _dask,
 )
 from explicit_softmax.calibration.sample import BUDGETS, Budget
 from tests import strategies
+from tests.text.test_ngrams import assert_equal
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -30,7 +32,8 @@ METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
 
 
 @pytest.fixture(autouse=True)
-def one_thread_of_dask():
+def one_thread_of_dask(monkeypatch):
+    monkeypatch.setattr(_dask, "_N_PARTS", 5)  # few tasks
     with dask.config.set(scheduler="sync"):
         yield
 
@@ -268,6 +271,32 @@ def test_language_model_of_a_bag(documents):
     # An iterator in each block.
     streamed.partial_fit(db.from_sequence(documents[9:], npartitions=4).map(list))
     np.testing.assert_array_equal(streamed.predict_proba([[], *documents]), proba)
+
+
+@pytest.mark.parametrize("mixture", [False, True])
+@pytest.mark.parametrize("n_blocks", [1, 5, 20])
+def test_ngrams_are_added_up_in_parts(documents, mixture, n_blocks):
+    blank = ExplicitLanguageModel(vocabulary_size=32, mixture=mixture)
+    expected = clone(blank).fit(documents)
+    # Some blocks have no document, the first ones among them.
+    parts = [[]] * 5 + [documents[at::n_blocks] for at in range(n_blocks)]
+    model = clone(blank).fit([dask.delayed(part) for part in parts])
+    assert_equal(model._model.counts, expected._model.counts)
+    np.testing.assert_array_equal(model.mixture_weights_, expected.mixture_weights_)
+    proba = expected.predict_proba(documents)
+    np.testing.assert_array_equal(model.predict_proba(documents), proba)
+
+
+def test_language_model_stays_as_it_was(documents):
+    model = ExplicitLanguageModel(vocabulary_size=32).fit(documents)
+    before = dict(vars(model))
+    for blocks, match in [
+        ([documents[:2], [[1], [40]], documents], r"block 1 of .*40"),
+        ([[[]], []], "no row in any block"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            model.fit([dask.delayed(block) for block in blocks])
+    assert vars(model) == before
 
 
 def test_language_model_of_strings():

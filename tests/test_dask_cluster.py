@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from explicit_softmax import ExplicitSoftmaxClassifier
+from explicit_softmax import ExplicitLanguageModel, ExplicitSoftmaxClassifier
+from tests.text.test_ngrams import assert_equal
 
 pytestmark = pytest.mark.slow
 dask = pytest.importorskip("dask")
@@ -18,11 +19,22 @@ distributed = pytest.importorskip("distributed")
 N_BLOCKS, N_ROWS, N_CLASSES, N_FEATURES = 12, 300, 5, 200
 
 
-def make_block(number, flag=None):
-    """Rows and labels; with `flag`, what happens to the worker before, once."""
+def documents_of(number, flag=None):
+    """Documents of ids; with `flag`, what happens to the worker before, once."""
+    strike(flag)
+    rng = np.random.default_rng(number)
+    return [rng.integers(40, size=50).tolist() for _ in range(20)]
+
+
+def strike(flag):
     if flag is not None and not os.path.exists(flag.path):
         open(flag.path, "x").close()
         flag.action()
+
+
+def make_block(number, flag=None):
+    """Rows and labels; with `flag`, what happens to the worker before, once."""
+    strike(flag)
     rng = np.random.default_rng(number)
     y = rng.integers(N_CLASSES, size=N_ROWS)
     rates = np.random.default_rng(99).gamma(0.1, size=(N_CLASSES, N_FEATURES))
@@ -73,7 +85,7 @@ def cluster():
     options = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": "2 GiB"}
     with (
         dask.config.set(config),
-        distributed.LocalCluster(**options, dashboard_address=None) as found,
+        distributed.LocalCluster(**options, dashboard_address=":0") as found,
         distributed.Client(found) as client,
     ):
         yield client
@@ -106,6 +118,32 @@ def test_a_worker_is_killed(cluster, rows, expected, tmp_path):
     np.testing.assert_array_equal(clf.predict_proba(rows[0]), expected)
     cluster.wait_for_workers(2)
     assert len(before & set(cluster.run(os.getpid).values())) == 1
+
+
+def test_a_worker_is_killed_while_ngrams_are_counted(cluster, tmp_path):
+    flag = Flag(tmp_path / "killed", die)
+    blocks = [
+        dask.delayed(documents_of)(i, flag if i == N_BLOCKS // 2 else None)
+        for i in range(N_BLOCKS)
+    ]
+    model = ExplicitLanguageModel(vocabulary_size=42).fit(blocks)
+    documents = [document for i in range(N_BLOCKS) for document in documents_of(i)]
+    local = ExplicitLanguageModel(vocabulary_size=42).fit(documents)
+    assert_equal(model._model.counts, local._model.counts)
+    cluster.wait_for_workers(2)
+    before = dict(vars(model))
+    blocks[7] = dask.delayed([[1, 2], [3, -4]])
+    with pytest.raises(ValueError, match=r"^block 7 of .*-4") as info:
+        model.fit(blocks)
+    assert vars(model) == before
+    # Nothing is kept or goes on, though the error still refers to what was asked for.
+    for _ in range(100):
+        left = [*cluster.who_has().values(), *cluster.processing().values()]
+        if not any(left):
+            break
+        time.sleep(0.1)
+    assert info.tb is not None
+    assert not any(left)
 
 
 def test_a_block_raises(cluster, rows, expected):

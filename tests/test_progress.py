@@ -1,10 +1,12 @@
-"""How far fits tell callbacks of scikit-learn that they have come."""
+"""How far fits and long predictions tell callbacks of scikit-learn that they are."""
 
 import threading
+import warnings
 
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 
 from explicit_softmax import (
@@ -13,10 +15,18 @@ from explicit_softmax import (
     ExplicitSoftmaxClassifierCV,
     ExplicitSoftmaxNetworkClassifier,
     ExplicitTextClassifier,
+    Refinement,
+    _base,
+    _sklearn,
+    _text_classifier,
 )
 from explicit_softmax._sklearn import CallbackSupportMixin, FitReport
 from explicit_softmax.solution.progress import listener, listening
+from explicit_softmax.text import ngram_model, tokens
 from tests.test_warm_start import HAS_CALLBACKS
+
+if HAS_CALLBACKS:
+    from sklearn.callback import ScoringMonitor
 
 pytestmark = [
     pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn < 1.9 has no callbacks"),
@@ -88,6 +98,19 @@ def test_fits_do_not_stand(estimator, largest):
     recorder = fractions(estimator, X, Y)
     assert largest_step(recorder) <= largest
     assert len(recorder.told) > 7
+
+
+def test_trials_of_penalties_are_told():
+    refinement = Refinement(max_iter=3, random_state=0, tol=0.0)
+    clf = ExplicitSoftmaxClassifier(warm_start=True, refinement=refinement)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        recorder = fractions(clf, X, Y)
+    assert recorder.names[:4] == ["fit", "count", "leave-one-out", "choose-penalty"]
+    trials = recorder.tasks[0, 2]
+    steps = [path for path in recorder.tasks if path[:2] == (0, 2) and len(path) == 3]
+    assert trials == [9, True]  # three penalties, three iterations each
+    assert 3 <= len(steps) <= 9
 
 
 def test_texts_are_told_one_by_one_and_the_classifier_too():
@@ -180,4 +203,99 @@ def test_nobody_listens_after_an_error():
     before(1)
     with listening(lambda n: None):
         assert listener() is not before
+    assert listener() is before
+
+
+@pytest.fixture
+def no_patience(monkeypatch):
+    """Predictions of any length are told."""
+    monkeypatch.setattr(_sklearn, "_PATIENCE", 0.0)
+
+
+PREDICTIONS = ["predict", "predict_proba", "predict_log_proba", "decision_function"]
+
+
+@pytest.mark.parametrize("method", [*PREDICTIONS, "score"])
+def test_predictions_of_texts_are_told(method, no_patience, monkeypatch):
+    clf = ExplicitTextClassifier(features="words").fit(TEXTS, Y)
+    data = (TEXTS, Y) if method == "score" else (TEXTS,)
+    expected = getattr(clf, method)(*data)
+    monkeypatch.setattr(_text_classifier, "_PREDICTED_TEXTS", 7)
+    recorder = fractions(clf, *data, method=method)
+    assert recorder.names == ["predict" if method == "score" else method]
+    assert largest_step(recorder) <= 0.05
+    assert np.array_equal(getattr(clf, method)(*data), expected)
+
+
+@pytest.mark.parametrize(
+    ("method", "asked"),
+    [
+        ("evaluate", (TEXTS,)),
+        ("perplexity", (TEXTS,)),
+        ("log_proba", (TEXTS,)),
+        ("score_samples", (TEXTS,)),
+        ("predict_proba", (TEXTS,)),
+        ("generate", ("a", 40)),
+    ],
+)
+def test_scores_of_documents_are_told(method, asked, no_patience, monkeypatch):
+    monkeypatch.setattr(tokens, "_BATCH_DOCUMENTS", 5)
+    monkeypatch.setattr(ngram_model, "_CHUNK_VALUES", 99)
+    model = ExplicitLanguageModel(tokenizer="whitespace", predict_end=False).fit(TEXTS)
+    how = {"random_state": 0} if method == "generate" else {}
+    expected = getattr(model, method)(*asked, **how)
+    recorder = fractions(model, *asked, method=method, **how)
+    assert recorder.names == ["evaluate" if method == "perplexity" else method]
+    assert largest_step(recorder) <= 0.1
+    model.set_callbacks()
+    np.testing.assert_equal(getattr(model, method)(*asked, **how), expected)
+
+
+def test_documents_of_an_iterator_and_of_a_file_are_told(no_patience, tmp_path):
+    model = ExplicitLanguageModel(tokenizer="whitespace").fit(TEXTS)
+    path = tmp_path / "texts"
+    path.write_text("\n".join(TEXTS))
+    for documents in (iter(TEXTS), path):
+        assert fractions(model, documents, method="evaluate").names == ["evaluate"]
+
+
+def test_rows_are_told_as_they_are_predicted(no_patience, monkeypatch):
+    monkeypatch.setattr(_base, "_CHUNK_VALUES", 30)
+    clf = ExplicitSoftmaxClassifier().fit(X, Y)
+    recorder = fractions(clf, X, Y, method="score")
+    assert recorder.names == ["predict"]
+    assert len(recorder.told) == 60 + 2
+    # Contexts, which callbacks of several threads would mix up, stay off the estimator.
+    assert not {name for name in vars(clf) if "callback_fit" in name}
+
+
+def test_short_predictions_and_those_within_a_fit_tell_nothing(monkeypatch):
+    clf = ExplicitSoftmaxClassifier().set_callbacks(recorder := Fractions())
+    clf.fit(X, Y)
+    of_fit = list(recorder.names)
+    clf.predict(X)
+    assert recorder.names == of_fit
+    monkeypatch.setattr(_sklearn, "_PATIENCE", 0.0)
+    monitor = ScoringMonitor(scoring="accuracy")
+    clf.set_callbacks(recorder, monitor).fit(X, Y)
+    assert recorder.names == of_fit
+    assert len(monitor.get_logs().data) == 1  # the fit
+    clf.predict(X)  # no step of a fit, to be scored
+    assert recorder.names == ["predict"]
+    assert len(monitor.get_logs("all")) == 1
+
+
+def test_errors_in_predictions_tear_callbacks_down(no_patience):
+    torn = []
+
+    class Torn(Fractions):
+        def teardown(self, estimator, context):
+            torn.append(context.task_name)
+
+    model = ExplicitLanguageModel(tokenizer="whitespace").fit(TEXTS)
+    documents = [*TEXTS * 40, 3]
+    before = listener()
+    with pytest.raises(TypeError, match="document 2400"):
+        model.set_callbacks(Torn()).evaluate(documents)
+    assert torn == ["evaluate"]
     assert listener() is before

@@ -17,11 +17,11 @@ from explicit_softmax._refinement import (
     refine_model,
     split_validation,
 )
+from explicit_softmax.calibration.model import Refined
 from explicit_softmax.solution.counts import scaled_rows
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.loss import log_loss
 from explicit_softmax.text.windows import OneHotWindows, TokenStream
-from explicit_softmax.training.problem import Refined
 from explicit_softmax.training.refine import refine
 from tests.training.problems import CASES, ONE, STORED, noisy_topics, random_start
 

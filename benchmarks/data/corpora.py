@@ -128,11 +128,11 @@ def windows(
     return OneHotWindows(stream, vocabulary_size, aggregation)
 
 
-def sample(documents: Documents, limit: int) -> Documents:
-    """Pieces of documents of so many tokens in all, at random, always the same.
+def sample(documents: Documents, least: int) -> Documents:
+    """Pieces of documents of at least so many tokens, at random, always the same.
 
     Documents differ so much in length and kind that a sample of whole ones says little
-    about the others.
+    about the others. No piece is cut; all are taken where there are fewer tokens.
     """
     cut = [
         ids[first : first + PIECE_TOKENS]
@@ -140,7 +140,8 @@ def sample(documents: Documents, limit: int) -> Documents:
         for first in range(0, ids.size, PIECE_TOKENS)
     ]
     order = np.random.default_rng(0).permutation(len(cut))
-    return first_tokens([cut[i] for i in order], limit)
+    ends = np.cumsum([cut[i].size for i in order])
+    return [cut[i] for i in order[: int(np.searchsorted(ends, least)) + 1]]
 
 
 def first_tokens(documents: Documents, limit: int | None) -> Documents:

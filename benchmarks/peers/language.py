@@ -152,7 +152,7 @@ def as_text(ids: NDArray[np.int32]) -> str:
 # Figures of KenLM's lmplz where it is not on the PATH.
 KENLM = """KenLM (lmplz, Kneser-Ney, scored by its Python module) on the same tokens of
 babylm_like, 2026-11-28, not of this run: orders 2, 3, 4, 5 (K = 1, 2, 3, 4): perplexity
-78.80, 44.48, 40.49, 39.85; with ends of documents counted 79.26, 44.79, 40.78, 40.15"""
+78.55, 44.35, 40.37, 39.74; with ends of documents counted 79.01, 44.66, 40.67, 40.03"""
 
 PEERS: dict[str, Callable[[int, int], Any]] = {
     "unigram, maximum likelihood": Unigram,

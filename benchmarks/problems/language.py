@@ -55,11 +55,11 @@ OPTIONS = {
     "vocabulary": Number(VOCABULARY_SIZE, "token ids; bytes are 256", 300, least=300),
     "refine": Number(500_000, "tokens of a refinement", fast=500, least=0),
     "epoch": Number([], "numbers K at which Cat has a whole epoch too", several=True),
-    "dev": Number(150_000, "dev tokens to score", fast=2000),
+    "dev": Number(150_000, "dev tokens to score, at least", fast=2000),
     "no_peers": Switch("leave peers out"),
     **FIGURE,
 }
-# Tokens that are scored of training, and of the dev tokens for curves, at most.
+# Tokens that are scored of training, at least, and of dev for curves, at most.
 TRAIN, CURVE = 50_000, 20_000
 # A refinement is scored after each of so many iterations of as many tokens.
 ITERATIONS = 10
@@ -101,8 +101,9 @@ def measure(options: Namespace) -> list[Record]:
     if not options.no_peers:
         options.announce("peers")
         records += run_peers(corpus, scored[1], max(contexts))
+    told = dict(zip(("n_train", "n_dev"), map(n_tokens, scored), strict=True))
     for record in records:
-        record.values["data"] = corpus.note
+        record.values |= {"data": corpus.note, **told}
     return records
 
 
@@ -197,7 +198,10 @@ def follow_windows(
 
 
 def run_peers(corpus: TokenCorpus, dev: Documents, context_size: int) -> list[Record]:
-    """Fit and score peers, and the explicit model on the same tokens."""
+    """Fit and score peers, and the explicit model on the same tokens.
+
+    The n-grams of the model have all orders up to that of the peers.
+    """
     oov = corpus.vocabulary_size - 2
     train, dev = with_oov(corpus.train, dev, oov)
     makers = {
@@ -210,17 +214,17 @@ def run_peers(corpus: TokenCorpus, dev: Documents, context_size: int) -> list[Re
         ),
         **peers(),
     }
-    shape = {"context_size": context_size, "vocabulary_size": corpus.vocabulary_size}
+    sizes = [(NGRAMS, size) for size in range(1, context_size)]
     records = []
-    for name, make in makers.items():
-        record = Record(name, {"context_size": context_size}, kind="peer")
+    for name, size in [*sizes, *((name, context_size) for name in makers)]:
+        record = Record(name, {"context_size": size}, kind="peer")
         records.append(record)
-        model = make(**shape)
+        model = makers[name](context_size=size, vocabulary_size=corpus.vocabulary_size)
         seconds = timed(lambda model=model: model.fit(train)).median
         record.note = getattr(model, "note", "")
         seconds = getattr(model, "seconds", seconds)  # of a program of its own
         record.values |= {"context_size": model.context_size, "fit_seconds": seconds}
-        if name == NGRAMS:
+        if name == NGRAMS and size == context_size:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder, "model.arpa")
                 written = timed(lambda model=model, path=path: model.to_arpa(path))
@@ -260,8 +264,9 @@ def report(records: list[Record], options: Namespace) -> str:
     models, others = of_kind(records, "model"), of_kind(records, "peer")
     lines = [
         f"data: {records[0]['data']}",
-        f"train perplexity on {TRAIN:,} tokens, dev perplexity on {options.dev:,}, "
-        f"curves on {CURVE:,} of these; random pieces of {PIECE_TOKENS:,} tokens",
+        f"train perplexity on {records[0]['n_train']:,} tokens, dev perplexity on "
+        f"{records[0]['n_dev']:,}, curves on {CURVE:,} of these; random pieces of at "
+        f"most {PIECE_TOKENS:,} tokens",
         "epochs of refinement: the paper trains for 32, so that its numbers beside a "
         "fraction of one epoch do not compare",
         table(models, columns),

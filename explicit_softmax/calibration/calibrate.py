@@ -174,7 +174,8 @@ class _LinearForm:
     Shifts are ``class_factors[k] * values`` with one value for each class. The first
     `n_betas` directions belong to inverse temperatures; `units` scale the values for
     the optimiser. Values after those of `first`, the start, begin at zero, have no
-    bounds, and have a prior of unit variance.
+    bounds, and have a prior of unit variance. Arrays have the scores of a class side by
+    side in memory, which makes sums and maxima over the classes fast.
     """
 
     fixed: FloatArray
@@ -224,8 +225,8 @@ def _linear_form(
         directions.append(held_out.log_count)
         n_shifts = 1
     elif intercepts == "columns":
-        relative = (held_out.norms / held_out.mean_norm - 1.0)[:, None]
-        class_factors = [np.ones((n_rows, 1)), relative]
+        relative = held_out.norms / held_out.mean_norm - 1.0
+        class_factors = [np.ones(n_rows), relative]
         n_shifts = 2 * n_classes
     units = np.ones(len(first) + n_shifts)
     if choose_beta:
@@ -238,6 +239,7 @@ def _linear_form(
             is_flat = typical <= _ROUNDING * held_out.mean_norm
             units[b] = 1.0 / (held_out.mean_norm if is_flat else typical)
     n_betas = n_blocks if choose_beta else 0
+    fixed, *directions = map(np.asfortranarray, [fixed, *directions])
     return _LinearForm(fixed, directions, class_factors, n_betas, first, bounds, units)
 
 
@@ -270,17 +272,17 @@ def _minimised(
         sums = np.zeros_like(shifts)
         # Chunks of rows stay in cache from the scores to the last product with them.
         for chunk in row_blocks(n_rows, n_classes, _CHUNK_VALUES):
-            scores = form.fixed[chunk].copy()
+            scores = form.fixed[chunk].copy(order="K")
             for value, direction in zip(values, form.directions, strict=False):
                 scores += float(value) * direction[chunk]
             for shift, factor in zip(shifts, form.class_factors, strict=True):
-                scores += shift * factor[chunk]
+                scores += np.multiply.outer(shift, factor[chunk]).T
             losses, residual = cross_entropy_residual(scores, held_out.y[chunk])
             residual *= weights[chunk, None]
             # A BLAS dot product would wake its threads for a few thousand numbers.
             slopes += [np.einsum("ij,ij", residual, d[chunk]) for d in form.directions]
             for total, factor in zip(sums, form.class_factors, strict=True):
-                total += (residual * factor[chunk]).sum(axis=0)
+                total += np.einsum("i,ij->j", factor[chunk], residual)
             loss += float((losses * weights[chunk]).sum())
         gradient = np.concatenate([slopes, sums.ravel()]) * units
         gradient[n_free:] += prior_weight * values[n_free:]

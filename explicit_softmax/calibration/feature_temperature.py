@@ -597,6 +597,7 @@ def minimised(
         slopes = 2.0 * point[:n_factors]
         point[:n_factors] **= 2
         value, gradient = loss(point)
+        tell(1)
         gradient[:n_factors] *= slopes
         return value, gradient * units
 
@@ -607,7 +608,6 @@ def minimised(
         first / units,
         jac=True,
         method="L-BFGS-B",
-        callback=lambda _: tell(1),
         options={"maxiter": max_iter, "ftol": tol, "gtol": 1e-8},
     )
     point = found.x * units

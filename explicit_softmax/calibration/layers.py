@@ -25,10 +25,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from explicit_softmax.calibration.model import Choice, ExplicitModel, Settings
+from explicit_softmax.calibration.model import (
+    Choice,
+    ExplicitModel,
+    Refined,
+    Settings,
+)
 from explicit_softmax.calibration.sample import BUDGETS, NO_ROWS, RowSample
 from explicit_softmax.solution.counts import (
     CooccurrenceCounts,
@@ -41,7 +47,6 @@ from explicit_softmax.solution.counts import (
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.loss import network_scores, softmax_in_place
 from explicit_softmax.solution.smoothing import Smoothing
-from explicit_softmax.training.problem import Refined
 
 # Hidden outputs held at a time.
 _CHUNK_VALUES = 2**20
@@ -75,6 +80,9 @@ class ExplicitNetwork:
     def n_iter(self) -> int:
         """Iterations of the refinement; 1 without it."""
         return 1 if self.refined is None else self.refined.n_iter
+
+    def own_margins(self, *rows: Any) -> None:
+        """None: layers are trained jointly without leave-one-out margins."""
 
     def with_refinement(self, refined: Refined) -> ExplicitNetwork:
         """The network refined; its explicit layers stay as they are."""

@@ -259,7 +259,8 @@ def without_each(
 def _rest(
     counted: NDArray[np.float64], taken: NDArray[np.float64], largest: float
 ) -> NDArray[np.float64]:
-    return np.maximum(remainder(counted, taken, largest), 0.0)
+    rest = remainder(counted, taken, largest)
+    return np.maximum(rest, 0.0, out=rest)
 
 
 def _columns(columns: Iterable[FloatArray]) -> NDArray[np.float64]:
@@ -295,23 +296,11 @@ def _dense_own_class(
     smoothed: SmoothedCounts, b: int, X: FloatArray, left: WithoutEach
 ) -> NDArray[np.float64]:
     """Sum of (hE)_d log(F~_yd / u_d) over the features of a block, rows dense."""
-    block = smoothed.blocks[b]
-    counts = smoothed.counts.cooccurrence[block]
-    counts = (counts.toarray() if sp.issparse(counts) else counts).T.copy()
-    offset, ratio = smoothed.offset[block], smoothed.ratio(block)
-    largest = smoothed.counts.largest_mass
+    counts = _by_class(smoothed, smoothed.blocks[b])
     own = np.empty(X.shape[0])
-    for chunk in row_blocks(X.shape[0], X.shape[1], _CHUNK_VALUES):
-        scaled = X[chunk] * left.scale[chunk, None]
-        logs = _rest(counts[left.y[chunk]], scaled * left.unit[chunk, None], largest)
-        if smoothed.is_noise:
-            logs *= ratio
-            scaled *= smoothed.scale[block]
-            scaled += left.noise_mass[chunk, b, None] * offset
-        logs += left.offset[chunk, b, None]
-        with np.errstate(divide="ignore"):  # counts of zero without smoothing
-            np.log(logs, out=logs)
-        own[chunk] = np.einsum("ij,ij->i", scaled, logs)
+    for rows in row_blocks(X.shape[0], X.shape[1], _CHUNK_VALUES):
+        scaled, logs = _dense_own_logs(smoothed, b, counts, X[rows], left.part(rows))
+        own[rows] = np.einsum("ij,ij->i", scaled, logs)
     return own
 
 
@@ -322,23 +311,52 @@ def dense_own_gains(
 
     Some rows at a time, for dense rows, (n_rows, n_features); not for "noise".
     """
-    counts = smoothed.counts.cooccurrence
-    counts = (counts.toarray() if sp.issparse(counts) else counts).T.copy()
-    largest = smoothed.counts.largest_mass
-    for rows in row_blocks(len(left.y), counts.shape[1], _CHUNK_VALUES):
+    of_blocks = []
+    for b, block in enumerate(smoothed.blocks):
+        counts = _by_class(smoothed, block)
+        within = np.log(
+            counts * smoothed.ratio(block) + smoothed.class_offset[:, b, None]
+        )
+        of_blocks.append((block, counts, within))
+    for rows in row_blocks(len(left.y), left.X.shape[1], _CHUNK_VALUES):
         part = left.part(rows)
-        counted = counts[part.y]
-        gains = part.X * part.scale[:, None]
-        rest = _rest(counted, gains * part.unit[:, None], largest)
-        for b, block in enumerate(smoothed.blocks):
-            ratio, y = smoothed.ratio(block), part.y
-            share = rest[:, block] * ratio + part.offset[:, b, None]
-            share /= counted[:, block] * ratio + smoothed.class_offset[y, b, None]
-            share *= (smoothed.block_mass[y, b] / part.mass[:, b])[:, None]
-            with np.errstate(divide="ignore"):  # counts of zero without smoothing
-                gains[:, block] *= np.log(share)
+        gains = np.empty(part.X.shape)
+        for b, (block, counts, within) in enumerate(of_blocks):
+            X = part.X[:, block]
+            scaled, logs = _dense_own_logs(smoothed, b, counts, X, part)
+            logs -= within[part.y]
+            logs += np.log(smoothed.block_mass[part.y, b] / part.mass[:, b])[:, None]
+            np.multiply(scaled, logs, out=gains[:, block])
         check_own_class(gains)
         yield rows, gains
+
+
+def _by_class(smoothed: SmoothedCounts, block: slice) -> NDArray[np.float64]:
+    """Counts of a block as a dense array (n_classes, n_features)."""
+    counts = smoothed.counts.cooccurrence[block]
+    return np.asarray((counts.toarray() if sp.issparse(counts) else counts).T.copy())
+
+
+def _dense_own_logs(
+    smoothed: SmoothedCounts,
+    b: int,
+    counts: NDArray[np.float64],
+    X: FloatArray,
+    left: WithoutEach,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scaled rows hE of a block, and log(F~_yd / u_d) without the row."""
+    block = smoothed.blocks[b]
+    scaled = X * left.scale[:, None]
+    taken = scaled * left.unit[:, None]
+    logs = _rest(counts[left.y], taken, smoothed.counts.largest_mass)
+    if smoothed.is_noise:
+        logs *= smoothed.ratio(block)
+        scaled *= smoothed.scale[block]
+        scaled += left.noise_mass[:, b, None] * smoothed.offset[block]
+    logs += left.offset[:, b, None]
+    with np.errstate(divide="ignore"):  # counts of zero without smoothing
+        np.log(logs, out=logs)
+    return scaled, logs
 
 
 def sparse_own_logs(

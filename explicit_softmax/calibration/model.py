@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from operator import add, sub
 from typing import Any
@@ -63,7 +63,6 @@ from explicit_softmax.solution.theorem import (
     evidence_decoder,
     explicit_decoder,
 )
-from explicit_softmax.training.problem import Refined
 
 # With more classes than this, or less than two sampled rows for each, these do not
 # suffice for intercepts of single classes.
@@ -190,6 +189,20 @@ class Solution:
 
     decoder: Decoder
     choice: Choice
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """What a model keeps of a refinement: dense layers, and how they came about.
+
+    `validation_scores` are mean log-likelihoods of the validation rows in nats by
+    iteration, None without such rows. `n_iter` is at least 1.
+    """
+
+    decoders: tuple[Decoder, ...]
+    loss_curve: list[float] = field(default_factory=list)
+    validation_scores: list[float] | None = None
+    n_iter: int = 1
 
 
 @dataclass(frozen=True, eq=False)

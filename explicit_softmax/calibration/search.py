@@ -1,10 +1,9 @@
 """Candidates of hyper-parameters by exact leave-one-out, or by folds.
 
 Candidates share what they have in common: the counts of a norm exponent serve all
-smoothing strengths; the logarithms and the product H log F of a strength serve all
-priming numbers; and scores are A + B/K, which makes a priming number cost one pass over
-n_rows x n_classes numbers where everything else is given, and a convex fit in a few
-numbers where it is not.
+smoothing strengths, and the logarithms and the product H log F of a strength serve all
+priming numbers. A priming number costs one pass over n_rows x n_classes scores where
+everything else is given, and a convex fit in a few numbers where it is not.
 """
 
 from __future__ import annotations
@@ -29,16 +28,9 @@ from explicit_softmax.solution.counts import (
     FloatArray,
     IntArray,
     Rows,
-    row_blocks,
 )
 from explicit_softmax.solution.smoothing import smooth_counts
 from explicit_softmax.solution.theorem import Calibration
-
-# Scores of a chunk of rows stay in cache while all priming numbers pass over them.
-_CHUNK_VALUES = 2**15
-
-# The sum of exp of this over any number of classes is finite in float32.
-_SAFE_EXPONENT = 60.0
 
 
 @dataclass(frozen=True)
@@ -120,10 +112,6 @@ def score_by_leave_one_out(
     settings = grid.settings
     blocks = settings.blocks(X.shape[1])
     beta, norm_weight = settings.given_numbers(len(blocks))
-    translation = settings.calibrated_translation
-    given = None
-    if translation == "column" and beta is not None and norm_weight is not None:
-        given = Calibration(beta, 1.0, translation, norm_weight)
 
     def score_exponent(exponent: float) -> list[Any]:
         counts = CooccurrenceCounts.from_rows(
@@ -143,23 +131,16 @@ def score_by_leave_one_out(
                 sample_weight=sample.weights,
                 norm_exponent=exponent,
             )
-            if given is not None and len(held_out.y):
-                losses = priming_log_losses(held_out, numbers, given).tolist()
-                at_numbers = [replace(given, priming_number=k) for k in numbers]
-                found = list(zip(at_numbers, losses, strict=True))
-            else:
-                found = [
-                    calibrate(
-                        held_out,
-                        number,
-                        translation=translation,
-                        beta=beta,
-                        norm_weight=norm_weight,
-                        tol=COMPARISON_TOL,
-                    )
-                    for number in numbers
-                ]
-            results += [score(Scored(*choice, held_out)) for choice in found]
+            for number in numbers:
+                choice = calibrate(
+                    held_out,
+                    number,
+                    translation=settings.calibrated_translation,
+                    beta=beta,
+                    norm_weight=norm_weight,
+                    tol=COMPARISON_TOL,
+                )
+                results.append(score(Scored(*choice, held_out)))
         return results
 
     columns = Parallel(n_jobs=n_jobs, prefer="threads")(
@@ -232,54 +213,6 @@ def score_by_folds(
             for train, test in folds
         )
     )
-
-
-def priming_log_losses(
-    held_out: LeaveOneOut,
-    priming_numbers: Sequence[float],
-    calibration: Calibration,
-) -> NDArray[np.float64]:
-    """Leave-one-out log-loss, in nats per unit of weight, at many priming numbers.
-
-    Everything else is that of `calibration`, with ``translation="column"``.
-
-    Notes
-    -----
-    The scores are A + B/K: A are those at infinite K, and B those of the class prior at
-    K = 1. With the own class taken off both, the loss of a row is
-    log sum_i exp(A_i + B_i/K). Classes lie along the first axis, which makes sums over
-    them sums of whole vectors. Exponentials are float32, which is several times faster:
-    the loss of a row is right to about 1e-6 of the largest score that counts in it, and
-    the mean over many rows to much less.
-    """
-    inverse = 1.0 / np.asarray(priming_numbers, dtype=float)
-    n_rows, n_classes = held_out.log_count.shape
-    without_prior = replace(calibration, priming_number=np.inf)
-    prior = replace(calibration, beta=np.zeros(0), priming_number=1.0)
-    losses = np.zeros(len(inverse))
-    for block in row_blocks(n_rows, n_classes, _CHUNK_VALUES):
-        own = np.arange(block.stop - block.start), held_out.y[block]
-        norms, weights = held_out.norms[block, None], held_out.weights[block]
-        of_classes = norms, held_out.log_count[block], held_out.log_norm[block]
-        constant = without_prior.scores(held_out.log_likelihoods[:, block], *of_classes)
-        slope = prior.scores([], *of_classes)
-        constant = (constant - constant[own][:, None]).T.astype(np.float32, "C")
-        slope = (slope - slope[own][:, None]).T.astype(np.float32, "C")
-        scores = np.empty_like(constant)
-        # The own class has 0: below this bound no exponential overflows, and the
-        # passes that find and take off the largest score can be saved.
-        bound = float(constant.max()) + inverse.max() * max(float(slope.max()), 0.0)
-        for j, value in enumerate(inverse):
-            np.multiply(slope, np.float32(value), out=scores)
-            scores += constant
-            highest: FloatArray | float = 0.0
-            if bound > _SAFE_EXPONENT:
-                highest = scores.max(axis=0)
-                scores -= highest
-            np.exp(scores, out=scores)
-            logs = np.log(scores.sum(axis=0)) + highest
-            losses[j] += float((logs * weights).sum())
-    return losses / float(held_out.weights.sum())
 
 
 def _listed(values: Any) -> list[Any]:

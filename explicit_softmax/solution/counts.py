@@ -20,8 +20,10 @@ Rows: TypeAlias = Any  # ndarray or scipy.sparse CSR; SciPy ships no common type
 # processors while it is checked, converted, and multiplied: one pass over memory.
 _BLOCK_VALUES = 2**18
 
-# Sums of integers below this are exact in float32.
-_FLOAT32_EXACT = 2.0**24
+# Sums of integers below 2**24 are exact in float32. Sums of fractions are seen by their
+# last four bits at least below this, in units of one or, for pixels, of 1/256.
+_FLOAT32_EXACT = 2.0**20
+_PIXELS = 256
 
 # With more classes, rows are gathered by class, so that a block has few of them: the
 # product with one-hot targets of all would cost more than the gathering.
@@ -195,7 +197,8 @@ class CooccurrenceCounts:
         -----
         Sums are float64. Unweighted float32 rows are summed in float32 within blocks
         of a few hundred rows, and in float64 across the blocks, as long as that is
-        exact: up to the first block with fractions or sums of 2**24.
+        exact: up to the first block with fractions or sums of 2**20, or, for features
+        that are multiples of 1/256, sums of 2**12.
         """
         y = np.asarray(y)
         if X.shape[0] != y.shape[0]:
@@ -370,7 +373,7 @@ def _count_dense(
     scale: NDArray[np.float64] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     n_rows, n_features = X.shape
-    total = np.zeros((n_features, n_classes))
+    total = np.zeros((n_classes, n_features))
     frequency = np.zeros(n_features)
     # The one-hot targets of a block must stay as small as the block itself.
     order, width = None, max(n_features, n_classes)
@@ -396,20 +399,29 @@ def _count_dense(
             factor: FloatArray | None = None if weight is None else weight[members]
             frequency += _document_frequency(part, lowest, factor)
             if single:
-                sums = part.T @ _one_hot(labels, n_present, None, np.float32)
-                whole = (sums == np.rint(sums)).all()
-                single = bool(whole and sums.max(initial=0.0) < _FLOAT32_EXACT)
+                sums = _one_hot(labels, n_present, None, np.float32) @ part
+                single = _is_exact(sums)
             if not single:
                 if scale is not None:
                     part_scale = scale[members]
                     factor = part_scale if factor is None else factor * part_scale
-                double = buffer[: len(part)]
-                np.copyto(double, part)
-                sums = double.T @ _one_hot(labels, n_present, factor, np.float64)
-            total[:, present] += sums
+                double = part
+                if part.dtype != np.float64:
+                    double = buffer[: len(part)]
+                    np.copyto(double, part)
+                sums = _one_hot(labels, n_present, factor, np.float64) @ double
+            total[present] += sums
     if not np.isfinite(total).all():
         raise_bad_value(X, 0)
-    return total, frequency
+    return np.ascontiguousarray(total.T), frequency
+
+
+def _is_exact(sums: NDArray[np.float32]) -> bool:
+    """Whether sums in float32 are those of integers, or integers / 256, unrounded."""
+    largest = float(sums.max(initial=0.0))
+    if largest < _FLOAT32_EXACT / _PIXELS:
+        sums = sums * np.float32(_PIXELS)
+    return bool(largest < _FLOAT32_EXACT and (sums == np.rint(sums)).all())
 
 
 def _one_hot(
@@ -418,8 +430,9 @@ def _one_hot(
     factor: FloatArray | None,
     dtype: type[np.floating[Any]],
 ) -> FloatArray:
-    targets = np.zeros((y.shape[0], n_classes), dtype=dtype)
-    targets[np.arange(y.shape[0]), y] = 1.0 if factor is None else factor
+    """Y' times the factors of the rows, (n_classes, n_rows): BLAS is faster on Y'H."""
+    targets = np.zeros((n_classes, y.shape[0]), dtype=dtype)
+    targets[y, np.arange(y.shape[0])] = 1.0 if factor is None else factor
     return targets
 
 
@@ -517,6 +530,9 @@ def remainder(
     integers are what they are. Negative where more is taken than was counted.
     """
     rest = np.asarray(counted - taken)
+    # Nothing is near zero in counts of pixels and the like: no further passes.
+    if rest.min(initial=np.inf) > _ROUNDING * largest:
+        return rest
     near = np.abs(rest) <= _ROUNDING * largest
     near &= rest <= _RESIDUE * counted
     near &= rest != 0

@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import repeat
 from os import PathLike, fspath
 from typing import IO, Any, cast
 from urllib.parse import quote
@@ -19,16 +19,19 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from explicit_softmax.solution.counts import IntArray
+from explicit_softmax.text.fields import Fields, WordTable, read_numbers, split_fields
 from explicit_softmax.text.kneser_ney import Floats, KneserNey, beyond_the_beginning
-from explicit_softmax.text.ngrams import Keys, find, split_keys
+from explicit_softmax.text.ngrams import Keys, find, first_places, members, split_keys
 
 # Called with the number of n-grams that are done, and that of all.
 Progress = Callable[[int, int], Any]
 
-# Lines written at a time, which stay in cache, and lines and bytes read at a time.
+# Lines written at a time, which stay in cache, contexts whose weights are found, and
+# bytes read at a time.
 _WRITTEN_LINES = 2**13
-_CHUNK_LINES = 2**14
-_BLOCK_BYTES = 2**20
+_CHUNK_CONTEXTS = 2**20
+_BLOCK_BYTES = 2**21
 _LONGEST_LINE = 2**20  # bytes
 
 _GZIP_LEVEL = 6
@@ -88,28 +91,32 @@ def write_arpa(
         return
     safe = [word.encode() for word in escaped(words)]
     before = _table([*safe, _UNKNOWN, _START], b" ")
-    levels = range(model.context_size)
-    sizes = [model.n_ids + 1, *(_written(model, level).size for level in levels)]
+    beyond = [
+        beyond_the_beginning(model.contexts, size, model.n_ids)
+        for size in range(1, model.context_size + 1)
+    ]
+    sizes = [model.n_ids + 1, *map(_n_written, model.keys, beyond, repeat(model.n_ids))]
     header = [f"ngram {order}={size}\n" for order, size in enumerate(sizes, 1)]
     file.write("".join(["\\data\\\n", *header, "\n\\1-grams:\n"]).encode())
     file.write(_unigrams(model, _table([*safe, _UNKNOWN, _END, _START], b"\t")))
     n_done = sizes[0]
-    weights = _backoff_of_ngrams(model)
+    backoff = _backoff_of_ngrams(model, beyond)
     for size, keys in enumerate(model.keys, 1):
-        is_highest = size == model.context_size
-        after = _table([*safe, _UNKNOWN, _END], b"\n" if is_highest else b"\t")
+        gammas = next(backoff, None)
+        after = _table([*safe, _UNKNOWN, _END], b"\n" if gammas is None else b"\t")
         file.write(f"\n\\{size + 1}-grams:\n".encode())
-        places = _written(model, size - 1)
-        for start in range(0, places.size, _WRITTEN_LINES):
-            some = places[start : start + _WRITTEN_LINES]
+        for start in range(0, keys.size, _WRITTEN_LINES):
+            some = np.arange(start, min(start + _WRITTEN_LINES, keys.size))
             context, target = split_keys(keys[some], model.n_ids)
+            usual = ~beyond[size - 1][context]
+            some, context, target = some[usual], context[usual], target[usual]
             columns = [_decimals(_log10(model.proba[size][some], 1.0), b"\t")]
             for contexts in reversed(model.contexts[:size]):
                 context, farthest = split_keys(contexts[context], model.n_ids)
                 columns.append(before[farthest])
             columns.append(after[target])
-            if not is_highest:
-                columns.append(_decimals(weights[size - 1][some], b"\n"))
+            if gammas is not None:
+                columns.append(_decimals(_log10(gammas[some]), b"\n"))
             file.write(_lines(columns))
             n_done += some.size
             if progress is not None:
@@ -117,10 +124,10 @@ def write_arpa(
     file.write(b"\n\\end\\\n")
 
 
-def _written(model: KneserNey, level: int) -> NDArray[np.intp]:
-    """Places of n-grams with contexts of ``level + 1`` tokens that files have."""
-    beyond = beyond_the_beginning(model.contexts, level + 1, model.n_ids)
-    return np.flatnonzero(~beyond[model.keys[level] // model.n_ids])
+def _n_written(keys: Keys, beyond: NDArray[np.bool_], n_ids: int) -> int:
+    """How many n-grams have contexts that files have."""
+    _, sizes = members(keys, np.flatnonzero(beyond), n_ids)
+    return keys.size - int(sizes.sum())
 
 
 def _table(words: Sequence[bytes], end: bytes) -> NDArray[Any]:
@@ -140,26 +147,35 @@ def _unigrams(model: KneserNey, words: NDArray[Any]) -> bytes:
     return _lines([_decimals(logs, b"\t"), words, _decimals(gammas, b"\n")])
 
 
-def _backoff_of_ngrams(model: KneserNey) -> list[NDArray[np.float64]]:
-    """Log10 of gamma of n-grams of 2 to K tokens as contexts; 0 where they are none."""
-    found = []
-    without_nearest = np.zeros(model.contexts[0].size, dtype=np.int64)
-    nearest: Keys = model.contexts[0]
-    for size in range(2, model.context_size + 1):
-        shorter, farthest = split_keys(model.contexts[size - 1], model.n_ids)
-        without_nearest = _find_runs(
-            model.contexts[size - 2], without_nearest[shorter] * model.n_ids + farthest
-        )
-        nearest = nearest[shorter]
-        # Contexts beyond the beginning have the weight one, and are not written.
-        usual = ~beyond_the_beginning(model.contexts, size, model.n_ids)
-        usual &= without_nearest >= 0
-        keys = without_nearest * model.n_ids + nearest
-        places = _find_runs(model.keys[size - 2], keys[usual])
-        weights = np.zeros(model.keys[size - 2].size)
-        weights[places] = _log10(model.backoff[size - 1][usual])
-        found.append(weights)
-    return found
+def _backoff_of_ngrams(
+    model: KneserNey, beyond: Sequence[NDArray[np.bool_]]
+) -> Iterator[Floats]:
+    """Gamma of n-grams of 2 to K tokens as contexts; 1 where they are none.
+
+    Contexts `beyond` the beginning have the weight one, and are not written.
+    """
+    n_ids = model.n_ids
+    # Of contexts: the number of the one without its nearest token, and this.
+    without = np.zeros(model.contexts[0].size, dtype=np.int64)
+    nearest = model.contexts[0].astype(np.min_scalar_type(n_ids))
+    for level in range(1, model.context_size):
+        contexts, own = model.contexts[level], model.backoff[level]
+        gammas = np.ones(model.keys[level - 1].size, dtype=own.dtype)
+        rests = []
+        for start in range(0, contexts.size, _CHUNK_CONTEXTS):
+            some = slice(start, start + _CHUNK_CONTEXTS)
+            shorter, farthest = split_keys(contexts[some], n_ids)
+            rest = without[shorter] * n_ids + farthest
+            rest = _find_runs(model.contexts[level - 1], rest)
+            usual = np.flatnonzero(~beyond[level][some] & (rest >= 0))
+            keys = rest[usual] * n_ids + nearest[shorter[usual]]
+            places = _find_runs(model.keys[level - 1], keys)
+            gammas[places] = own[some][usual]
+            if level < model.context_size - 1:
+                rests.append((rest, nearest[shorter]))
+        yield gammas
+        if rests:
+            without, nearest = map(np.concatenate, zip(*rests, strict=True))
 
 
 def _find_runs(keys: Keys, wanted: Keys) -> NDArray[np.intp]:
@@ -238,17 +254,31 @@ class _Lines:
 
     def __init__(self, file: IO[bytes]) -> None:
         self.number = 0
-        self._lines = _split_lines(file)
+        self._blocks = _whole_lines(file)
+        self._block, self._place = b"", 0
 
-    def take(self, most: int) -> list[bytes]:
-        lines = list(islice(self._lines, most))
-        self.number += len(lines)
-        return lines
+    def take(self, most: int) -> bytes:
+        """Some lines, with their ends; none where the file ends."""
+        if self._place == len(self._block):
+            self._block, self._place = next(self._blocks, b""), 0
+        start, stop = self._place, len(self._block)
+        n_lines = self._block.count(b"\n", start)
+        if n_lines > most:
+            n_lines = most
+            if most > 1:
+                codes = np.frombuffer(self._block, np.uint8, offset=start)
+                ends = np.flatnonzero(codes == ord("\n"))
+                stop = start + int(ends[most - 1]) + 1
+            else:
+                stop = self._block.index(b"\n", start) + 1
+        self.number += n_lines
+        self._place = stop
+        return self._block[start:stop]
 
     def next_text(self) -> bytes:
         """The next line that is not blank."""
-        while lines := self.take(1):
-            if text := lines[0].strip():
+        while line := self.take(1):
+            if text := line.strip():
                 return text
         raise ValueError(f"it ends after line {self.number}, before \\end\\")
 
@@ -256,16 +286,18 @@ class _Lines:
         return ValueError(f"line {number or self.number}: {message}")
 
 
-def _split_lines(file: IO[bytes]) -> Iterator[bytes]:
+def _whole_lines(file: IO[bytes]) -> Iterator[bytes]:
+    """Blocks of lines that end in a line feed, which the last one may lack."""
     number, rest = 1, b""
     while block := file.read(_BLOCK_BYTES):
-        *whole, rest = (rest + block).split(b"\n")
-        yield from whole
-        number += len(whole)
+        whole, end, rest = (rest + block).rpartition(b"\n")
+        if end:
+            yield whole + end
+            number += whole.count(b"\n") + 1
         if len(rest) > _LONGEST_LINE:
             raise ValueError(f"line {number} is longer than {_LONGEST_LINE:,} bytes")
     if rest:
-        yield rest
+        yield rest + b"\n"
 
 
 def _read(lines: _Lines, progress: Progress | None) -> tuple[KneserNey, list[str]]:
@@ -283,13 +315,13 @@ def _read(lines: _Lines, progress: Progress | None) -> tuple[KneserNey, list[str
 
         section = _read_section(lines, order, size, order == len(sizes), advance)
         if order == 1:
-            ids, alone, backoff = _read_unigrams(lines, section, size)
-            n_ids = ids[_START] + 1
+            ids, alone, backoff = _read_unigrams(lines, section)
+            n_ids, table = ids[_START] + 1, WordTable(list(ids))
             numbers = np.arange(n_ids, dtype=np.int64)
             keys = numbers[: alone.size]
             levels.append(_Level(keys, alone, numbers, backoff, numbers))
         else:
-            levels.append(_read_level(lines, section, order, size, ids, levels))
+            levels.append(_read_level(lines, section, order, table, levels))
         title = lines.next_text()
         if not title.startswith(b"\\"):
             raise lines.error(f"more than the {size} {order}-grams of the header")
@@ -326,10 +358,14 @@ def _read_header(lines: _Lines) -> tuple[list[int], bytes]:
 
 @dataclass(frozen=True, eq=False)
 class _Chunk:
-    """Lines of a section: columns of words, and log10 of probabilities and weights."""
+    """Lines of a section: log10 of probabilities and of weights, and words.
 
-    first: int  # number of the first line
-    words: list[tuple[bytes, ...]]
+    Words are those of a column after those of another. `first` is the number of the
+    first line.
+    """
+
+    first: int
+    words: Fields
     logs: NDArray[np.float64]
     gammas: NDArray[np.float64]
 
@@ -341,21 +377,24 @@ def _read_section(
     is_highest: bool,
     advance: Callable[[int], None],
 ) -> Iterator[_Chunk]:
-    for start in range(0, size, _CHUNK_LINES):
+    n_read = 0
+    while n_read < size:
         first = lines.number + 1
-        rows = [line.split() for line in lines.take(min(_CHUNK_LINES, size - start))]
-        n_fields = np.fromiter(map(len, rows), np.int64, len(rows))
-        right = n_fields == order + 1
-        if not is_highest:
-            # A weight that is not there is one.
-            for place in np.flatnonzero(right):
-                rows[place].append(b"0")
-            right |= n_fields == order + 2
-        for place in np.flatnonzero(~right)[:1]:
-            row = rows[place]
+        text = lines.take(size - n_read)
+        if not text:
+            raise ValueError(
+                f"it ends after line {lines.number}, with {n_read} of {size} "
+                f"{order}-grams"
+            )
+        fields, n_fields = split_fields(text)
+        # A weight that is not there is one.
+        has_weight = n_fields == order + 2
+        right = (n_fields == order + 1) | (has_weight & (not is_highest))
+        for place in np.flatnonzero(~right)[:1].tolist():
+            row = text.split(b"\n", place + 1)[place].split()
             if not row or row[0].startswith(b"\\"):
                 raise lines.error(
-                    f"{start + place} {order}-grams, and {size} in the header",
+                    f"{n_read + place} {order}-grams, and {size} in the header",
                     first + place,
                 )
             raise lines.error(
@@ -364,48 +403,50 @@ def _read_section(
                 + f", and not {len(row)}",
                 first + place,
             )
-        if len(rows) < min(_CHUNK_LINES, size - start):
-            raise ValueError(
-                f"it ends after line {lines.number}, with {start + len(rows)} of "
-                f"{size} {order}-grams"
-            )
-        columns = list(zip(*rows, strict=True))
-        logs = _numbers(lines, columns[0], first, "log-probability", most=0.0)
+        starts = np.cumsum(n_fields) - n_fields
+        logs = _numbers(lines, fields[starts], first, "log-probability", most=0.0)
         gammas = np.zeros(0)
         if not is_highest:
-            gammas = _numbers(lines, columns[-1], first, "back-off weight")
-        yield _Chunk(first, columns[1 : order + 1], logs, gammas)
-        advance(len(rows))
+            gammas = np.zeros(n_fields.size)
+            weighted = np.flatnonzero(has_weight)
+            gammas[weighted] = _numbers(
+                lines,
+                fields[starts[weighted] + order + 1],
+                first + weighted,
+                "back-off weight",
+            )
+        words = fields[(starts + np.arange(1, order + 1)[:, None]).ravel()]
+        yield _Chunk(first, words, logs, gammas)
+        n_read += n_fields.size
+        advance(n_fields.size)
 
 
 def _numbers(
-    lines: _Lines, texts: Sequence[bytes], first: int, name: str, most: float = 300.0
+    lines: _Lines,
+    fields: Fields,
+    numbers: IntArray | int,
+    name: str,
+    most: float = 300.0,
 ) -> NDArray[np.float64]:
-    """Numbers of a column; ValueError that names the first line that has none."""
-    try:
-        values = np.fromiter(map(float, texts), np.float64, len(texts))
-        wrong = ~(np.isfinite(values) & (values <= most))
-    except ValueError:
-        wrong = np.array([not _is_number(text) for text in texts])
-    for place in np.flatnonzero(wrong)[:1]:
+    """Numbers of a column; ValueError that names the first line that has none.
+
+    `numbers` are those of the lines, or that of the first.
+    """
+    values, wrong = read_numbers(fields)
+    wrong |= ~(np.isfinite(values) & (values <= most))
+    for place in np.flatnonzero(wrong)[:1].tolist():
         limit = " and at most 0" * (most == 0)
+        number = numbers + place if isinstance(numbers, int) else numbers[place]
         raise lines.error(
-            f"a {name} in log10 is a finite number{limit}, not {_shown(texts[place])}",
-            first + int(place),
+            f"a {name} in log10 is a finite number{limit}, not "
+            f"{_shown(fields.bytes_of(place))}",
+            int(number),
         )
     return values
 
 
-def _is_number(text: bytes) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _read_unigrams(
-    lines: _Lines, section: Iterator[_Chunk], size: int
+    lines: _Lines, section: Iterator[_Chunk]
 ) -> tuple[dict[bytes, int], Floats, Floats]:
     """Ids of words, ``<unk>``, ``<s>``, and ``</s>``, probabilities, and weights.
 
@@ -417,7 +458,8 @@ def _read_unigrams(
     logs, gammas = [], []
     for chunk in section:
         is_word = np.ones(chunk.logs.size, dtype=bool)
-        for place, word in enumerate(chunk.words[0]):
+        for place in range(chunk.logs.size):
+            word = chunk.words.bytes_of(place)
             if word in ids or word in special:
                 raise lines.error(f"{_shown(word)} again", chunk.first + place)
             if word in (_UNKNOWN, _START, _END):
@@ -460,8 +502,7 @@ def _read_level(
     lines: _Lines,
     section: Iterator[_Chunk],
     order: int,
-    size: int,
-    ids: dict[bytes, int],
+    table: WordTable,
     levels: Sequence[_Level],
 ) -> _Level:
     """n-grams of an order of at least two, in the terms of those below."""
@@ -469,7 +510,7 @@ def _read_level(
     nothing = np.zeros(0, dtype=np.int64)
     parts = [(nothing, nothing, np.zeros(0), np.zeros(0))]
     for chunk in section:
-        places = _places(lines, chunk, order, ids, levels)
+        places = _places(lines, chunk, order, table, levels)
         parts.append((*places, chunk.logs, chunk.gammas))
     keys, contexts, logs, gammas = map(np.concatenate, zip(*parts, strict=True))
     order_of_keys = np.argsort(keys, kind="stable")
@@ -496,7 +537,7 @@ def _places(
     lines: _Lines,
     chunk: _Chunk,
     order: int,
-    ids: dict[bytes, int],
+    table: WordTable,
     levels: Sequence[_Level],
 ) -> tuple[Keys, Keys]:
     """Keys of n-grams after their contexts, and as contexts.
@@ -504,19 +545,14 @@ def _places(
     They are -1 where nobody can ask for them: documents start before their first token,
     and end after their last one, which is never context.
     """
-    n_ids, n_rows = ids[_START] + 1, chunk.logs.size
+    n_ids, n_rows = levels[0].contexts.size, chunk.logs.size
     start, end = n_ids - 1, n_ids
 
     def complain(rows: NDArray[np.intp], message: str) -> None:
         for row in rows[:1]:
             raise lines.error(message, chunk.first + int(row))
 
-    columns = np.array(
-        [
-            np.fromiter(map(ids.get, column, repeat(-1)), np.int64, n_rows)
-            for column in chunk.words
-        ]
-    )
+    columns = table.find(chunk.words).reshape(order, n_rows)
     unknown = np.flatnonzero((columns < 0).any(axis=0))
     complain(unknown, f"a word of the {order}-gram is no 1-gram")
     is_start, is_end = (columns[1:] == start).any(axis=0), columns == end
@@ -524,13 +560,14 @@ def _places(
     usable = np.flatnonzero(~(is_start | is_end.any(axis=0)))
     *before, context, target = columns[:, usable]
     for level, column in zip(levels[1:], reversed(before), strict=True):
-        context = find(level.contexts, context * n_ids + column)
+        context = _find_repeated(level.contexts, context * n_ids + column)
     complain(usable[context < 0], f"the context of the {order}-gram is no n-gram")
     is_end = target == end
     target = np.where(is_end, n_ids - 1, target)
     below, place = levels[-1], target
     if order > 2:
-        place = find(below.keys, below.contexts[context] // n_ids * n_ids + target)
+        wanted = below.contexts[context] // n_ids * n_ids + target
+        place = _find_repeated(below.keys, wanted)
     complain(
         usable[(place < 0) | (place >= below.keys.size)],
         f"the {order}-gram without its first word is no n-gram",
@@ -541,3 +578,15 @@ def _places(
         is_end, -1, below.numbers[place] * n_ids + columns[0, usable]
     )
     return keys, contexts
+
+
+def _find_repeated(keys: Keys, wanted: Keys) -> NDArray[np.intp]:
+    """As `find`, for wanted keys of which many are as the one before.
+
+    In files that are in order, n-grams share contexts with their neighbours.
+    """
+    firsts = first_places(wanted)
+    distinct = wanted[firsts]
+    in_order = bool((distinct[1:] > distinct[:-1]).all())
+    found = find(keys, distinct, in_order=in_order)
+    return np.repeat(found, np.diff(firsts, append=wanted.size))

@@ -57,7 +57,11 @@ class TextFeatures:
 
     def transform(self, texts: Sequence[str]) -> sp.csr_array:
         """Features of documents, CSR of shape (n_texts, n_features)."""
-        return self._weighted(self.union.transform(_Told(texts)))
+        counts = [
+            _counted(vectorizer.transform, texts)
+            for _, vectorizer in self.union.transformer_list
+        ]
+        return self._weighted(sp.hstack(counts, "csr"))
 
     def names_of(self, text: str, columns: NDArray[np.intp]) -> list[tuple[str, str]]:
         """Kind and n-gram of columns that are not zero for a document.
@@ -108,7 +112,7 @@ def fit_features(
     found = []
     for name, vectorizer in vectorizers:
         try:
-            counts = vectorizer.fit_transform(_Told(texts))
+            counts = _counted(vectorizer.fit_transform, texts)
             found.append((name, vectorizer, counts))
         except ValueError as error:
             # CountVectorizer has no type of its own for an empty vocabulary.
@@ -124,6 +128,34 @@ def fit_features(
     sizes = tuple(int(counts.shape[1]) for _, _, counts in found)
     features = TextFeatures(union, sizes, log_counts)
     return features, features._weighted(sp.hstack([c for _, _, c in found], "csr"))
+
+
+def _counted(count: Any, texts: Sequence[str]) -> Any:
+    """What `fit_transform` or `transform` of a vectoriser makes of documents.
+
+    Character n-grams end where words do: those of a document are the sum of those of
+    its words, and each word is read once, however often it occurs.
+    """
+    vectorizer, told = count.__self__, _Told(texts)
+    n_hashed = getattr(vectorizer, "n_features", None)
+    ((_, ours),) = make_vectorizers("chars", 1, n_hashed)
+    if type(vectorizer) is not type(ours) or (
+        vectorizer.get_params() != ours.get_params()
+    ):
+        return count(told)
+    places = {"": 0}  # which has no n-grams: hashing refuses an empty list
+    columns: list[int] = []
+    ends = [0]
+    for text in told:
+        for word in text.lower().split():
+            columns.append(places.setdefault(word, len(places)))
+        ends.append(len(columns))
+    shape = len(texts), len(places)
+    words = sp.csr_array((np.ones(len(columns)), columns, ends), shape=shape)
+    words.sum_duplicates()
+    rows = words @ count(places)
+    rows.sort_indices()
+    return rows
 
 
 @dataclass(frozen=True)

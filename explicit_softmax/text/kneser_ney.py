@@ -132,10 +132,16 @@ class KneserNey:
         as_asked[order] = np.arange(order.size)
         return proba[as_asked], known[as_asked]
 
-    def distributions(self, columns: Sequence[IntArray]) -> NDArray[np.float64]:
-        """Probabilities (n_windows, n_classes) of all targets after windows."""
+    def distributions(
+        self, columns: Sequence[IntArray]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+        """Probabilities (n_windows, n_classes) of all targets after windows.
+
+        The second array is as that of `probabilities`.
+        """
         n_windows = len(columns[0])
         proba = np.tile(self.proba[0].astype(np.float64), (n_windows, 1))
+        known = np.zeros(n_windows, dtype=np.int8)
         places = np.arange(n_windows)
         context = np.zeros(n_windows, dtype=np.int64)
         for column, (contexts, keys, values, backoff) in zip(
@@ -143,12 +149,13 @@ class KneserNey:
         ):
             context = find(contexts, context * self.n_ids + column[places])
             places, context = places[context >= 0], context[context >= 0]
+            known[places] += 1
             proba[places] *= backoff[context, None]
             starts, sizes = members(keys, context, self.n_ids)
             ngrams = ragged(starts, sizes)
             targets = keys[ngrams] - np.repeat(context * self.n_ids, sizes)
             proba[np.repeat(places, sizes), targets] = values[ngrams]
-        return proba
+        return proba, known
 
 
 def kneser_ney(
@@ -268,8 +275,12 @@ def _without_farthest(
     The last array has the place among them of each n-gram with this token.
     """
     n_ids, contexts = counts.n_ids, counts.contexts[size - 1]
-    place_type = np.min_scalar_type(keys.size)
-    n_found, parts = 0, []
+    count_type = np.promote_types(adjusted.dtype, np.min_scalar_type(n_ids))
+    # As large as may be, and cut then: pages that are never written take no memory.
+    all_found = np.empty(keys.size, dtype=np.int64)
+    all_sizes = np.empty(keys.size, dtype=count_type)
+    places = np.empty(keys.size, dtype=np.min_scalar_type(keys.size))
+    n_found = 0
     for chunk in _chunks(keys, n_ids, contexts):
         context, found = split_keys(keys[chunk], n_ids)
         found += contexts[context] // n_ids * n_ids
@@ -278,18 +289,19 @@ def _without_farthest(
         found = found[order]
         starts = first_places(found)
         sizes = np.diff(starts, append=found.size)
-        places = np.empty(found.size, dtype=place_type)
-        places[order] = np.repeat(np.arange(n_found, n_found + starts.size), sizes)
+        numbers = np.arange(n_found, n_found + starts.size)
+        places[chunk.start + order] = np.repeat(numbers, sizes)
         found = found[starts]
         # Nothing but the boundary comes before what begins a document.
         begins = np.flatnonzero(
             counts.contexts[size - 2][found // n_ids] % n_ids == n_ids - 1
         )
         sizes[begins] = adjusted[chunk][order[starts[begins]]]
-        parts.append((found, smallest(sizes), places))
+        all_found[n_found : n_found + starts.size] = found
+        all_sizes[n_found : n_found + starts.size] = sizes
         n_found += starts.size
-    found, sizes, places = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return found, sizes, places
+    all_found.resize(n_found, refcheck=False)
+    return all_found, smallest(all_sizes[:n_found]), places
 
 
 def _interpolated(

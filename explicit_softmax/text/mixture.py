@@ -5,7 +5,8 @@ followed the last token, and of those that followed the last two, where the toke
 is j tokens back counts ``DECAY ** j``. A model that has seen nothing yet gives its
 weight to the n-grams. How much a model is worth depends on how much it has seen: there
 are weights for 25 classes of windows, by the sums of decayed counts after the last
-token and after the last two.
+token and after the last two, and for each number of tokens of the longest context that
+the n-grams know.
 
 Weights maximise the likelihood of documents that are left out of the counts, by
 expectation maximisation. These are a sample of the documents: those with the smallest
@@ -36,7 +37,7 @@ N_WEIGHTS = (_N_CLASSES, 4)
 # Weights without any document to choose them by: n-grams, then the document's models.
 _START = (0.7, 0.05, 0.12, 0.13)
 _STEPS = 30
-# Windows of a class that its weights are drawn to the start by.
+# Windows that the weights of a class are drawn to the start by.
 _PRIOR = 10.0
 
 # Tokens of the left-out documents, at most an eighth of all, and of those kept, so that
@@ -141,16 +142,16 @@ class DocumentModels:
     proba : ndarray of shape (n_windows, 3)
         Probabilities of the targets; NaN for models that have seen nothing.
     classes : ndarray of int64, shape (n_windows,)
-        Which weights are theirs.
+        By which weights they are mixed.
     """
 
     proba: Floats
     classes: NDArray[np.int64]
 
-    def mixed(self, of_ngrams: Floats, weights: Floats) -> Floats:
-        """Probabilities of the targets, by those of n-grams."""
+    def mixed(self, of_ngrams: Floats, known: IntArray, weights: Floats) -> Floats:
+        """Probabilities of the targets, by those of n-grams, and their contexts."""
         parts = self.with_ngrams(of_ngrams)
-        mixed: Floats = (parts * weights[self.classes]).sum(axis=1)
+        mixed: Floats = (parts * weights[known, self.classes]).sum(axis=1)
         return mixed
 
     def with_ngrams(self, of_ngrams: Floats) -> Floats:
@@ -158,24 +159,28 @@ class DocumentModels:
         parts = np.column_stack([of_ngrams, self.proba])
         return np.where(np.isnan(parts), of_ngrams[:, None], parts)
 
-    def best_weights(self, of_ngrams: Floats) -> Floats:
-        """Weights (25, 4) of the largest likelihood of the targets."""
+    def best_weights(
+        self, of_ngrams: Floats, known: IntArray, context_size: int
+    ) -> Floats:
+        """Weights (K + 1, 25, 4) of the largest likelihood of the targets."""
         parts, start = self.with_ngrams(of_ngrams), np.array(_START)
-        weights = start_weights()
+        weights = start_weights(context_size)
+        shape, weights = weights.shape, weights.reshape(-1, start.size)
+        rows = known * np.int64(_N_CLASSES) + self.classes
         for _ in range(_STEPS):
-            shares = weights[self.classes] * parts
+            shares = weights[rows] * parts
             shares /= shares.sum(axis=1, keepdims=True)
             weights = np.column_stack(
-                [np.bincount(self.classes, share, _N_CLASSES) for share in shares.T]
+                [np.bincount(rows, share, len(weights)) for share in shares.T]
             )
             weights += _PRIOR * start
             weights /= weights.sum(axis=1, keepdims=True)
-        return weights
+        return weights.reshape(shape)
 
 
-def start_weights() -> Floats:
-    """Weights without any document to choose them by."""
-    return np.tile(_START, (_N_CLASSES, 1))
+def start_weights(context_size: int) -> Floats:
+    """Weights (K + 1, 25, 4) without any document to choose them by."""
+    return np.tile(_START, (context_size + 1, _N_CLASSES, 1))
 
 
 def document_models(targets: IntArray, sizes: IntArray, n_ids: int) -> DocumentModels:
@@ -227,7 +232,10 @@ def next_models(history: IntArray, n_classes: int) -> tuple[Floats, int]:
 
 
 def mixed_distribution(of_ngrams: Floats, history: IntArray, weights: Floats) -> Floats:
-    """Probabilities of what follows (n_classes,), by those of n-grams."""
+    """Probabilities of what follows (n_classes,), by those of n-grams.
+
+    The `weights` (25, 4) are those for contexts of which as many tokens are known.
+    """
     proba, number = next_models(history, of_ngrams.size)
     proba = np.where(np.isnan(proba), of_ngrams, proba)
     mixed: Floats = weights[number, 0] * of_ngrams + weights[number, 1:] @ proba

@@ -41,7 +41,7 @@ class NgramModel:
     sample : DocumentSample or None
         Some of the documents, by which the weights of a mixture are chosen; None for
         Kneser-Ney alone.
-    weights : ndarray of shape (25, 4), default=None
+    weights : ndarray of shape (K + 1, 25, 4), default=None
         Weights that were chosen for a mixture before; by default, they are chosen.
     smoothed : KneserNey, default=None
         What was made of the counts before; by default, it is made.
@@ -185,15 +185,16 @@ class NgramModel:
         """Weights of a mixture that has not counted some of the documents."""
         arrays = sample.left_out(int(self.class_count.sum()))
         if not arrays:
-            return start_weights()
+            return start_weights(counts.context_size)
         stream = TokenStream.from_arrays(arrays, counts.context_size, counts.n_ids - 1)
         tell = listener()
         with listening(None):  # which would hear of each window
             rest = counts - count_ngrams(stream, counts.n_ids, counts.has_ends)
         left = NgramSolution(kneser_ney(rest, self.min_counts), counts.has_ends)
-        of_ngrams = np.concatenate(list(left.ngram_probabilities(stream)))
+        of_ngrams, known = left.of_ngrams(stream)
         tell(1)
-        weights = left.document_models(stream).best_weights(of_ngrams)
+        documents = left.document_models(stream)
+        weights = documents.best_weights(of_ngrams, known, counts.context_size)
         tell(1)
         return weights
 
@@ -212,8 +213,8 @@ class NgramSolution:
     kneser_ney : KneserNey
     has_ends : bool
         Whether ends of documents are predicted.
-    weights : ndarray of shape (25, 4), default=None
-        Of a mixture with `DocumentModels`; None is none.
+    weights : ndarray of shape (K + 1, 25, 4), default=None
+        Of a mixture with `DocumentModels`, by known tokens of contexts; None is none.
     """
 
     kneser_ney: KneserNey
@@ -223,15 +224,26 @@ class NgramSolution:
     def log_likelihood(self, stream: TokenStream) -> Iterator[NDArray[np.float64]]:
         """Log-probabilities in nats of the targets of documents, by chunks."""
         if self.weights is None:
-            for proba in self.ngram_probabilities(stream):
+            for proba, _ in self.ngram_probabilities(stream):
                 yield np.log(proba)
             return
         for part in document_chunks(stream):
-            proba = np.concatenate(list(self.ngram_probabilities(part)))
-            yield np.log(self.document_models(part).mixed(proba, self.weights))
+            proba, known = self.of_ngrams(part)
+            documents = self.document_models(part)
+            yield np.log(documents.mixed(proba, known, self.weights))
 
-    def ngram_probabilities(self, stream: TokenStream) -> Iterator[NDArray[np.float64]]:
-        """Probabilities of the targets of documents by n-grams alone, by chunks."""
+    def of_ngrams(
+        self, stream: TokenStream
+    ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+        """Probabilities of all targets by n-grams, and tokens of known contexts."""
+        parts = zip(*self.ngram_probabilities(stream), strict=True)
+        proba, known = (np.concatenate(part) for part in parts)
+        return proba, known
+
+    def ngram_probabilities(
+        self, stream: TokenStream
+    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int8]]]:
+        """The same by chunks."""
         size = stream.context_size
         for tokens, is_target in target_chunks(stream, self.has_ends):
             n_places = is_target.size
@@ -239,7 +251,7 @@ class NgramSolution:
                 tokens[first : first + n_places][is_target]
                 for first in [*range(size - 1, -1, -1), size]
             )
-            yield self.kneser_ney.probabilities(contexts, targets)[0]
+            yield self.kneser_ney.probabilities(contexts, targets)
 
     def document_models(self, stream: TokenStream) -> DocumentModels:
         """What documents say of their own tokens."""
@@ -253,13 +265,16 @@ class NgramSolution:
         model = self.kneser_ney
         windows = next_windows(prefixes, model.context_size, model.n_ids - 1)
         proba = np.empty((len(prefixes), model.n_classes))
-        step = max(1, _CHUNK_VALUES // model.n_classes)
+        known = np.empty(len(prefixes), dtype=np.int8)
+        step, tell = max(1, _CHUNK_VALUES // model.n_classes), listener()
         for start in range(0, len(prefixes), step):
             rows = slice(start, start + step)
-            proba[rows] = model.distributions([*windows[rows].T])
+            proba[rows], known[rows] = model.distributions([*windows[rows].T])
+            tell(len(windows[rows]))
         if self.weights is not None:
-            for row, prefix in zip(proba, prefixes, strict=True):
-                row[:] = mixed_distribution(row, prefix, self.weights)
+            weights = self.weights[known]
+            for row, prefix, own in zip(proba, prefixes, weights, strict=True):
+                row[:] = mixed_distribution(row, prefix, own)
         return proba
 
 

@@ -31,6 +31,9 @@ Keys = NDArray[np.int64]
 # Windows counted at a time: their keys and those being sorted take 16 bytes each.
 _CHUNK_WINDOWS = 2**25
 
+# Rows of columns that are made of numbers at a time.
+_CHUNK_ROWS = 2**20
+
 # Below this number, queries are looked up as they come.
 _FEW_QUERIES = 64
 
@@ -93,9 +96,7 @@ class NgramCounts:
 def count_ngrams(stream: TokenStream, n_ids: int, has_ends: bool) -> NgramCounts:
     """Count the windows of documents; the pad is the last id, ``n_ids - 1``."""
     size, tokens = stream.context_size, stream.tokens
-    if has_ends:
-        tokens = np.append(tokens, tokens.dtype.type(stream.pad))
-    n_places = tokens.size - size
+    n_places = tokens.size + has_ends - size
     n_chunks = -(-n_places // _CHUNK_WINDOWS)
     bounds = np.linspace(0, n_places, n_chunks + 1).astype(int).tolist()
     total: NgramCounts | None = None
@@ -122,22 +123,27 @@ def target_places(
 def _count_places(
     tokens: IntArray, start: int, stop: int, size: int, n_ids: int, has_ends: bool
 ) -> NgramCounts:
-    tokens = tokens[start : stop + size]
-    is_target = target_places(tokens, size, n_ids - 1, has_ends)
     n_places = stop - start
+    tokens = tokens[start : stop + size]
+    if tokens.size < n_places + size:  # the end of the last document
+        tokens = np.append(tokens, tokens.dtype.type(n_ids - 1))
+    is_target = target_places(tokens, size, n_ids - 1, has_ends)
     # The nearest token first, and the target last.
     firsts = [*range(size - 1, -1, -1), size]
     packed, parts = pack(
         (tokens[first : first + n_places][is_target] for first in firsts), n_ids
     )
+    # What is as large as all counts is gone before others are made, here and below.
+    del tokens, is_target
     packed.sort()
-    listener()(tokens.size)
-    starts = first_places(packed)
-    counts = smallest(np.diff(starts, append=packed.size))
-    # As large as all counts: gone before these are made.
-    packed = packed[starts]
-    del starts
-    return _from_sorted(n_ids, has_ends, unpack(packed, parts, n_ids), counts)
+    listener()(n_places + size)
+    is_first = _is_first(packed)
+    counts = _run_lengths(is_first)
+    packed = packed[is_first]
+    del is_first
+    columns = unpack(packed, parts, n_ids)
+    del packed
+    return _from_sorted(n_ids, has_ends, columns, counts)
 
 
 def pack(
@@ -176,14 +182,15 @@ def lexical_order(columns: Sequence[IntArray], n_ids: int) -> NDArray[np.intp]:
 def unpack(packed: Keys, parts: list[tuple[int, Keys]], n_ids: int) -> list[IntArray]:
     """Columns of the numbers that `pack` made."""
     id_type = np.min_scalar_type(n_ids - 1)
-    columns: list[IntArray] = []
-    for number in range(len(parts) - 1, -1, -1):
-        stop, first = parts[number][0], parts[number - 1][0] if number else 0
-        for _ in range(stop - first):
-            packed, column = split_keys(packed, n_ids)
-            columns.insert(0, column.astype(id_type))
-        if number:
-            packed = parts[number - 1][1][packed]
+    stops = [stop for stop, _ in parts]
+    columns: list[IntArray] = [np.empty(packed.size, id_type) for _ in range(stops[-1])]
+    for start in range(0, packed.size, _CHUNK_ROWS):
+        some = slice(start, start + _CHUNK_ROWS)
+        numbers = packed[some]
+        for number in range(stops[-1] - 1, -1, -1):
+            if number + 1 in stops[:-1]:
+                numbers = parts[stops.index(number + 1)][1][numbers]
+            numbers, columns[number][some] = split_keys(numbers, n_ids)
     return columns
 
 
@@ -197,6 +204,14 @@ def split_keys(keys: Keys, n_ids: int) -> tuple[Keys, Keys]:
 def first_places(ordered: NDArray[Any]) -> NDArray[np.intp]:
     """Place of the first of each run of equal values."""
     return np.flatnonzero(_is_first(ordered))
+
+
+def _run_lengths(is_first: NDArray[np.bool_]) -> NDArray[Any]:
+    """How long runs are whose first members are marked, in the smallest type."""
+    starts = np.flatnonzero(is_first)
+    starts[:-1] = np.diff(starts)
+    starts[-1:] = is_first.size - starts[-1:]
+    return smallest(starts)
 
 
 def _is_first(ordered: NDArray[Any]) -> NDArray[np.bool_]:

@@ -33,7 +33,7 @@ _OOV = "<oov>"
 # Documents, and their characters, encoded per call: encodings take far more memory
 # than ids.
 _BATCH_DOCUMENTS = 1024
-_BATCH_CHARACTERS = 2**22
+_BATCH_CHARACTERS = 2**20
 
 # Documents checked together: a check of each would take longer than to count it.
 _CHECKED_DOCUMENTS = 1024

@@ -64,20 +64,6 @@ class RefinementResult:
 
 
 @dataclass(frozen=True, eq=False)
-class Refined:
-    """What a model keeps of a refinement: dense layers, and how they came about.
-
-    `validation_scores` are mean log-likelihoods of the validation rows in nats by
-    iteration, None without such rows. `n_iter` is at least 1.
-    """
-
-    decoders: tuple[Decoder, ...]
-    loss_curve: list[float] = field(default_factory=list)
-    validation_scores: list[float] | None = None
-    n_iter: int = 1
-
-
-@dataclass(frozen=True, eq=False)
 class InputScale:
     """Location and scale of the inputs of a layer, the units of its steps.
 

@@ -217,6 +217,19 @@ def test_without_rows_beta_is_one_over_k():
     assert best_strength(lambda _: held_out, partial(calibrate, priming_number=4.0)) > 0
 
 
+@pytest.mark.parametrize(("beta", "gamma"), [(1.0, 1.0), (0.05, 0.3)])
+@pytest.mark.parametrize("number", [0.5, 7.0, 1e6])
+def test_where_all_is_given_the_loss_is_that_of_the_scores(number, beta, gamma):
+    X, y, n_classes = topics()
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, len(y))
+    held_out = held_out_of(X, y, n_classes, weight=weight)
+    given = Calibration(np.array([beta]), number, "column", gamma)
+    found, loss = calibrate(held_out, number, beta=given.beta, norm_weight=gamma)
+    assert vars(found) == vars(given)
+    expected = oracles.mean_loss(held_out.scores(given), held_out.y, held_out.weights)
+    assert_allclose(loss, expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("translation", ["column", "intercept"])
 @pytest.mark.parametrize("seed", range(3))
 def test_best_strength_comes_close_to_the_least_loss(seed, translation):

@@ -8,11 +8,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from explicit_softmax.calibration.calibrate import calibrate
 from explicit_softmax.calibration.layers import solve_layers
 from explicit_softmax.calibration.leave_one_out import leave_one_out
-from explicit_softmax.calibration.model import ExplicitModel, Settings
+from explicit_softmax.calibration.model import ExplicitModel, Refined, Settings
 from explicit_softmax.solution.counts import CooccurrenceCounts
 from explicit_softmax.solution.loss import network_scores
 from explicit_softmax.solution.smoothing import smooth_counts
-from explicit_softmax.training.problem import Refined
 from tests import oracles
 
 LAYOUTS = [np.asarray, sp.csr_array]

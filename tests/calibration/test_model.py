@@ -13,12 +13,12 @@ from explicit_softmax.calibration.calibrate import best_strength, calibrate
 from explicit_softmax.calibration.leave_one_out import leave_one_out
 from explicit_softmax.calibration.model import (
     ExplicitModel,
+    Refined,
     Settings,
     given_temperatures,
 )
 from explicit_softmax.calibration.sample import NO_ROWS, Limit
 from explicit_softmax.solution.smoothing import smooth_counts
-from explicit_softmax.training.problem import Refined
 from tests import oracles
 
 LAYOUTS = [np.asarray, sp.csr_array]

@@ -6,23 +6,16 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.datasets import load_digits
 
-from explicit_softmax.calibration import search as module
 from explicit_softmax.calibration.calibrate import calibrate
-from explicit_softmax.calibration.leave_one_out import leave_one_out
 from explicit_softmax.calibration.model import ExplicitModel, Settings
 from explicit_softmax.calibration.sample import Limit, RowSample
 from explicit_softmax.calibration.search import (
     Grid,
-    priming_log_losses,
     score_by_folds,
     score_by_leave_one_out,
 )
-from explicit_softmax.solution.counts import CooccurrenceCounts
 from explicit_softmax.solution.loss import log_loss
-from explicit_softmax.solution.smoothing import smooth_counts
-from explicit_softmax.solution.theorem import Calibration
 from tests import oracles
 
 LAYOUTS = [np.asarray, sp.csr_array]
@@ -128,26 +121,6 @@ def test_folds_without_weight_have_no_score():
     weight[folds[1][1]] = 0.0
     scores = score_by_folds(GRID, X, y, weight, 3, folds, lambda *_: 1.0)
     assert_array_equal(scores, np.tile([[1.0], [np.nan], [1.0]], (1, 12)))
-
-
-@pytest.mark.parametrize("chunk_values", [50, 2**15])
-def test_priming_numbers_are_scored_as_one_by_one(monkeypatch, chunk_values):
-    monkeypatch.setattr(module, "_CHUNK_VALUES", chunk_values)
-    X, y = (array[:400] for array in load_digits(return_X_y=True))
-    weight = np.random.default_rng(0).uniform(0.5, 2.0, len(y))
-    counts = CooccurrenceCounts.from_rows(X + 1, y, 10, sample_weight=weight)
-    held_out = leave_one_out(smooth_counts(counts), X + 1, y, sample_weight=weight)
-    numbers = [0.5, 7.0, counts.mean_norm, 1e6]
-    for beta, gamma in ((1.0, 1.0), (0.05, 0.3)):  # with and without large scores
-        given = Calibration(np.array([beta]), 1.0, "column", gamma)
-        expected = [
-            oracles.mean_loss(
-                held_out.scores(replace(given, priming_number=number)), y, weight
-            )
-            for number in numbers
-        ]
-        losses = priming_log_losses(held_out, numbers, given)
-        assert_allclose(losses, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

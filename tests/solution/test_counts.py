@@ -1,5 +1,7 @@
 """Counts: one pass, any layout, any order, and back again."""
 
+import math
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -196,6 +198,17 @@ def test_float32_sums_beyond_their_precision_or_range_are_exact():
     X = np.full((3, 1), 3e38, dtype=np.float32)
     counts = from_rows(X, np.zeros(3, int), 1)
     assert_allclose(counts.cooccurrence, 3 * X[:1].astype(float))
+
+
+@pytest.mark.parametrize("unit", [1.0, 1 / 256, 1 / 255, 16.0])
+def test_float32_pixels_are_summed_exactly(unit):
+    rng = np.random.default_rng(0)
+    X = (rng.integers(0, 256, (4000, 65)) * unit).astype(np.float32)
+    y = rng.integers(0, 2, len(X))
+    exact = [[math.fsum(column) for column in X[y == c].T] for c in range(2)]
+    # Fractions of 255 have sums in float64, which round.
+    rtol = 1e-13 if unit == 1 / 255 else 0
+    assert_allclose(from_rows(X, y, 2).cooccurrence.T, exact, rtol=rtol)
 
 
 def test_indices_of_sparse_counts_stay_narrow():

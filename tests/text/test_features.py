@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
 from explicit_softmax.text.features import (
@@ -23,6 +25,39 @@ def test_blocks_are_those_of_one_vectorizer_each():
     np.testing.assert_allclose(rows.toarray(), np.log(1 + expected))
     assert found.sizes == (len(words.vocabulary_), len(pairs.vocabulary_))
     np.testing.assert_array_equal(found.transform(TEXTS).toarray(), rows.toarray())
+
+
+WORDS = [
+    "naïve",
+    "İstanbul",
+    "ΟΔΟΣ",
+    "a",
+    "\x1c",
+    "\u2003",
+    "  ",
+    "no-one",
+    "\n",
+    "Cat",
+]
+
+
+@settings(max_examples=25)
+@given(st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join), min_size=1))
+@pytest.mark.parametrize("n_hashed", [None, 16])
+def test_characters_are_those_of_the_vectorizer(n_hashed, texts):
+    texts = [*texts, "Cat"]
+    found, rows = fit_features(texts, make_vectorizers("chars", 1, n_hashed), False)
+    ((_, expected),) = make_vectorizers("chars", 1, n_hashed)
+    np.testing.assert_array_equal(
+        rows.toarray(), expected.fit_transform(texts).toarray()
+    )
+    assert rows.has_canonical_format
+    for others in (["", "new Cat"], [" "]):
+        np.testing.assert_array_equal(
+            found.transform(others).toarray(), expected.transform(others).toarray()
+        )
+    if n_hashed is None:
+        assert found.union.transformer_list[0][1].vocabulary_ == expected.vocabulary_
 
 
 def test_kinds_without_any_feature_are_left_out():

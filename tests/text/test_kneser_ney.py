@@ -38,13 +38,14 @@ def assert_oracle(documents, size, *, ends=True, n_ids=N_IDS, prefixes=None):
         nearest = prefix[::-1][:size]
         window[: len(nearest)] = nearest
     columns = list(windows.T)
-    proba = model.distributions(columns)
+    proba, n_known = model.distributions(columns)
     assert_allclose(proba, [expected(prefix) for prefix in prefixes], rtol=1e-5)
     assert_allclose(proba.sum(axis=1), 1.0, rtol=1e-6)
     for target in range(model.n_classes):
         targets = np.full(len(prefixes), target)
         found, known = model.probabilities(columns, targets)
         assert_allclose(found, proba[:, target], rtol=1e-12)
+        assert_array_equal(known, n_known)
         assert (known <= size).all()
     return model
 
@@ -108,7 +109,7 @@ def test_a_million_words():
         seen = model.probabilities(columns, target)[0]
         never = model.probabilities(columns, np.full_like(target, unseen))[0]
         known.append(seen - never)
-        proba = model.distributions(list(window.T))
+        proba = model.distributions(list(window.T))[0]
         assert_allclose(proba.sum(axis=1), 1.0, rtol=1e-5)
         assert_allclose(proba[:, target[:29]].ravel(), seen, rtol=1e-12)
     assert_allclose(known[0], known[1], rtol=1e-4)

@@ -47,9 +47,11 @@ def test_models_are_decayed_frequencies(documents):
     targets = np.concatenate([[*document, N_IDS - 1] for document in documents])
     sizes = np.array([len(document) + 1 for document in documents])
     found = document_models(targets, sizes, N_IDS)
-    weights = np.random.default_rng(0).dirichlet(np.ones(4), 25)
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.ones(4), (3, 25))
     of_ngrams = np.linspace(0.1, 0.2, targets.size)
-    mixed = found.mixed(of_ngrams, weights)
+    known = rng.integers(0, 3, targets.size)
+    mixed = found.mixed(of_ngrams, known, weights)
     row = 0
     for document in documents:
         for n in range(len(document) + 1):
@@ -61,9 +63,10 @@ def test_models_are_decayed_frequencies(documents):
                 assert given_by == pytest.approx(wanted, nan_ok=True)
             even = np.full(N_IDS, of_ngrams[row])
             history = np.array(document[:n], dtype=np.int32)
-            after = mixed_distribution(even, history, weights)
+            own = weights[known[row]]
+            after = mixed_distribution(even, history, own)
             assert after[target] == pytest.approx(mixed[row])
-            whole = mixed_distribution(np.full(N_IDS, 1 / N_IDS), history, weights)
+            whole = mixed_distribution(np.full(N_IDS, 1 / N_IDS), history, own)
             assert whole.sum() == pytest.approx(1.0)
             row += 1
 
@@ -72,13 +75,20 @@ def test_weights_are_of_the_largest_likelihood():
     rng = np.random.default_rng(0)
     proba = rng.random((4000, 3))
     of_ngrams = rng.random(4000) * 0.2
-    models = DocumentModels(proba, np.repeat([3, 7], 2000))
-    best = models.best_weights(of_ngrams)
-    assert_allclose(best.sum(axis=1), 1.0)
-    assert_allclose(best[0], start_weights()[0])  # no windows of this class
-    loss = np.log(models.mixed(of_ngrams, best)).sum()
-    for row in rng.dirichlet(np.ones(4), 200):
-        assert np.log(models.mixed(of_ngrams, np.tile(row, (25, 1)))).sum() < loss
+    models = DocumentModels(proba, np.tile(np.repeat([3, 7], 1000), 2))
+    known = np.repeat([0, 2], 2000).astype(np.int8)
+    best = models.best_weights(of_ngrams, known, 2)
+    assert_allclose(best.sum(axis=2), 1.0)
+    # No windows of this class, and none with as many known tokens.
+    assert_allclose(best[0, 0], start_weights(2)[0, 0])
+    assert_allclose(best[1], start_weights(2)[1])
+    for n_known in (0, 2):
+        for number in (3, 7):
+            own = (known == n_known) & (models.classes == number)
+            parts = models.with_ngrams(of_ngrams)[own]
+            loss = np.log(parts @ best[n_known, number]).sum()
+            for row in rng.dirichlet(np.ones(4), 50):
+                assert np.log(parts @ row).sum() < loss
 
 
 def sampled(documents, **how):
@@ -134,7 +144,7 @@ def test_mixed_language_models():
     model = make().fit(repeated[20:])
     plain = make().set_params(mixture=False).fit(repeated[20:])
     assert plain.mixture_weights_ is None
-    assert model.mixture_weights_.shape == (25, 4)
+    assert model.mixture_weights_.shape == (3, 25, 4)
     assert model.perplexity(repeated[:20]) < 0.9 * plain.perplexity(repeated[:20])
     document = repeated[0]
     proba = model.predict_proba([document[:n] for n in range(len(document) + 1)])
@@ -170,4 +180,4 @@ def test_mixtures_are_additive(data):
 
 def test_one_document_has_the_weights_to_start_from():
     model = make().fit([[0, 1, 2, 0, 1]])
-    assert_array_equal(model.mixture_weights_, start_weights())
+    assert_array_equal(model.mixture_weights_, start_weights(2))
