@@ -54,15 +54,12 @@ def row_products(X: Rows, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
         if sp.issparse(X) or X.dtype == np.float64:
             return np.asarray(X @ numbers)
         n_rows, n_features = X.shape
-        products = np.empty((n_rows, numbers.shape[1]), order="F")
-        # One column after the other: BLAS is slow on products with two or three.
-        columns = np.ascontiguousarray(numbers.T)
+        products = np.empty((n_rows, numbers.shape[1]))
         buffer = np.empty((max(1, _BLOCK_VALUES // max(1, n_features)), n_features))
         for block in row_blocks(n_rows, n_features, _BLOCK_VALUES):
             part = buffer[: block.stop - block.start]
             np.copyto(part, X[block])
-            for product, column in zip(products.T, columns, strict=True):
-                np.dot(part, column, out=product[block])
+            np.dot(part, numbers, out=products[block])
         return products
 
 

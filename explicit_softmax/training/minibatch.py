@@ -101,8 +101,7 @@ class Layer:
     Adagrad divides by the root of the summed squares of the gradients so far, which at
     first makes a full step of the smallest gradient: a feature that is seen for the
     first time would lose evidence for all classes but one. With sparse rows the sums
-    therefore start at the square of the gradient of one row that is wrong about a
-    class.
+    start at the square of the gradient of one row that is wrong about a class.
     """
 
     def __init__(self, problem: Problem, depth: int, steps: Steps) -> None:
@@ -170,11 +169,8 @@ def descend(problem: Problem, monitor: Monitor, max_iter: int, steps: Steps) -> 
 
 
 def _step(problem: Problem, layers: list[Layer], members: IntArray) -> float:
-    """Step of all layers on a batch of rows; the sum of its losses before the step.
-
-    The rows are let go before the next batch is read: one batch stays in cache, two may
-    not.
-    """
+    """Step of all layers on a batch of rows; the sum of its losses before the step."""
+    # Rows are let go before others are read: one batch stays in cache, two may not.
     weights, intercepts = zip(*(layer.current() for layer in layers), strict=True)
     losses, inputs, residuals = backpropagate(problem, weights, intercepts, members)
     for layer, rows, residual in zip(layers, inputs, residuals, strict=True):
@@ -186,10 +182,7 @@ def _step(problem: Problem, layers: list[Layer], members: IntArray) -> float:
 def _by_feature(
     inputs: Rows, n_outputs: int
 ) -> Iterable[tuple[Rows, IntArray | slice]]:
-    """Parts of the transposed inputs, and the rows of the weights that they belong to.
-
-    Dense inputs are one part; sparse ones are split into some of their own features.
-    """
+    """Parts of the transposed inputs, and the rows of the weights they belong to."""
     if isinstance(inputs, np.ndarray):
         return [(inputs.T, _EVERYWHERE)]
     narrow, touched = without_empty_columns(inputs)

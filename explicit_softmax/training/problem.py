@@ -13,8 +13,8 @@ residual passes to the layer below through the Jacobian of the softmax, diag(a) 
 
     g = r_l W_l',        r_(l-1) = a_l * (g - a_l.g).
 
-Outputs that are nearly certain pass almost nothing down, and steps that suit a single
-layer drive hidden layers into corners that they do not leave.
+Outputs that are nearly certain pass almost nothing down: large steps would drive hidden
+layers into corners for good.
 """
 
 from __future__ import annotations
@@ -49,10 +49,9 @@ _SAMPLE_ROWS = 8192
 class RefinementResult:
     """Layers that a refinement ends with, and how it went by iteration.
 
-    `loss_curve` is the objective: over the mini-batches of an epoch as they came, or
-    over all rows for L-BFGS. `validation_curve` is empty without validation rows.
-    `converged` is false if a callback or the limit of iterations cut the refinement
-    short, and true if a stopping rule ended it, or if no rule applied.
+    `loss_curve` is the objective, over the mini-batches of an epoch as they came or,
+    for L-BFGS, over all rows. `converged` is false if a callback or the limit of
+    iterations cut the refinement short.
     """
 
     weights: Arrays
@@ -114,9 +113,8 @@ def backpropagate(
 ) -> tuple[NDArray[np.float64], list[Rows], list[FloatArray]]:
     """Losses of some rows, inputs of all layers, and slopes of the losses by scores.
 
-    Losses are in nats, times the weights of the rows, and so are the slopes.
-    ``inputs[l].T @ residuals[l]`` is the gradient of their sum by the weights of a
-    layer, the sum of the residuals over the rows that by its intercepts.
+    Both include the weights of the rows. ``inputs[l].T @ residuals[l]`` is the gradient
+    by the weights of a layer, the sum of the residuals that by its intercepts.
     """
     inputs: list[Rows] = []
     scores: Any = None
@@ -148,8 +146,7 @@ class Monitor:
 
     An iteration improves if the watched loss, that of the validation rows or else the
     objective, falls by at least `tol`; `watches` is whether this matters. Validation
-    rows also choose the weights. `remedy` completes the error about a loss that is not
-    finite.
+    rows also choose the weights. `remedy` ends the error of `check_finite`.
     """
 
     result: RefinementResult
@@ -206,9 +203,8 @@ def sample_rows(
     rng = np.random.default_rng(0)  # rows often have a period (the scans of MNIST do)
     size = min(n_rows, _SAMPLE_ROWS)
     members = np.sort(rng.choice(n_rows, size, replace=False))
-    share = np.ones(members.size)
-    if sample_weight is not None:
-        share = sample_weight[members].astype(float)
+    weights = np.ones(n_rows) if sample_weight is None else sample_weight
+    share = weights[members].astype(float)
     return X[members], share / share.sum()
 
 

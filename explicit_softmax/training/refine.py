@@ -66,8 +66,7 @@ def refine(
     weights, intercepts : sequence of ndarray
         Start of each layer, (n_inputs, n_outputs) and (n_outputs,). Not changed.
     X : ndarray, scipy.sparse CSR, or OneHotWindows of shape (n_rows, n_features)
-        Features. Their dtype is that of all products. Windows become features batch by
-        batch, and need a mini-batch solver.
+        Features. Windows become features batch by batch, by a mini-batch solver.
     y, sample_weight : ndarray of shape (n_rows,)
         Class of each row, and weight of its loss.
     margins : ndarray of shape (n_rows,), default=None
@@ -85,13 +84,11 @@ def refine(
     average : bool, default=True
         Give the mean of the weights over each epoch in place of the last ones.
     samples_per_iter : int, default=None
-        Rows of an epoch of the mini-batch solvers; all rows by default. With fewer,
-        `tol` and `n_iter_no_change` apply to `validation` rows only.
+        Rows of an epoch; all by default. With fewer, only `validation` rows stop it.
     rng : numpy.random.RandomState or Generator, default=None
         Order of the rows; a generator of seed 0 by default.
     callback : callable, default=None
-        Called after each iteration with its number, weights, and intercepts, a tuple of
-        arrays each; a true answer stops.
+        Called after each iteration with its number, weights, intercepts; true stops.
 
     Raises
     ------
@@ -126,8 +123,7 @@ def refine(
         scales = input_scales(X, sample_weight, starts, offsets)
     rng = np.random.default_rng(0) if rng is None else rng
     problem = Problem(X, y, sample_weight, alpha, starts, offsets, scales, rng, margins)
-    default_rate = _LEARNING_RATES[solver][len(starts) > 1]
-    rate = default_rate if learning_rate is None else learning_rate
+    rate = learning_rate or _LEARNING_RATES[solver][len(starts) > 1]
     size = samples_per_iter or X.shape[0]
     remedy = f"choose a smaller learning_rate_init than {rate:g}"
     if solver == "lbfgs":
