@@ -1,6 +1,5 @@
 """What a user of ExplicitSoftmaxClassifier relies on."""
 
-import pickle
 import tracemalloc
 
 import numpy as np
@@ -8,11 +7,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.feature_selection import SelectFromModel
-from sklearn.metrics import average_precision_score, log_loss
+from sklearn.metrics import log_loss
 from sklearn.naive_bayes import MultinomialNB
-from sklearn.pipeline import make_pipeline
 
 from explicit_softmax import (
     ExplicitSoftmaxClassifier,
@@ -118,17 +114,6 @@ def test_scores_are_log_probabilities_and_weights_are_centred(counts):
     log_proba = two.predict_log_proba(X)
     odds = two.decision_function(X)
     np.testing.assert_allclose(odds, log_proba[:, 1] - log_proba[:, 0], atol=1e-12)
-
-
-def test_tools_that_compare_scores_across_rows(digits):
-    X, y, X_test, y_test = digits
-    clf = ExplicitSoftmaxClassifier()
-    calibrated = CalibratedClassifierCV(clf, cv=3).fit(X, y)
-    assert calibrated.score(X_test, y_test) > 0.85
-    scores = clf.fit(X, y).decision_function(X_test)
-    assert average_precision_score(np.eye(10)[y_test], scores) > 0.85
-    selected = make_pipeline(SelectFromModel(clf, max_features=32), clone(clf))
-    assert selected.fit(X, y).score(X_test, y_test) > 0.8
 
 
 @pytest.mark.filterwarnings("ignore:leave-one-out finds no evidence")  # random rows
@@ -281,26 +266,6 @@ def test_auto_is_the_best_of_the_fixed_ones(digits):
         assert log_loss(y_test, clf.predict_proba(X_test)) > best
 
 
-def test_one_class(counts):
-    X, _ = counts
-    clf = ExplicitSoftmaxClassifier(norm_exponent=0.0)
-    clf.fit(X, np.full(len(X), "only"))
-    assert set(clf.predict(X)) == {"only"}
-    np.testing.assert_array_equal(clf.predict_proba(X), np.ones((len(X), 1)))
-    with pytest.raises(ValueError, match="two or more classes"):
-        clf.to_logistic_regression()
-
-
-def test_a_pickled_model_goes_on_counting(counts):
-    X, y = counts
-    clf = ExplicitSoftmaxClassifier(smoothing="noise", n_blocks=2).fit(X, y)
-    restored = pickle.loads(pickle.dumps(clf))
-    np.testing.assert_array_equal(restored.predict_proba(X), clf.predict_proba(X))
-    np.testing.assert_array_equal(
-        restored.partial_fit(X, y).coef_, clf.partial_fit(X, y).coef_
-    )
-
-
 @pytest.mark.parametrize(("number", "weight"), [(1.0, 2.0), (2.0, 1.0), (1e9, 0.0)])
 def test_priming_number_weighs_the_prior(number, weight):
     clf = ExplicitSoftmaxClassifier(
@@ -360,20 +325,6 @@ def test_balanced_weights_need_all_rows(counts):
             change(fitted)
 
 
-@pytest.mark.parametrize("translation", ["column", "intercept"])
-@pytest.mark.parametrize(
-    "prior", [{"fit_prior": False}, {"class_prior": [0.1, 0.2, 0.3, 0.4]}]
-)
-def test_priors_are_those_of_multinomial_naive_bayes(counts, prior, translation):
-    X, y = counts
-    X = X + 0.25
-    X *= 20 / X.sum(axis=1, keepdims=True)  # where the two models are the same
-    theorem = THEOREM | {"translation": translation}
-    clf = ExplicitSoftmaxClassifier(**theorem, **prior).fit(X, y)
-    peer = MultinomialNB(alpha=0, force_alpha=True, **prior).fit(X, y)
-    np.testing.assert_allclose(clf.predict_proba(X), peer.predict_proba(X), rtol=1e-9)
-
-
 @pytest.mark.parametrize(
     "clf",
     [
@@ -408,24 +359,6 @@ def test_class_prior_of_a_stream(counts):
     other = clone(clf).partial_fit(X[100:], y[100:], classes=range(4))
     clf.partial_fit(X[:100], y[:100], classes=range(4)).merge(other)
     np.testing.assert_array_equal(clf.predict_proba(X), fitted.predict_proba(X))
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"class_prior": [0.5, 0.5]}, "one number for each of the 4 classes"),
-        ({"class_prior": [1, 0, 1, 1]}, "class_prior must be positive"),
-        ({"class_weight": {9: 1.0}}, "class_weight has .'9'., and y no such class"),
-        ({"class_weight": {1: -1.0}}, "class_weight must be non-negative"),
-    ],
-)
-def test_bad_priors_and_class_weights(counts, params, message):
-    X, y = counts
-    clf = ExplicitSoftmaxClassifier().fit(X, y)
-    before = clf.predict_proba(X)
-    with pytest.raises(ValueError, match=message):
-        clf.set_params(**params).fit(X, y)
-    np.testing.assert_array_equal(clf.predict_proba(X), before)
 
 
 def test_an_inverse_temperature_of_zero_is_said_to_be_so():

@@ -153,18 +153,6 @@ def test_forgotten_rows_are_not_kept(documents):
     assert secret[0, :2].tobytes() not in pickle.dumps(clf)
 
 
-def test_forget_of_weights(documents):
-    X, y = documents
-    weight = np.random.default_rng(0).uniform(0.5, 2.0, size=len(y))
-    clf = ExplicitSoftmaxClassifier().fit(X, y, sample_weight=weight)
-    clf.forget(X[100:], y[100:], sample_weight=weight[100:])
-    expected = ExplicitSoftmaxClassifier().fit(X[:100], y[:100], weight[:100])
-    np.testing.assert_allclose(clf.feature_count_, expected.feature_count_, atol=1e-9)
-    np.testing.assert_allclose(
-        clf.predict_proba(X), expected.predict_proba(X), atol=1e-4
-    )
-
-
 def test_forget_everything_and_start_again(documents):
     X, y = documents
     clf = ExplicitSoftmaxClassifier().fit(X, y).forget(X, y)

@@ -236,16 +236,6 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch, classifi
             call(*arguments)
 
 
-def test_calibration_is_drawn_by_scikit_learn(digits):
-    X, y = digits
-    labels = np.where(y < 2, "low", "high")
-    clf = ExplicitSoftmaxClassifier().fit(X, labels)
-    display = CalibrationDisplay.from_estimator(clf, X, labels, n_bins=5)
-    assert_array_equal(display.y_prob, clf.predict_proba(X)[:, 1])
-    assert display.estimator_name == "ExplicitSoftmaxClassifier"
-    assert np.isfinite(display.prob_true).all()
-
-
 def test_reliability_is_what_is_drawn(digits, classifier):
     X, y = digits
     first = ReliabilityDisplay.from_estimator(classifier, X, y, n_bins=10)

@@ -238,9 +238,11 @@ def test_negative_features_and_missing_classes(method, layout):
     classes = {"classes": [1, 2, 3]} if method == "partial_fit" else {}
     with pytest.raises(ValueError, match="Negative values in data"):
         getattr(ExplicitSoftmaxClassifier(), method)(layout(-X6), Y6, **classes)
+    clf = ExplicitSoftmaxClassifier()
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
-        ExplicitSoftmaxClassifier().partial_fit(layout(X6), Y6)
-    clf = ExplicitSoftmaxClassifier().partial_fit(layout(X6), Y6, classes=[1, 2, 3])
+        clf.partial_fit(layout(X6), Y6)
+    assert not hasattr(clf, "n_features_in_")
+    clf.partial_fit(layout(X6), Y6, classes=[1, 2, 3])
     with pytest.raises(ValueError, match="is not the same as on the last call"):
         clf.partial_fit(layout(X6), Y6, classes=[1, 2, 4])
 

@@ -147,22 +147,6 @@ def test_the_seed_decides_about_clusters(digits):
     assert np.abs(one.coefs_[0] - other.coefs_[0]).max() > 0
 
 
-def test_integer_weights_equal_repeated_rows():
-    rng = np.random.default_rng(0)
-    y = rng.integers(3, size=80)
-    X = rng.poisson(rng.gamma(1.0, size=(3, 6))[y]).astype(float)
-    weight = rng.integers(0, 4, 80)
-    clf = make(n_layers=3)
-    weighted = clone(clf).fit(X, y, sample_weight=weight)
-    repeated = clone(clf).fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
-    assert_allclose(
-        weighted.inverse_temperature_, repeated.inverse_temperature_, rtol=1e-5
-    )
-    assert_allclose(
-        weighted.predict_proba(X), repeated.predict_proba(X), rtol=1e-4, atol=1e-6
-    )
-
-
 def test_weights_reach_the_clusters():
     # Three groups of rows for two clusters; the last with weight, or next to none.
     centres = np.array([[20.0, 1.0, 1.0], [1.0, 20.0, 1.0], [1.0, 1.0, 20.0]])

@@ -215,13 +215,6 @@ def test_values_that_overflow(dtype):
         split.transform(huge)
 
 
-def test_errors_for_negative_features_name_this_transformer():
-    with pytest.raises(ValueError, match="transform them with PositiveFeatures"):
-        ExplicitSoftmaxClassifier().fit(ROWS, [0, 1, 1])
-    with pytest.raises(ValueError, match=r"row 0 contains -1.*PositiveFeatures"):
-        ExplicitSoftmaxClassifier().fit(np.abs(ROWS), [0, 1, 1]).predict(ROWS)
-
-
 def test_grid_search_over_methods_and_folds_of_unseen_values():
     X, y = make_classification(200, 6, n_informative=4, class_sep=2.0, random_state=0)
     model = make_pipeline(PositiveFeatures(), ExplicitSoftmaxClassifier())

@@ -86,18 +86,42 @@ def largest_step(recorder):
 
 
 @pytest.mark.parametrize(
-    ("estimator", "largest"),
+    ("estimator", "largest", "stages"),
     [
-        (ExplicitSoftmaxClassifier(inverse_temperature="frequency"), 0.5),
-        (ExplicitSoftmaxClassifierCV(smoothing_strengths=[0.1, 1]), 0.5),
-        (ExplicitSoftmaxClassifierCV(cv=2, smoothing_strengths=[0.1]), 0.5),
-        (ExplicitSoftmaxNetworkClassifier(hidden_targets=2, random_state=0), 0.26),
+        (
+            ExplicitSoftmaxClassifier(inverse_temperature="frequency"),
+            0.5,
+            ["count", "leave-one-out"],
+        ),
+        (
+            ExplicitSoftmaxClassifierCV(smoothing_strengths=[0.1, 1]),
+            0.5,
+            ["search", "solve"],
+        ),
+        (
+            ExplicitSoftmaxClassifierCV(cv=2, smoothing_strengths=[0.1]),
+            0.5,
+            ["search", "solve"],
+        ),
+        (
+            ExplicitSoftmaxNetworkClassifier(hidden_targets=2, random_state=0),
+            0.26,
+            ["hidden-targets", "layers"],
+        ),
     ],
 )
-def test_fits_do_not_stand(estimator, largest):
+def test_fits_do_not_stand(estimator, largest, stages):
     recorder = fractions(estimator, X, Y)
+    assert recorder.names == ["fit", *stages]
     assert largest_step(recorder) <= largest
     assert len(recorder.told) > 7
+
+
+def test_a_batch_of_a_stream_is_told():
+    batch = X, Y, [0, 1, 2]
+    recorder = fractions(ExplicitSoftmaxClassifier(), *batch, method="partial_fit")
+    assert recorder.names == ["partial_fit"]
+    assert recorder.told == [1]
 
 
 def test_trials_of_penalties_are_told():

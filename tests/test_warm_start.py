@@ -194,18 +194,6 @@ class TestCallbacks:
             clf.set_params(warm_start=warm_start).fit(-X, y)
         assert not recorder.is_set_up
 
-    @each_estimator
-    def test_a_fit_tells_its_stages(self, digits, estimator):
-        X, y, _, _ = digits
-        recorder = Recorder()
-        clone(estimator).set_callbacks(recorder).fit(X[:200], y[:200])
-        stages = {
-            "ExplicitSoftmaxClassifier": ["count", "leave-one-out"],
-            "ExplicitSoftmaxNetworkClassifier": ["hidden-targets", "layers"],
-        }
-        told = [name for name in recorder.begun if name != "step"]
-        assert told == ["fit", *stages[type(estimator).__name__]]
-
     @pytest.mark.parametrize(("cv", "n_steps"), [(None, 20), (2, 40)])
     def test_a_search_tells_each_candidate(self, digits, cv, n_steps):
         X, y, _, _ = digits
@@ -216,14 +204,6 @@ class TestCallbacks:
         assert recorder.begun[: n_steps + 3] == ["fit", "search", *steps, "solve"]
         assert recorder.ended[: n_steps + 1] == [*steps, "search"]
         assert recorder.ended[-2:] == ["solve", "fit"]
-
-    def test_a_batch_of_a_stream_is_told(self, digits):
-        X, y, _, _ = digits
-        recorder = Recorder()
-        clf = ExplicitSoftmaxClassifier().set_callbacks(recorder)
-        clf.partial_fit(X[:200], y[:200], classes=range(10))
-        assert recorder.begun == recorder.ended == ["partial_fit"]
-        assert not recorder.is_set_up
 
     def test_a_callback_that_raises_at_the_end_leaves_the_model(self, digits):
         X, y, _, _ = digits

@@ -210,19 +210,6 @@ def test_the_last_row_left_of_a_class_is_all_of_it(layout):
     assert_allclose(np.diag(held_out.log_count), np.log(0.1 / 1.2))
 
 
-@pytest.mark.parametrize("smoothing", ["uniform", "prior", "noise"])
-def test_a_weight_of_two_equals_the_row_twice(smoothing):
-    X, y, n_classes = random_rows()
-    weight = np.random.default_rng(0).integers(1, 4, len(X))
-    twice = np.repeat(np.arange(len(X)), weight)
-    weighted = held_out_of(X, y, n_classes, smoothing, weight=weight.astype(float))
-    repeated = held_out_of(X[twice], y[twice], n_classes, smoothing)
-    again = np.repeat(np.arange(len(weighted.y)), weighted.weights.astype(int))
-    scores = weighted.scores(PLAIN)[again]
-    assert_allclose(scores, repeated.scores(PLAIN), rtol=1e-11)
-    assert_allclose(weighted.mean_norm, repeated.mean_norm)
-
-
 def digits_without_each(X, y, smoothing, norm_exponent):
     """Leave-one-out scores from models that recompute everything without the row."""
     log_likelihoods = np.empty((1, len(y), 10))

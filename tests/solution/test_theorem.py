@@ -125,18 +125,6 @@ def test_translations_agree_where_every_row_has_norm_k():
     oracles.assert_same_probabilities(column.scores(X), intercept.scores(X), 1e-12)
 
 
-@pytest.mark.parametrize("smoothing", ["uniform", "prior", "noise"])
-def test_the_unit_of_the_features_does_not_matter(smoothing):
-    X, y, n_classes = random_rows()
-    scores = []
-    for unit in (1.0, 255.0):
-        counts = CooccurrenceCounts.from_rows(unit * X, y, n_classes)
-        calibration = Calibration(np.array([0.6 / unit]), counts.mean_norm)
-        decoder = explicit_decoder(smooth_counts(counts, smoothing), calibration)
-        scores.append(decoder.scores(unit * X))
-    oracles.assert_same_probabilities(*scores, tol=1e-11)
-
-
 def test_the_automatic_layout_is_sparse_where_it_saves_memory(monkeypatch):
     X, y, n_classes = random_rows(8, n_features=40)
     sparse = CooccurrenceCounts.from_rows(sp.csr_array(X), y, n_classes)
