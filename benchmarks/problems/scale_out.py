@@ -155,7 +155,7 @@ def _processes(n_workers: int, config: dict[str, Any] = _KEEP_MEMORY) -> Iterato
 def language(n_tokens: int, n_ids: int = 4096) -> dict[str, Any]:
     """Peak memory of two workers that count n-grams of files, and of the client.
 
-    Beside their counts; what the processes had before is taken off.
+    The scheduler is in the client's process. What processes had before is taken off.
     """
     from dask.bag import read_text
 
