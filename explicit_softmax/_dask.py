@@ -385,9 +385,10 @@ def _in_runs(counted: list[Delayed]) -> list[Delayed]:
     layers = _added_up("merge", _merged, sums).dask
     graph = dict(layers)
     tasks = [cull(graph, [total.key])[0] for total in sums]
-    n_tasks = sum(map(len, tasks)) - (len(tasks) - 1)  # all share the blank model
+    # All share the blank model, and texts what makes their features.
+    own = [{key for key in part if not str(key).startswith("model-")} for part in tasks]
     if (
-        n_tasks > len(set().union(*tasks))
+        sum(map(len, own)) > len(set().union(*own))
         or any(layer.annotations for layer in layers.layers.values())
         or futures_of(counted)
     ):

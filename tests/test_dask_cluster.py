@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from explicit_softmax import ExplicitLanguageModel, ExplicitSoftmaxClassifier
+from explicit_softmax import (
+    ExplicitLanguageModel,
+    ExplicitSoftmaxClassifier,
+    ExplicitTextClassifier,
+)
 from tests.text.test_ngrams import assert_equal
 
 pytestmark = pytest.mark.slow
@@ -103,10 +107,11 @@ def test_any_number_of_workers_and_order_of_blocks(cluster, rows, expected, n_wo
     np.testing.assert_array_equal(clf.predict_proba(rows[0]), expected)
 
 
-def names_of_tasks(client, X, y):
-    """How often each kind of task runs in a fit; counts of the fit."""
+def names_of_tasks(client, X, y, clf=None):
+    """How often each kind of task runs in a fit, and the fitted classifier."""
+    clf = ExplicitSoftmaxClassifier() if clf is None else clf
     with distributed.get_task_stream(client) as stream:
-        clf = ExplicitSoftmaxClassifier().partial_fit(X, y, classes=range(N_CLASSES))
+        clf.partial_fit(X, y, classes=range(N_CLASSES))
     names = [str(task["key"]).partition("-")[0] for task in stream.data]
     return {name: names.count(name) for name in set(names)}, clf
 
@@ -129,6 +134,15 @@ def test_runs_of_blocks_are_one_task_where_nothing_else_needs_them(
         found, clf = names_of_tasks(cluster, *apart)
         assert found["count"] == N_BLOCKS
         np.testing.assert_array_equal(clf.predict_proba(rows[0]), expected)
+
+
+def test_runs_of_blocks_of_texts(cluster):
+    texts = [dask.delayed(list)(["ham jam", "spam"]) for _ in range(N_BLOCKS)]
+    labels = [dask.delayed(np.array)([0, 1]) for _ in range(N_BLOCKS)]
+    clf = ExplicitTextClassifier(hashing=64)
+    found, _ = names_of_tasks(cluster, texts, labels, clf)
+    assert found == {"count": 8, "merge": 7}
+    assert clf.predict(["ham", "spam"]).tolist() == [0, 1]
 
 
 def test_a_worker_spills(cluster, rows, expected):
