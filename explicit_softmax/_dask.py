@@ -7,7 +7,6 @@ collection of Dask was passed.
 
 from __future__ import annotations
 
-import copy
 import math
 import pickle
 import uuid
@@ -285,9 +284,10 @@ def _joined(parts: list[Delayed]) -> BaseEstimator:
 
     try:
         shapes = dask.compute(*map(dask.delayed(_shape, traverse=False), parts))
-        counted = copy.copy(parts[0].compute())
+        counted = parts[0].compute()
         if counted is None:
             raise ValueError(_NO_ROW)
+        counted = _copied(counted)
         n_ids, _, has_ends = counted._model.shape
         counted._model = replace(counted._model, counts=None)
         part_sizes, count_types = zip(*shapes, strict=True)
@@ -317,8 +317,8 @@ def _on_each(
 
     token = uuid.uuid4().hex
     # A copy: a lazy prediction is that of the model at the time of the call.
-    estimator = copy.copy(estimator)
     if estimator is not None:
+        estimator = _copied(estimator)
         vars(estimator).pop("_skl_callbacks", None)  # they stay in this process
     # Each worker receives it once, which it would with every task otherwise.
     model = delayed(estimator, name=f"model-{token}", traverse=False)
@@ -567,7 +567,7 @@ def _count(
         _check_vocabulary(blank, rows[0])
     if weights is not None:
         keywords = {**keywords, "sample_weight": weights}
-    return _sized(copy.copy(blank).partial_fit(rows, labels, **keywords))
+    return _sized(_copied(blank).partial_fit(rows, labels, **keywords))
 
 
 def _check_vocabulary(blank: BaseEstimator, document: Any) -> None:
@@ -584,8 +584,15 @@ def _check_vocabulary(blank: BaseEstimator, document: Any) -> None:
         raise ValueError("pass the number of token ids as vocabulary_size")
 
 
+def _copied(estimator: Estimator) -> Estimator:
+    """A shallow copy; that of the module copy is a pickle, which is checked."""
+    other = object.__new__(type(estimator))
+    vars(other).update(vars(estimator))
+    return other
+
+
 def _merged(one: BaseEstimator, other: BaseEstimator) -> BaseEstimator:
-    return _sized(copy.copy(one).merge(other))
+    return _sized(_copied(one).merge(other))
 
 
 def _edges(n_parts: int, *runs: BaseEstimator | None) -> NDArray[np.int64]:
@@ -603,7 +610,7 @@ def _part(run: BaseEstimator | None, edges: NDArray[np.int64], number: int) -> A
     counts = part_of(run._model.counts, first, stop)
     if number:
         return _sized(counts)
-    found = copy.copy(run)
+    found = _copied(run)
     found._model = replace(run._model, counts=counts)
     return _sized(found)
 

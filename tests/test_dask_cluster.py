@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -100,6 +101,34 @@ def test_any_number_of_workers_and_order_of_blocks(cluster, rows, expected, n_wo
         clf.fit([X[i] for i in order], [y[i] for i in order])
         assert clf.score(X, y) == clf.score(*rows)
     np.testing.assert_array_equal(clf.predict_proba(rows[0]), expected)
+
+
+def names_of_tasks(client, X, y):
+    """How often each kind of task runs in a fit; counts of the fit."""
+    with distributed.get_task_stream(client) as stream:
+        clf = ExplicitSoftmaxClassifier().partial_fit(X, y, classes=range(N_CLASSES))
+    names = [str(task["key"]).partition("-")[0] for task in stream.data]
+    return {name: names.count(name) for name in set(names)}, clf
+
+
+def test_runs_of_blocks_are_one_task_where_nothing_else_needs_them(
+    cluster, rows, expected
+):
+    X, y = collection()
+    shared = dask.delayed(np.asarray)(rows[1])
+    stops = np.arange(N_BLOCKS + 1) * N_ROWS
+    parts = [shared[a:b] for a, b in pairwise(stops)]
+    with dask.annotate(retries=1):
+        annotated = collection()
+    found, clf = names_of_tasks(cluster, X, y)
+    assert found["count"] == 8  # four of each of two threads
+    assert found["merge"] == 7
+    assert set(found) == {"count", "merge"}
+    np.testing.assert_array_equal(clf.predict_proba(rows[0]), expected)
+    for apart in [(X, parts), annotated, dask.persist(X, y)]:
+        found, clf = names_of_tasks(cluster, *apart)
+        assert found["count"] == N_BLOCKS
+        np.testing.assert_array_equal(clf.predict_proba(rows[0]), expected)
 
 
 def test_a_worker_spills(cluster, rows, expected):

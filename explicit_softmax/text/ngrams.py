@@ -31,8 +31,8 @@ Keys = NDArray[np.int64]
 # Windows counted at a time: their keys and those being sorted take 16 bytes each.
 _CHUNK_WINDOWS = 2**25
 
-# Rows of columns that are made of numbers at a time.
-_CHUNK_ROWS = 2**20
+# Keys that are split at a time.
+_CHUNK_ROWS = 2**18
 
 # Below this number, queries are looked up as they come.
 _FEW_QUERIES = 64
@@ -71,9 +71,13 @@ class NgramCounts:
 
     def target_counts(self) -> NDArray[np.float64]:
         """How often each id was a target (V,); the last are the ends of documents."""
-        _, targets = split_keys(self.keys, self.n_ids)
-        found = np.bincount(targets, self.counts, self.n_ids)
-        return found.astype(np.float64, copy=False)
+        found = np.zeros(self.n_ids)
+        # What is made of many keys at once costs more in memory than in arithmetic.
+        for start in range(0, self.keys.size, _CHUNK_ROWS):
+            some = slice(start, start + _CHUNK_ROWS)
+            _, targets = split_keys(self.keys[some], self.n_ids)
+            found += np.bincount(targets, self.counts[some], self.n_ids)
+        return found
 
     def __add__(self, other: NgramCounts) -> NgramCounts:
         """Counts of the windows of both; they have the same K, V, and ends."""
@@ -143,7 +147,7 @@ def _count_places(
     del is_first
     columns = unpack(packed, parts, n_ids)
     del packed
-    return _from_sorted(n_ids, has_ends, columns, counts)
+    return from_sorted(n_ids, has_ends, columns, counts)
 
 
 def pack(
@@ -259,7 +263,7 @@ def find(keys: Keys, wanted: Keys, *, in_order: bool = False) -> NDArray[np.intp
     return places
 
 
-def _from_sorted(
+def from_sorted(
     n_ids: int, has_ends: bool, columns: list[IntArray], counts: IntArray
 ) -> NgramCounts:
     """Counts of distinct windows that are in the order of their columns."""

@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from explicit_softmax import ExplicitLanguageModel
+from explicit_softmax.text import arpa
 from explicit_softmax.text.tokens import word_tokenizer
 from tests.text.test_kneser_ney import corpus
 
@@ -188,6 +189,32 @@ def test_what_is_written_is_read_as_it_was(tmp_path):
     read_model.to_arpa(again)
     other = ExplicitLanguageModel.from_arpa(again)
     assert_allclose(other.score_samples(safe[:1]), read_model.score_samples(safe[:1]))
+
+
+def test_files_do_not_depend_on_what_is_done_at_a_time(tmp_path, monkeypatch):
+    model = ExplicitLanguageModel(aggregation="ngram", predict_end=True).fit(corpus())
+    model.to_arpa(tmp_path / "whole.arpa")
+    whole = ExplicitLanguageModel.from_arpa(tmp_path / "whole.arpa")
+    for name, size in [
+        ("WRITTEN_LINES", 30),
+        ("CHUNK_CONTEXTS", 50),
+        ("BLOCK_BYTES", 500),
+    ]:
+        monkeypatch.setattr(arpa, f"_{name}", size)
+    model.to_arpa(tmp_path / "parts.arpa")
+    text = (tmp_path / "parts.arpa").read_bytes()
+    assert text == (tmp_path / "whole.arpa").read_bytes()
+    # Lines may have any order.
+    title = b"\n\\5-grams:\n"
+    before, _, lines = text.partition(title)
+    lines, _, after = lines.partition(b"\n\n")
+    mixed = np.random.default_rng(0).permutation(lines.split(b"\n")).tolist()
+    text = before + title + b"\n".join(mixed) + b"\n\n" + after
+    parts = read(tmp_path, text, "mixed.arpa")
+    new = [" ".join(map(str, document)) for document in corpus(seed=1)]
+    pairs = zip(parts.log_proba(new), whole.log_proba(new), strict=True)
+    for own, other in pairs:
+        assert_array_equal(own, other)
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):

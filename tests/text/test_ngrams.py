@@ -77,7 +77,10 @@ def test_any_chunks_and_merges_are_one_count(chunk, data):
     documents = data.draw(documents_of_ids)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ngrams, "_CHUNK_WINDOWS", chunk)
+        patch.setattr(ngrams, "_CHUNK_ROWS", chunk)
         whole = counted(documents)
+        of_targets = whole.target_counts()
+    assert_array_equal(of_targets, whole.target_counts())
     parts = data.draw(partitions(len(documents)))
     shards = [counted([documents[i] for i in part]) for part in parts if part.size]
     assert_equal(merged(data, shards), whole)
@@ -96,7 +99,8 @@ def test_what_is_forgotten_was_never_counted(documents, others):
         left - both
 
 
-def test_a_million_words_and_nine_tokens():
+def test_a_million_words_and_nine_tokens(monkeypatch):
+    monkeypatch.setattr(ngrams, "_CHUNK_ROWS", 7)
     """Products of ids would need 180 bits."""
     n_ids = 1_000_002
     rng = np.random.default_rng(0)
