@@ -52,6 +52,7 @@ from explicit_softmax.text.language import (
     scores_and_perplexities,
 )
 from explicit_softmax.text.ngram_model import NgramModel, NgramSolution
+from explicit_softmax.text.skips import skip_distances
 from explicit_softmax.text.tokens import (
     NO_TOKEN,
     Documents,
@@ -93,12 +94,15 @@ class ExplicitLanguageModel(
         Whether the end of a document is predicted as a token is, so that probabilities
         of documents sum to one, and `generate` can stop. Its id is that of the padding,
         V - 1. "auto" is to predict it for documents that are strings. Only of "ngram".
-    mixture : bool, default=False
+    mixture : bool or "skip", default=False
         Whether n-grams are mixed with what the document has said so far: its tokens,
         those that followed the last one, and those that followed the last two, less for
         what is far away. This lowers perplexities of long documents. Weights maximise
         the likelihood of documents that are left out of the counts for this, at most
-        131,072 tokens and an eighth of all. Only of "ngram".
+        131,072 tokens and an eighth of all. "skip" adds n-grams of two contexts that
+        leave a token out, the third and the second before the target, for 1 % less
+        perplexity at twice the time of `fit`; it needs a `context_size` of at least 3,
+        where there is the second of them alone. Only of "ngram".
     min_count : int or sequence of int, default=1
         How often n-grams of two and more tokens must be counted to be kept, or numbers
         for n-grams of one token, of two, and so on, the last of them for all longer
@@ -158,10 +162,11 @@ default="auto"
     discounts_ : ndarray of shape (K + 1, 3)
         What Kneser-Ney smoothing takes from counts of one, two, and more, for contexts
         of 0 to K tokens; only of "ngram".
-    mixture_weights_ : ndarray of shape (K + 1, 25, 4) or None
-        Weights of n-grams and of the three models of the document, by how many of the K
-        tokens are a context that was counted, and in 25 classes by what the document
-        has said before; only of "ngram", None without `mixture`.
+    mixture_weights_ : ndarray of shape (K + 1, 25, 4 or more) or None
+        Weights of n-grams, of those of skip contexts if any, and of the three models of
+        the document, by how many of the K tokens are a context that was counted, and in
+        25 classes by what the document has said before; only of "ngram", None without
+        `mixture`.
     inverse_temperature_ : ndarray of shape (n_blocks,)
         beta of each position; this and the next two only of "cat" and "sum".
     smoothing_strength_ : float
@@ -225,7 +230,7 @@ default="auto"
         "context_size": [Interval(Integral, 1, None, closed="left")],
         "aggregation": [StrOptions({"ngram", "sum", "cat"})],
         "predict_end": [StrOptions({"auto"}), "boolean"],
-        "mixture": ["boolean"],
+        "mixture": ["boolean", StrOptions({"skip"})],
         "min_count": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "tokenizer": "no_validation",  # type: ignore[dict-item]
         "min_frequency": [Interval(Integral, 1, None, closed="left")],
@@ -252,7 +257,7 @@ default="auto"
         context_size: int = 4,
         aggregation: Literal["ngram"] | Aggregation = "ngram",
         predict_end: bool | str = "auto",
-        mixture: bool = False,
+        mixture: bool | str = False,
         min_count: int | Sequence[int] = 1,
         tokenizer: Any = None,
         min_frequency: int = 1,
@@ -339,7 +344,7 @@ default="auto"
                 model = self._counted(self._encoder, stream)
             if isinstance(model, NgramModel):
                 del stream  # many tokens, and only windows are refined
-            with report.stage("solve", 2 * n_levels * (1 + self.mixture)):
+            with report.stage("solve", self._n_steps(n_levels)):
                 _ = model.solution
                 if isinstance(model, NgramModel) and model.min_counts is not None:
                     model = model.without_counts()
@@ -985,10 +990,24 @@ default="auto"
             return self._model.solution
         return WindowPredictor(self._encoder, self._model.decoders[0])
 
+    def _n_steps(self, context_size: int) -> int:
+        """Steps of the solution: levels of contexts are smoothed twice for mixtures."""
+        n_levels = context_size
+        if self.mixture == "skip":
+            n_levels += sum(map(len, skip_distances(context_size)))
+        return 2 * n_levels * (1 + bool(self.mixture))
+
     def _settings(self, encoder: WindowEncoder) -> Any:
         """Settings of the model; of n-grams, whether they are mixed."""
         if encoder.aggregation == "ngram":
-            return bool(self.mixture)
+            if self.mixture != "skip":
+                return bool(self.mixture)
+            if not skip_distances(encoder.context_size):
+                raise ValueError(
+                    "mixture='skip' leaves tokens out of contexts: it needs a "
+                    f"context_size of at least 3, not {encoder.context_size}"
+                )
+            return self.mixture
         norm = float(encoder.context_size)
         return Settings(
             priming_number=norm,

@@ -37,9 +37,10 @@ from explicit_softmax.solution.smoothing import Smoothing
 from explicit_softmax.solution.theorem import Calibration
 from explicit_softmax.text.kneser_ney import KneserNey
 from explicit_softmax.text.language import WindowEncoder
-from explicit_softmax.text.mixture import N_WEIGHTS, DocumentSample
+from explicit_softmax.text.mixture import DocumentSample, start_weights
 from explicit_softmax.text.ngram_model import NgramModel
 from explicit_softmax.text.ngrams import NgramCounts
+from explicit_softmax.text.skips import skip_distances
 from explicit_softmax.text.tokens import TokenIds, tokenizers_library
 
 # What a file may make an instance of.
@@ -668,6 +669,18 @@ def _documents_fit(sample: DocumentSample) -> bool:
     return right and rises and bool((keys[1:] >= keys[:-1]).all())
 
 
+def _skips_fit(model: NgramModel) -> bool:
+    """Whether contexts that leave tokens out are those of a mixture."""
+    if not model.has_skips:
+        return not model.skips
+    n_ids, size, has_ends = model.shape
+    wanted = [(n_ids, len(distances), has_ends) for distances in skip_distances(size)]
+    found = [replace(model, counts=None, smoothed=skip).shape for skip in model.skips]
+    made_again = model.counts is not None and not found
+    is_mixture = model.sample is not None or model.weights is not None
+    return is_mixture and bool(wanted) and (made_again or found == wanted)
+
+
 def _ngram_model_fits(model: NgramModel) -> bool:
     if model.counts is None:
         right = model.smoothed is not None and model.sample is None
@@ -675,7 +688,7 @@ def _ngram_model_fits(model: NgramModel) -> bool:
         right = model.smoothed is None or (
             replace(model, counts=None).shape == model.shape
         )
-    if not right:
+    if not (right and _skips_fit(model)):
         return False
     highest = model.shape[0] - 2
     if model.token_counts is not None:
@@ -684,7 +697,9 @@ def _ngram_model_fits(model: NgramModel) -> bool:
     if model.sample is not None:
         right = right and _numbers(model.sample.tokens, above=-1, most=highest)
     if model.weights is not None:
-        right = right and model.weights.shape == (model.shape[1] + 1, *N_WEIGHTS)
+        n_skips = model.has_skips * len(skip_distances(model.shape[1]))
+        start = start_weights(model.shape[1], n_skips)
+        right = right and model.weights.shape == start.shape
         right = right and _numbers(model.weights, above=0, most=1)
         right = right and bool(np.allclose(model.weights.sum(axis=-1), 1))
     return right

@@ -70,9 +70,12 @@ MAKE = {
     "mixture": lambda: LM(
         context_size=2, vocabulary_size=6, aggregation="ngram", mixture=True
     ).fit(DOCUMENTS),
+    "skip": lambda: LM(context_size=3, vocabulary_size=6, mixture="skip").fit(
+        DOCUMENTS
+    ),
     "text": lambda: LM(context_size=1, vocabulary_size=20).fit(["a rose"]),
 }
-NGRAMS = {"ngram", "mixture", "text"}
+NGRAMS = {"ngram", "mixture", "skip", "text"}
 
 
 @cache

@@ -214,6 +214,10 @@ def run_peers(corpus: TokenCorpus, dev: Documents, context_size: int) -> list[Re
         ),
         **peers(),
     }
+    if context_size > 2:
+        makers["explicit, skip contexts too"] = partial(
+            ExplicitLanguageModel, predict_end=True, mixture="skip"
+        )
     sizes = [(NGRAMS, size) for size in range(1, context_size)]
     records = []
     for name, size in [*sizes, *((name, context_size) for name in makers)]:

@@ -43,6 +43,7 @@ from explicit_softmax.calibration.leave_one_out import (
     WithoutEach,
     check_own_class,
     dense_own_gains,
+    own_counts,
     sparse_own_logs,
     without_each,
 )
@@ -76,6 +77,15 @@ _LEAST_SHARE = 0.05
 GROUP_ITERATIONS = 30
 FEATURE_ITERATIONS = 20
 
+# An iteration for single features that lowers the loss by less than this share of a
+# nat, over the root of the number of rows, is the last: a small part of the standard
+# error of the loss.
+_PRECISION = 0.02
+
+# Share of the variance of evidence over all classes that is left where a row has been
+# told from most of them: it scales factors and translations for L-BFGS.
+_LEFT_VARIANCE = 0.03
+
 # Weight of the prior of the beta of a single feature, in rows. On rows that were not
 # counted, 0.5 was better than 1 on seven of eight sets of texts, and next to it on one.
 _FEATURE_PRIOR = 0.5
@@ -84,8 +94,11 @@ _FEATURE_PRIOR = 0.5
 # it is made for some rows at a time.
 _HELD_VALUES = 2**24
 
-# Scores held at a time.
+# Features of rows read at a time.
 _CHUNK_VALUES = 2**22
+
+# Scores of so many rows and classes stay in cache.
+_SCORES = 2**17
 
 # What remains of a frequency after subtraction is right to this share.
 _ROUNDING = 1e-9
@@ -117,16 +130,73 @@ def frequency_parts(
 
 
 @dataclass(frozen=True, eq=False)
+class LoneFeatures:
+    """Features that no row but one has: without it they are like any never seen.
+
+    Nothing but the prior tells their temperatures. What they say is the same for all of
+    a block, and nothing at all under "prior" in a single block.
+
+    Parameters
+    ----------
+    norms, gains : ndarray of shape (n_rows, n_blocks)
+        What the rows have of them, and the evidence of that for their own class without
+        the row, less that of features never seen with it.
+    evidence : ndarray of shape (n_blocks, n_classes)
+        That of a feature never seen, up to a constant for each block.
+    """
+
+    norms: NDArray[np.float64]
+    gains: NDArray[np.float64]
+    evidence: NDArray[np.float64]
+
+    @classmethod
+    def none(cls, smoothed: SmoothedCounts, left: WithoutEach) -> LoneFeatures:
+        """Where they are treated as others."""
+        nothing = np.zeros_like(left.norms)
+        return cls(nothing, nothing, np.zeros_like(smoothed.class_offset.T))
+
+    @classmethod
+    def apart(
+        cls, smoothed: SmoothedCounts, left: WithoutEach
+    ) -> tuple[WithoutEach, LoneFeatures]:
+        """Rows without them, and they."""
+        frequency = smoothed.counts.document_frequency
+        if frequency is None:
+            return left, cls.none(smoothed, left)
+        rows = sp.csr_array(left.X)
+        row = entry_rows(rows)
+        others = frequency[rows.indices] * (1.0 - _ROUNDING)
+        is_lone = others <= left.unit[row]
+        row, feature = row[is_lone], rows.indices[is_lone]
+        block = np.searchsorted(
+            [block.stop for block in smoothed.blocks], feature, "right"
+        )
+        norms = np.zeros(left.norms.shape)
+        np.add.at(norms, (row, block), rows.data[is_lone] * left.scale[row])
+        evidence = np.log(smoothed.class_offset / smoothed.block_mass)
+        gains = norms * (np.log(left.offset / left.mass) - evidence[left.y])
+        kept = ~is_lone
+        indptr = np.concatenate(([0], np.cumsum(kept)))[rows.indptr]
+        parts = rows.data[kept], rows.indices[kept], indptr.astype(rows.indptr.dtype)
+        rest = replace(left, X=sp.csr_array(parts, shape=rows.shape))
+        evidence = evidence - evidence.mean(axis=0)
+        return rest, cls(norms, gains, evidence.T)
+
+
+@dataclass(frozen=True, eq=False)
 class FeatureEvidence:
     """What the features of rows say, by models that never saw the row.
 
     Parameters
     ----------
     X : ndarray or csr_array of shape (n_rows, n_columns)
-        Scaled features. A column is a feature or, where rows of unequal weight see a
-        feature in two groups, a feature in one of them.
+        Scaled features over `unit`. A column is a feature or, where rows of unequal
+        weight see a feature in two groups, a feature in one of them.
     own : ndarray or csr_array of shape (n_rows, n_columns)
         Value times the evidence for the own class without the row, less that with it.
+    unit : float
+        A power of two about the norm of rows, which brings values into the range of
+        float32.
     feature, part : ndarray of int, shape (n_columns,)
         Feature of each column, and its part: see `frequency_parts`.
     weights : Decoder
@@ -137,10 +207,13 @@ class FeatureEvidence:
         The rows, and what is left of their own classes.
     log_count, log_norm : ndarray of shape (n_classes,)
         Log frequency and log mean norm of each class, no row taken out.
+    lone : LoneFeatures
+        Those of the features of the rows that are no columns.
     """
 
     X: Rows
     own: Rows
+    unit: float
     feature: IntArray
     part: IntArray
     weights: Decoder
@@ -148,6 +221,7 @@ class FeatureEvidence:
     left: WithoutEach
     log_count: NDArray[np.float64]
     log_norm: NDArray[np.float64]
+    lone: LoneFeatures
 
     @classmethod
     def of(
@@ -157,14 +231,24 @@ class FeatureEvidence:
         y: IntArray,
         sample_weight: FloatArray | None,
         norm_exponent: float,
+        sets_apart: bool = False,
+        dtype: Any = np.float64,
     ) -> FeatureEvidence:
-        """Evidence of rows that are in the counts; arguments as `leave_one_out`."""
+        """Evidence of rows that are in the counts; arguments as `leave_one_out`.
+
+        With `sets_apart`, features that no other row has are no columns where that is
+        exact for factors of one. `dtype` is that of sparse rows.
+        """
         left = without_each(smoothed, X, y, sample_weight, norm_exponent)
         if _stays_dense(smoothed, left.X):
             return cls._of_dense(smoothed, left)
+        lone = LoneFeatures.none(smoothed, left)
+        if sets_apart and not smoothed.is_noise and smoothed.class_offset.all():
+            left, lone = LoneFeatures.apart(smoothed, left)
         rows = sp.csr_array(left.X)
         row = entry_rows(rows)
-        values = rows.data * left.scale[row]
+        unit = float(2.0 ** np.frexp(left.norms.sum(axis=1).mean() or 1.0)[1])
+        values = (rows.data * (left.scale / unit)[row]).astype(dtype, copy=False)
         narrow, feature = without_empty_columns(rows)
         column: IntArray = narrow.indices
         place = np.arange(feature.size)
@@ -176,7 +260,10 @@ class FeatureEvidence:
             pairs = column.astype(np.int64) * n_parts + parts
             pairs, column = np.unique(pairs, return_inverse=True)
             place, part = pairs // n_parts, pairs % n_parts
-        own = np.concatenate([part.data for _, part in _own_gains(smoothed, left)])
+        own = np.empty_like(values)
+        for chunk, gains in _own_gains(smoothed, left):
+            stored = slice(rows.indptr[chunk.start], rows.indptr[chunk.stop])
+            np.divide(gains.data, unit, out=own[stored], casting="same_kind")
         weights = smoothed
         if smoothed.is_noise:  # which spreads a row over all features
             place = feature[place]
@@ -187,6 +274,7 @@ class FeatureEvidence:
         return cls(
             sp.csr_array((values, *columns), shape=shape),
             sp.csr_array((own, *columns), shape=shape),
+            unit,
             place if smoothed.is_noise else feature[place],
             part,
             evidence_decoder(weights),
@@ -194,6 +282,7 @@ class FeatureEvidence:
             left,
             smoothed.log_count,
             smoothed.log_norm,
+            lone,
         )
 
     @classmethod
@@ -206,6 +295,7 @@ class FeatureEvidence:
         return cls(
             left.X * left.scale[:, None].astype(own.dtype),
             own,
+            1.0,
             feature,
             frequency_parts(smoothed, feature),
             evidence_decoder(smoothed),
@@ -213,6 +303,7 @@ class FeatureEvidence:
             left,
             smoothed.log_count,
             smoothed.log_norm,
+            LoneFeatures.none(smoothed, left),
         )
 
 
@@ -261,8 +352,9 @@ def _gained_without(
         if len(smoothed.blocks) > 1:
             inside = (block.start <= X.indices) & (X.indices < block.stop)
             part = X[:, block]
-        logs = sparse_own_logs(smoothed, b, part, left)
-        logs -= sparse_own_logs(smoothed, b, part, within)
+        counted = own_counts(smoothed, b, part, left.y)
+        logs = sparse_own_logs(smoothed, b, part, left, counted)
+        logs -= sparse_own_logs(smoothed, b, part, within, counted)
         with np.errstate(divide="ignore"):  # reported with the logarithms
             masses = np.log(left.mass[:, b]) - np.log(within.mass[:, b])
         gained[inside] = logs - masses[row[inside]]
@@ -330,6 +422,8 @@ class FeatureLoss:
         Whether an intercept and a translation of the column of each class are fitted.
     prior_weight : float, default=1.0
         Weight of the priors: ``1/2 (factor - 1)**2``, and that of `calibrate`.
+    lone_base : float or ndarray of shape (n_blocks,), default=1.0
+        Inverse temperatures of features that are no columns.
     """
 
     def __init__(
@@ -341,9 +435,11 @@ class FeatureLoss:
         n_factors: int,
         fits_shifts: bool,
         prior_weight: float = 1.0,
+        lone_base: FloatArray | float = 1.0,
     ) -> None:
         self.evidence, self.calibration = evidence, calibration
-        self.base, self.tie, self.n_factors = base, tie, n_factors
+        self.base = base * evidence.unit
+        self.tie, self.n_factors = tie, n_factors
         self.prior_weight = prior_weight
         left, norms = evidence.left, evidence.left.norms.sum(axis=1)
         self.total = float(left.weights.sum())
@@ -358,18 +454,22 @@ class FeatureLoss:
             fixed = replace(calibration, intercept_shift=0.0, column_shift=0.0)
         # Terms of the classes are products of these factors of rows.
         per_norm, intercept = fixed.class_terms(evidence.log_count, evidence.log_norm)
-        self.class_terms = np.stack([intercept, per_norm])
-        self.fixed_factors = np.stack([np.ones_like(norms), norms], axis=1)
+        lone = evidence.lone
+        said = np.broadcast_to(lone_base, len(lone.evidence))[:, None] * lone.evidence
+        self.class_terms = np.vstack([intercept, per_norm, said])
+        self.fixed_factors = np.column_stack([np.ones_like(norms), norms, lone.norms])
         self.shift_factors = np.stack(
             [np.ones_like(norms), norms / self.mean_norm - 1.0], axis=1
         )
         plain = replace(fixed, intercept_shift=0.0, column_shift=0.0)
         priors = evidence.log_count, evidence.log_norm
         self.own_prior = _prior_gained(plain, *priors, left)
+        self.own_prior += (lone.gains * lone_base).sum(axis=1)
         self.held = None
         is_dense = isinstance(evidence.X, np.ndarray)
         if is_dense or len(tie) * n_classes <= _HELD_VALUES:
-            self.held = evidence.weights.weights_of(evidence.place)
+            held = evidence.weights.weights_of(evidence.place)
+            self.held = list(self._held_chunks(held))
 
     @property
     def start(self) -> NDArray[np.float64]:
@@ -432,22 +532,56 @@ class FeatureLoss:
 
     def _chunks(self) -> Iterator[tuple[slice, Any, Any, Any, FloatArray]]:
         """Some rows at a time, their columns, features, and evidence."""
-        found, n_classes = self.evidence, self.evidence.weights.n_classes
-        n_rows, n_columns = found.X.shape
         if self.held is not None:
-            values = max(_CHUNK_VALUES, n_columns * n_classes)
-            for rows in row_blocks(n_rows, n_classes, values):
-                parts = found.X, found.own
-                if rows.stop - rows.start < n_rows:  # slices of sparse rows are copies
-                    parts = found.X[rows], found.own[rows]
-                yield rows, slice(None), *parts, self.held
+            yield from self.held
             return
+        found, n_classes = self.evidence, self.evidence.weights.n_classes
+        n_rows = found.X.shape[0]
         width = n_classes * max(1, found.X.nnz // max(1, n_rows))
         for rows in row_blocks(n_rows, width, 4 * _HELD_VALUES):
             X, own = found.X[rows], found.own[rows]
             (X, columns), (own, _) = map(without_empty_columns, (X, own))
             weights = found.weights.weights_of(found.place[columns])
-            yield rows, columns, X, own, weights
+            yield rows, columns, X, own, weights.astype(X.dtype, copy=False)
+
+    def _held_chunks(
+        self, weights: FloatArray
+    ) -> Iterator[tuple[slice, Any, Any, Any, FloatArray]]:
+        """All chunks, sparse ones by column.
+
+        Their products then read the evidence in order, once, and their scores stay in
+        cache, which is several times faster than the other way about.
+        """
+        found, n_classes = self.evidence, weights.shape[1]
+        n_rows = found.X.shape[0]
+        weights = weights.astype(found.X.dtype, copy=False)
+        for rows in row_blocks(n_rows, n_classes, max(_SCORES, weights.size)):
+            parts = found.X[rows], found.own[rows]
+            if sp.issparse(found.X):
+                parts = tuple(sp.csc_array(part) for part in parts)
+            yield rows, slice(None), *parts, weights
+
+    @property
+    def units(self) -> NDArray[np.float64]:
+        """Changes of the roots of factors and of translations that weigh about alike.
+
+        One over the root of the curvature, the variance of what a number adds to the
+        scores of all rows and that of its prior.
+        """
+        found, left = self.evidence, self.evidence.left
+        squares = np.zeros(len(self.tie))
+        for _, columns, X, _, weights in self._chunks():
+            spread = weights.var(axis=1, dtype=float) * self.base[columns] ** 2
+            if sp.issparse(X):
+                sums = np.asarray(X.multiply(X).sum(axis=0, dtype=float)).ravel()
+            else:
+                sums = np.einsum("ij,ij->j", X, X, dtype=float)
+            squares[columns] += sums * spread
+        curvature = np.bincount(self.tie, squares, self.n_factors)
+        rows_of = np.bincount(left.y, left.weights, found.weights.n_classes)
+        rows_of = np.tile(rows_of, len(self.first_shifts))
+        curvature = np.concatenate((curvature, rows_of))
+        return np.asarray(1.0 / np.sqrt(self.prior_weight + _LEFT_VARIANCE * curvature))
 
 
 def minimised(
@@ -456,25 +590,36 @@ def minimised(
     tol: float = 1e-12,
     start: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Point of least objective, factors not negative."""
+    """Point of least objective, factors not negative.
+
+    L-BFGS goes over the roots of the factors: bounds of a million numbers would cost
+    more time than the loss. A root of zero is no minimum where the loss, convex in the
+    factors, falls with the factor, so that there is no other minimum than that.
+    """
     start = loss.start if start is None else start
-    tell = listener()
+    tell, units, n_factors = listener(), loss.units, loss.n_factors
 
-    def told(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        value = loss(point)
+    def by_roots(scaled: FloatArray) -> tuple[float, FloatArray]:
+        point = scaled * units
+        slopes = 2.0 * point[:n_factors]
+        point[:n_factors] **= 2
+        value, gradient = loss(point)
         tell(1)
-        return value
+        gradient[:n_factors] *= slopes
+        return value, gradient * units
 
-    least = np.where(np.arange(start.size) < loss.n_factors, 0.0, -np.inf)
+    first = start.copy()
+    np.sqrt(first[:n_factors], out=first[:n_factors])
     found = scipy.optimize.minimize(
-        told,
-        start,
+        by_roots,
+        first / units,
         jac=True,
         method="L-BFGS-B",
-        bounds=scipy.optimize.Bounds(least),  # pairs would be read one by one
         options={"maxiter": max_iter, "ftol": tol, "gtol": 1e-8},
     )
-    return np.asarray(found.x)
+    point = found.x * units
+    point[:n_factors] **= 2
+    return np.asarray(point)
 
 
 def chosen_temperatures(
@@ -493,16 +638,29 @@ def chosen_temperatures(
     """
     blocks = np.repeat(_not_zero(calibration.beta), N_GROUPS)
     parts = frequency_parts(smoothed, np.arange(smoothed.counts.n_features))
-    tie, n_factors, how = evidence.part, blocks.size, (GROUP_ITERATIONS, 1e-7)
+    chosen: IntArray = np.arange(blocks.size)
+    tie, how = evidence.part, (GROUP_ITERATIONS, 1e-7)
     if by_feature:
-        tie, n_factors, how = evidence.feature, parts.size, (FEATURE_ITERATIONS, 1e-12)
+        chosen, tie = np.unique(evidence.feature, return_inverse=True)
+        how = (
+            FEATURE_ITERATIONS,
+            _PRECISION / max(evidence.left.weights.sum(), 1.0) ** 0.5,
+        )
         prior_weight *= _FEATURE_PRIOR
-    base = blocks[evidence.part]
     loss = FeatureLoss(
-        evidence, calibration, base, tie, n_factors, fits_shifts, prior_weight
+        evidence,
+        calibration,
+        blocks[evidence.part],
+        tie.ravel(),
+        chosen.size,
+        fits_shifts,
+        prior_weight,
+        blocks[::N_GROUPS],
     )
     point = minimised(loss, *how)
-    factors = point[:n_factors] if by_feature else point[parts]
+    factors = np.ones(parts.size if by_feature else blocks.size)
+    factors[chosen] = point[: chosen.size]
+    factors = factors if by_feature else factors[parts]
     fitted = replace(loss.fitted(point), beta=blocks[parts] * factors)
     return fitted, loss.log_loss(point)
 

@@ -530,7 +530,13 @@ class ExplicitModel:
             values = budget.n_values // self.counts.n_classes
             rows = rows.head(Limit(budget.n_rows, values, budget.least_rows))
         evidence = FeatureEvidence.of(
-            smoothed, rows.X, rows.y, rows.weights, self.settings.norm_exponent
+            smoothed,
+            rows.X,
+            rows.y,
+            rows.weights,
+            self.settings.norm_exponent,
+            sets_apart=by_feature,
+            dtype=np.float32 if by_feature else np.float64,
         )
         listener()(1)
         calibration, log_loss = chosen_temperatures(

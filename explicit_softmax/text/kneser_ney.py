@@ -139,7 +139,7 @@ class KneserNey:
 
         The second array is as that of `probabilities`.
         """
-        n_windows = len(columns[0])
+        n_windows, n_ids = len(columns[0]), self.n_ids
         proba = np.tile(self.proba[0].astype(np.float64), (n_windows, 1))
         known = np.zeros(n_windows, dtype=np.int8)
         places = np.arange(n_windows)
@@ -147,14 +147,19 @@ class KneserNey:
         for column, (contexts, keys, values, backoff) in zip(
             columns, self._levels, strict=False
         ):
-            context = find(contexts, context * self.n_ids + column[places])
+            context = find(contexts, context * n_ids + column[places])
             places, context = places[context >= 0], context[context >= 0]
+            if not places.size:
+                break
             known[places] += 1
-            proba[places] *= backoff[context, None]
-            starts, sizes = members(keys, context, self.n_ids)
-            ngrams = ragged(starts, sizes)
-            targets = keys[ngrams] - np.repeat(context * self.n_ids, sizes)
-            proba[np.repeat(places, sizes), targets] = values[ngrams]
+            starts, sizes = members(keys, context, n_ids)
+            # Rows one by one: those of few prefixes are what takes time.
+            for place, number, start, stop in zip(
+                places, context, starts, starts + sizes, strict=True
+            ):
+                row = proba[place]
+                row *= backoff[number]
+                row[keys[start:stop] - number * n_ids] = values[start:stop]
         return proba, known
 
 
@@ -281,7 +286,7 @@ def _without_farthest(
     all_sizes = np.empty(keys.size, dtype=count_type)
     places = np.empty(keys.size, dtype=np.min_scalar_type(keys.size))
     n_found = 0
-    for chunk in _chunks(keys, n_ids, contexts):
+    for chunk in chunks(keys, n_ids, [contexts]):
         context, found = split_keys(keys[chunk], n_ids)
         found += contexts[context] // n_ids * n_ids
         # Merges the targets of contexts that are one without their farthest tokens.
@@ -324,7 +329,7 @@ def _interpolated(
     found = _discounts(adjusted, adjusted[ragged(starts, sizes)])
     gamma = np.empty(redundant.size, dtype=np.float32)
     proba = np.empty(keys.size, dtype=np.float32)
-    for chunk in _chunks(keys, n_ids):
+    for chunk in chunks(keys, n_ids):
         context, own = keys[chunk] // n_ids, adjusted[chunk]
         taken = found[np.minimum(own, 3)]
         beyond = redundant[context]
@@ -343,15 +348,17 @@ def _interpolated(
     return found, gamma, proba
 
 
-def _chunks(keys: Keys, n_ids: int, contexts: Keys | None = None) -> list[slice]:
+def chunks(keys: Keys, n_ids: int, contexts: Sequence[Keys] = ()) -> list[slice]:
     """Slices of sorted n-grams, with all those of a context.
 
-    With the keys of the contexts, those of all contexts that are one without their
-    farthest tokens are together.
+    With keys of contexts, up to those of the n-grams, all those of contexts that are
+    one without as many of their farthest tokens are together.
     """
     first = keys[::_CHUNK_NGRAMS] // n_ids
-    if contexts is not None:
-        first = np.searchsorted(contexts, contexts[first] // n_ids * n_ids)
+    for level in reversed(contexts):
+        first = level[first] // n_ids
+    for level in contexts:
+        first = np.searchsorted(level, first * n_ids)
     bounds = np.unique(np.searchsorted(keys, first * n_ids))
     return [slice(*pair) for pair in pairwise([*bounds.tolist(), keys.size])]
 

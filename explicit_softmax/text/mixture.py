@@ -1,12 +1,13 @@
 """Smoothed n-grams mixed with what the document has said so far.
 
-The document is three more models: the frequencies of its tokens so far, of those that
-followed the last token, and of those that followed the last two, where the token that
-is j tokens back counts ``DECAY ** j``. A model that has seen nothing yet gives its
-weight to the n-grams. How much a model is worth depends on how much it has seen: there
-are weights for 25 classes of windows, by the sums of decayed counts after the last
-token and after the last two, and for each number of tokens of the longest context that
-the n-grams know.
+There may be several models of n-grams, the first that of whole contexts and others of
+contexts that leave tokens out. The document is three more models: the frequencies of
+its tokens so far, of those that followed the last token, and of those that followed the
+last two, where the token that is j tokens back counts ``DECAY ** j``. A model that has
+seen nothing yet gives its weight to the n-grams of whole contexts. How much a model is
+worth depends on how much it has seen: there are weights for 25 classes of windows, by
+the sums of decayed counts after the last token and after the last two, and for each
+number of tokens of the longest context that the n-grams know.
 
 Weights maximise the likelihood of documents that are left out of the counts, by
 expectation maximisation. These are a sample of the documents: those with the smallest
@@ -31,11 +32,11 @@ DECAY = 0.995
 # Sums of decayed counts that divide windows: nothing seen, and once, and more often.
 _EDGES = (1e-9, 0.5, 1.5, 4.0)
 _N_CLASSES = (len(_EDGES) + 1) ** 2
-# Classes of windows, and models, those of the document after that of n-grams.
-N_WEIGHTS = (_N_CLASSES, 4)
 
-# Weights without any document to choose them by: n-grams, then the document's models.
+# Weights without any document to choose them by: n-grams, then the document's models;
+# and those of contexts that leave tokens out, each, which n-grams have less.
 _START = (0.7, 0.05, 0.12, 0.13)
+_START_OF_SKIPS = 0.1
 _STEPS = 30
 # Windows that the weights of a class are drawn to the start by.
 _PRIOR = 10.0
@@ -155,17 +156,18 @@ class DocumentModels:
         return mixed
 
     def with_ngrams(self, of_ngrams: Floats) -> Floats:
-        """Probabilities of all four models (n_windows, 4)."""
+        """Probabilities of n-grams (n_windows, n_models), and of the three models."""
         parts = np.column_stack([of_ngrams, self.proba])
-        return np.where(np.isnan(parts), of_ngrams[:, None], parts)
+        return np.where(np.isnan(parts), of_ngrams[:, :1], parts)
 
     def best_weights(
         self, of_ngrams: Floats, known: IntArray, context_size: int
     ) -> Floats:
-        """Weights (K + 1, 25, 4) of the largest likelihood of the targets."""
-        parts, start = self.with_ngrams(of_ngrams), np.array(_START)
-        weights = start_weights(context_size)
-        shape, weights = weights.shape, weights.reshape(-1, start.size)
+        """Weights, as of `start_weights`, of the largest likelihood of the targets."""
+        parts = self.with_ngrams(of_ngrams)
+        weights = start_weights(context_size, of_ngrams.shape[1] - 1)
+        start, shape = weights[0, 0], weights.shape
+        weights = weights.reshape(-1, start.size)
         rows = known * np.int64(_N_CLASSES) + self.classes
         for _ in range(_STEPS):
             shares = weights[rows] * parts
@@ -178,9 +180,12 @@ class DocumentModels:
         return weights.reshape(shape)
 
 
-def start_weights(context_size: int) -> Floats:
-    """Weights (K + 1, 25, 4) without any document to choose them by."""
-    return np.tile(_START, (context_size + 1, _N_CLASSES, 1))
+def start_weights(context_size: int, n_skips: int = 0) -> Floats:
+    """Weights (K + 1, 25, 4 + n_skips) without any document to choose them by."""
+    first, *of_document = _START
+    of_skips = [_START_OF_SKIPS] * n_skips
+    start = [first - sum(of_skips), *of_skips, *of_document]
+    return np.tile(start, (context_size + 1, _N_CLASSES, 1))
 
 
 def document_models(targets: IntArray, sizes: IntArray, n_ids: int) -> DocumentModels:
@@ -234,11 +239,14 @@ def next_models(history: IntArray, n_classes: int) -> tuple[Floats, int]:
 def mixed_distribution(of_ngrams: Floats, history: IntArray, weights: Floats) -> Floats:
     """Probabilities of what follows (n_classes,), by those of n-grams.
 
-    The `weights` (25, 4) are those for contexts of which as many tokens are known.
+    These are (n_models, n_classes), and `weights` (25, n_models + 3) those for contexts
+    of which as many tokens are known.
     """
-    proba, number = next_models(history, of_ngrams.size)
-    proba = np.where(np.isnan(proba), of_ngrams, proba)
-    mixed: Floats = weights[number, 0] * of_ngrams + weights[number, 1:] @ proba
+    n_models, n_classes = of_ngrams.shape
+    proba, number = next_models(history, n_classes)
+    proba = np.where(np.isnan(proba), of_ngrams[0], proba)
+    own = weights[number]
+    mixed: Floats = own[:n_models] @ of_ngrams + own[n_models:] @ proba
     return mixed
 
 

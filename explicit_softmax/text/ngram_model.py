@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from explicit_softmax.text.mixture import (
     start_weights,
 )
 from explicit_softmax.text.ngrams import NgramCounts, count_ngrams, target_places
+from explicit_softmax.text.skips import skip_distances, skip_models
 from explicit_softmax.text.windows import TokenStream, next_windows
 
 # Targets that are scored at a time, and prefixes of which all probabilities are.
@@ -41,7 +43,7 @@ class NgramModel:
     sample : DocumentSample or None
         Some of the documents, by which the weights of a mixture are chosen; None for
         Kneser-Ney alone.
-    weights : ndarray of shape (K + 1, 25, 4), default=None
+    weights : ndarray of shape (K + 1, 25, 4 + n_skips), default=None
         Weights that were chosen for a mixture before; by default, they are chosen.
     smoothed : KneserNey, default=None
         What was made of the counts before; by default, it is made.
@@ -49,6 +51,10 @@ class NgramModel:
         How often n-grams of 1 to K + 1 tokens were counted that are kept; None for all.
     token_counts : ndarray of shape (V - 1,), default=None
         `class_count` of a model whose n-grams were pruned.
+    has_skips : bool, default=False
+        Whether the mixture has contexts that leave tokens out.
+    skips : tuple of n_skips KneserNey, default=()
+        What was made of the counts of these before; by default, it is made.
     """
 
     counts: NgramCounts | None
@@ -57,6 +63,8 @@ class NgramModel:
     smoothed: KneserNey | None = None
     min_counts: tuple[int, ...] | None = None
     token_counts: NDArray[np.float64] | None = None
+    has_skips: bool = False
+    skips: tuple[KneserNey, ...] = ()
 
     # As of models of windows, which can be refined.
     refined = None
@@ -69,7 +77,7 @@ class NgramModel:
         n_ids: int,
         has_ends: bool,
         *,
-        mixture: bool = False,
+        mixture: bool | str = False,
         sample_all: bool = False,
         min_counts: tuple[int, ...] | None = None,
     ) -> NgramModel:
@@ -78,7 +86,8 @@ class NgramModel:
         if mixture:
             sample = DocumentSample.from_stream(stream, complete=sample_all)
         counts = count_ngrams(stream, n_ids, has_ends)
-        return cls(counts, sample, min_counts=min_counts)
+        has_skips = mixture == "skip"
+        return cls(counts, sample, min_counts=min_counts, has_skips=has_skips)
 
     def __add__(self, other: NgramModel) -> NgramModel:
         """Model of the documents of both, which have the same V, K, and ends."""
@@ -89,7 +98,7 @@ class NgramModel:
         sample = None
         if self.sample is not None and other.sample is not None:
             sample = self.sample + other.sample
-        return NgramModel(first + second, sample)
+        return NgramModel(first + second, sample, has_skips=self.has_skips)
 
     def __sub__(self, other: NgramModel) -> NgramModel:
         """Model without the documents of `other`, whose sample must be complete."""
@@ -97,11 +106,13 @@ class NgramModel:
         sample = None
         if self.sample is not None and other.sample is not None:
             sample = self.sample - other.sample
-        return NgramModel(counts, sample)
+        return NgramModel(counts, sample, has_skips=self.has_skips)
 
     @property
-    def settings(self) -> bool:
-        """Whether it is a mixture."""
+    def settings(self) -> bool | str:
+        """Whether it is a mixture, and "skip" for one with skip contexts."""
+        if self.has_skips:
+            return "skip"
         return self.sample is not None or self.weights is not None
 
     @property
@@ -146,7 +157,9 @@ class NgramModel:
         found = vars(self).get("solution")
         if found is None:
             return self
-        return replace(self, weights=found.weights, smoothed=found.kneser_ney)
+        return replace(
+            self, weights=found.weights, smoothed=found.kneser_ney, skips=found.skips
+        )
 
     def without_sample(self) -> NgramModel:
         """The same solution without the documents from which it was chosen."""
@@ -161,7 +174,7 @@ class NgramModel:
             self.without_sample(), counts=None, token_counts=self.class_count
         )
 
-    def check_settings(self, mixture: bool, message: str) -> None:
+    def check_settings(self, mixture: bool | str, message: str) -> None:
         """ValueError if others differ; `message` has {name} and two values."""
         if mixture != self.settings:
             raise ValueError(message.format(self.settings, mixture, name="mixture"))
@@ -169,15 +182,17 @@ class NgramModel:
     @cached_property
     def solution(self) -> NgramSolution:
         """Smoothed n-grams and weights, made when they are first needed."""
-        weights, smoothed = self.weights, self.smoothed
+        weights, smoothed, skips = self.weights, self.smoothed, self.skips
         if self.counts is not None:
             if weights is None and self.sample is not None:
                 weights = self._chosen_weights(self.counts, self.sample)
             if smoothed is None:
                 smoothed = kneser_ney(self.counts, self.min_counts)
+            if self.has_skips and not skips:
+                skips = skip_models(self.counts, self.min_counts)
         assert smoothed is not None
         has_ends = smoothed.n_classes == smoothed.n_ids
-        return NgramSolution(smoothed, has_ends, weights)
+        return NgramSolution(smoothed, has_ends, weights, skips)
 
     def _chosen_weights(
         self, counts: NgramCounts, sample: DocumentSample
@@ -185,12 +200,17 @@ class NgramModel:
         """Weights of a mixture that has not counted some of the documents."""
         arrays = sample.left_out(int(self.class_count.sum()))
         if not arrays:
-            return start_weights(counts.context_size)
+            size = counts.context_size
+            return start_weights(size, self.has_skips * len(skip_distances(size)))
         stream = TokenStream.from_arrays(arrays, counts.context_size, counts.n_ids - 1)
         tell = listener()
         with listening(None):  # which would hear of each window
             rest = counts - count_ngrams(stream, counts.n_ids, counts.has_ends)
-        left = NgramSolution(kneser_ney(rest, self.min_counts), counts.has_ends)
+        left = NgramSolution(
+            kneser_ney(rest, self.min_counts),
+            counts.has_ends,
+            skips=skip_models(rest, self.min_counts) if self.has_skips else (),
+        )
         of_ngrams, known = left.of_ngrams(stream)
         tell(1)
         documents = left.document_models(stream)
@@ -213,19 +233,22 @@ class NgramSolution:
     kneser_ney : KneserNey
     has_ends : bool
         Whether ends of documents are predicted.
-    weights : ndarray of shape (K + 1, 25, 4), default=None
+    weights : ndarray of shape (K + 1, 25, 4 + n_skips), default=None
         Of a mixture with `DocumentModels`, by known tokens of contexts; None is none.
+    skips : tuple of n_skips KneserNey, default=()
+        N-grams of contexts that leave tokens out, for the mixture.
     """
 
     kneser_ney: KneserNey
     has_ends: bool
     weights: NDArray[np.float64] | None = None
+    skips: tuple[KneserNey, ...] = ()
 
     def log_likelihood(self, stream: TokenStream) -> Iterator[NDArray[np.float64]]:
         """Log-probabilities in nats of the targets of documents, by chunks."""
         if self.weights is None:
             for proba, _ in self.ngram_probabilities(stream):
-                yield np.log(proba)
+                yield np.log(proba[:, 0])
             return
         for part in document_chunks(stream):
             proba, known = self.of_ngrams(part)
@@ -235,7 +258,10 @@ class NgramSolution:
     def of_ngrams(
         self, stream: TokenStream
     ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-        """Probabilities of all targets by n-grams, and tokens of known contexts."""
+        """Probabilities of all targets by n-grams, and tokens of known contexts.
+
+        They are (n_targets, 1 + n_skips), those of whole contexts first.
+        """
         parts = zip(*self.ngram_probabilities(stream), strict=True)
         proba, known = (np.concatenate(part) for part in parts)
         return proba, known
@@ -251,7 +277,20 @@ class NgramSolution:
                 tokens[first : first + n_places][is_target]
                 for first in [*range(size - 1, -1, -1), size]
             )
-            yield self.kneser_ney.probabilities(contexts, targets)
+            proba, known = self.kneser_ney.probabilities(contexts, targets)
+            of_skips = [
+                skip.probabilities(own, targets)[0]
+                for skip, own in self._skip_contexts(contexts)
+            ]
+            yield np.column_stack([proba, *of_skips]), known
+
+    def _skip_contexts(
+        self, contexts: Sequence[NDArray[Any]]
+    ) -> Iterator[tuple[KneserNey, list[NDArray[Any]]]]:
+        """N-grams of contexts that leave tokens out, and the columns of these."""
+        distances = skip_distances(len(contexts))
+        for skip, of_skip in zip(self.skips, distances, strict=False):
+            yield skip, [contexts[distance - 1] for distance in of_skip]
 
     def document_models(self, stream: TokenStream) -> DocumentModels:
         """What documents say of their own tokens."""
@@ -265,16 +304,22 @@ class NgramSolution:
         model = self.kneser_ney
         windows = next_windows(prefixes, model.context_size, model.n_ids - 1)
         proba = np.empty((len(prefixes), model.n_classes))
-        known = np.empty(len(prefixes), dtype=np.int8)
         step, tell = max(1, _CHUNK_VALUES // model.n_classes), listener()
         for start in range(0, len(prefixes), step):
             rows = slice(start, start + step)
-            proba[rows], known[rows] = model.distributions([*windows[rows].T])
+            contexts = [*windows[rows].T]
+            proba[rows], known = model.distributions(contexts)
+            if self.weights is not None:
+                skips = self._skip_contexts(contexts)
+                of_skips = [skip.distributions(own)[0] for skip, own in skips]
+                parts = np.stack([proba[rows], *of_skips], axis=1)
+                proba[rows] = [
+                    mixed_distribution(*given)
+                    for given in zip(
+                        parts, prefixes[rows], self.weights[known], strict=True
+                    )
+                ]
             tell(len(windows[rows]))
-        if self.weights is not None:
-            weights = self.weights[known]
-            for row, prefix, own in zip(proba, prefixes, weights, strict=True):
-                row[:] = mixed_distribution(row, prefix, own)
         return proba
 
 

@@ -147,7 +147,7 @@ def _count_places(
     del is_first
     columns = unpack(packed, parts, n_ids)
     del packed
-    return _from_sorted(n_ids, has_ends, columns, counts)
+    return from_sorted(n_ids, has_ends, columns, counts)
 
 
 def pack(
@@ -263,7 +263,7 @@ def find(keys: Keys, wanted: Keys, *, in_order: bool = False) -> NDArray[np.intp
     return places
 
 
-def _from_sorted(
+def from_sorted(
     n_ids: int, has_ends: bool, columns: list[IntArray], counts: IntArray
 ) -> NgramCounts:
     """Counts of distinct windows that are in the order of their columns."""

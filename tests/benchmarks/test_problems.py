@@ -279,7 +279,7 @@ def test_lmplz_is_a_peer_where_it_is_there(tmp_path, monkeypatch):
         assert_allclose(of_kenlm[name], of_ngrams[name], rtol=1e-6)
     text = (tmp_path / "text").read_text().splitlines()
     assert text == [" ".join(map(str, ids)) for ids in corpus.train]
-    records[0].values["data"] = "toy"
+    records[0].values |= {"data": "toy", "n_train": 9, "n_dev": 9}
     printed = language.report(records, SimpleNamespace(dev=1))
     assert "KenLM" in printed
     assert KENLM not in printed

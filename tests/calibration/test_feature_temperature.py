@@ -170,6 +170,61 @@ def test_a_feature_of_one_row_is_no_evidence_without_it():
     assert_allclose(gradient, 0.0, atol=1e-15)
 
 
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("smoothing", ["prior", "uniform", "noise"])
+def test_features_of_one_row_are_set_apart_without_a_difference(smoothing, weights):
+    X, y = documents()
+    X[:, 8], X[4, 8] = 0.0, 3.0  # alone in the other block
+    weight = WEIGHTS[weights]
+    smoothed = smoothed_counts(sp.csr_array(X), y, smoothing, weight)
+    base, factors = np.array([0.7, 0.4]), np.random.default_rng(3).uniform(0.5, 2, 12)
+    losses = []
+    for sets_apart in (False, True):
+        rows = sp.csr_array(X), y, weight, 0.5
+        evidence = FeatureEvidence.of(smoothed, *rows, sets_apart)
+        kept, tie = np.unique(evidence.feature, return_inverse=True)
+        lone = np.setdiff1d(np.flatnonzero(X.sum(axis=0)), kept)
+        factors[lone] = 1.0
+        loss = FeatureLoss(
+            evidence,
+            Calibration(np.ones(2), 2.0, "intercept", 0.3, 0.1, 0.2),
+            base[evidence.part // N_GROUPS],
+            tie.ravel(),
+            kept.size,
+            fits_shifts=True,
+            lone_base=base,
+        )
+        losses.append((loss, kept))
+    # A row whose weight is above one leaves the rest of it behind.
+    assert (8 in lone) == (smoothing != "noise" and (weight is None or weight[4] <= 1))
+    values, slopes = [], []
+    for loss, kept in losses:
+        value, gradient = loss(np.concatenate((factors[kept], loss.start[-8:])))
+        of_features = np.zeros(12)
+        of_features[kept] = gradient[: kept.size]
+        priors = (factors[kept] - 1.0) @ (factors[kept] - 1.0) / (2 * loss.total)
+        values.append(value - priors)
+        slopes.append(np.delete(of_features, lone))
+    assert_allclose(*values, rtol=1e-12)
+    assert_allclose(*slopes, atol=1e-14)
+
+
+def test_single_precision_has_the_same_loss_whatever_the_unit():
+    X, y = documents()
+    points = []
+    for unit, dtype in ((1.0, np.float64), (1.0, np.float32), (1e60, np.float32)):
+        rows = sp.csr_array(X * unit)
+        smoothed = smoothed_counts(rows, y)
+        evidence = FeatureEvidence.of(smoothed, rows, y, None, 0.5, dtype=dtype)
+        loss, point, _ = loss_of(evidence, Calibration(np.ones(2), 2.0, "intercept"))
+        loss.base /= unit**0.5
+        points.append(loss(point))
+        assert evidence.X.dtype == evidence.own.dtype == dtype
+    for value, gradient in points[1:]:
+        assert_allclose(value, points[0][0], rtol=1e-5)
+        assert_allclose(gradient, points[0][1], atol=1e-5)
+
+
 def test_groups_are_those_of_the_frequencies():
     X, y = documents()
     smoothed = smoothed_counts(X, y)

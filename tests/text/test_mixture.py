@@ -48,8 +48,8 @@ def test_models_are_decayed_frequencies(documents):
     sizes = np.array([len(document) + 1 for document in documents])
     found = document_models(targets, sizes, N_IDS)
     rng = np.random.default_rng(0)
-    weights = rng.dirichlet(np.ones(4), (3, 25))
-    of_ngrams = np.linspace(0.1, 0.2, targets.size)
+    weights = rng.dirichlet(np.ones(5), (3, 25))
+    of_ngrams = np.linspace(0.1, [0.2, 0.15], targets.size)
     known = rng.integers(0, 3, targets.size)
     mixed = found.mixed(of_ngrams, known, weights)
     row = 0
@@ -61,12 +61,12 @@ def test_models_are_decayed_frequencies(documents):
             ):
                 wanted = np.nan if expected is None else expected[target]
                 assert given_by == pytest.approx(wanted, nan_ok=True)
-            even = np.full(N_IDS, of_ngrams[row])
+            even = np.tile(of_ngrams[row][:, None], N_IDS)
             history = np.array(document[:n], dtype=np.int32)
             own = weights[known[row]]
             after = mixed_distribution(even, history, own)
             assert after[target] == pytest.approx(mixed[row])
-            whole = mixed_distribution(np.full(N_IDS, 1 / N_IDS), history, own)
+            whole = mixed_distribution(np.full((2, N_IDS), 1 / N_IDS), history, own)
             assert whole.sum() == pytest.approx(1.0)
             row += 1
 
@@ -74,7 +74,7 @@ def test_models_are_decayed_frequencies(documents):
 def test_weights_are_of_the_largest_likelihood():
     rng = np.random.default_rng(0)
     proba = rng.random((4000, 3))
-    of_ngrams = rng.random(4000) * 0.2
+    of_ngrams = rng.random((4000, 1)) * 0.2
     models = DocumentModels(proba, np.tile(np.repeat([3, 7], 1000), 2))
     known = np.repeat([0, 2], 2000).astype(np.int8)
     best = models.best_weights(of_ngrams, known, 2)
