@@ -14,6 +14,7 @@ from explicit_softmax import (
     ExplicitLanguageModel,
     ExplicitSoftmaxClassifier,
     ExplicitTextClassifier,
+    _dask,
 )
 from tests.text.test_ngrams import assert_equal
 
@@ -163,7 +164,8 @@ def test_a_worker_is_killed(cluster, rows, expected, tmp_path):
     assert len(before & set(cluster.run(os.getpid).values())) == 1
 
 
-def test_a_worker_is_killed_while_ngrams_are_counted(cluster, tmp_path):
+def test_a_worker_is_killed_while_ngrams_are_counted(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(_dask, "_N_PARTS", 4)  # few tasks
     flag = Flag(tmp_path / "killed", die)
     blocks = [
         dask.delayed(documents_of)(i, flag if i == N_BLOCKS // 2 else None)
