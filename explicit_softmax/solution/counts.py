@@ -29,6 +29,9 @@ _PIXELS = 256
 # product with one-hot targets of all would cost more than the gathering.
 _MANY_CLASSES = 32
 
+# Sorting an entry costs about as much as marking or numbering so many columns.
+_SORT_STEP = 16
+
 # Significant bits of the factors that rows are scaled by.
 SCALE_BITS = 16
 
@@ -102,7 +105,7 @@ def scaled_rows(X: Rows, norm_exponent: float) -> Rows:
 
 def without_empty_columns(rows: sp.csr_array) -> tuple[sp.csr_array, IntArray]:
     """Rows with those columns only that hold an entry, and the numbers of these."""
-    if rows.nnz < rows.shape[1]:
+    if rows.nnz < rows.shape[1] // _SORT_STEP:
         kept, column = np.unique(rows.indices, return_inverse=True)
     else:  # marking columns is faster than sorting entries
         is_kept = np.zeros(rows.shape[1], dtype=bool)
