@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from explicit_softmax._classifier_cv import ExplicitSoftmaxClassifierCV
 from explicit_softmax._metrics import N_BINS, Reliability, top_label_reliability
 from explicit_softmax._sklearn import check_matplotlib_support
 
@@ -233,10 +234,9 @@ class PrimingNumberDisplay:
 
         Parameters
         ----------
-        estimator : ExplicitSoftmaxClassifierCV, GridSearchCV, or Pipeline
-            A fitted search over priming numbers, or a pipeline that ends in one. In
-            scikit-learn's searches the parameter may have any name that ends in
-            ``priming_number``. All other parameters are those of the best candidate.
+        estimator : ExplicitSoftmaxClassifierCV or Pipeline
+            A fitted search over priming numbers, or a pipeline that ends in one. All
+            other parameters are those of the best candidate.
         negate_score : bool, default=False
             Whether to draw the negated scores, such as the log-loss of "neg_log_loss".
         score_name : str, default=None
@@ -251,12 +251,12 @@ class PrimingNumberDisplay:
         Raises
         ------
         ValueError
-            If `estimator` is not fitted or has not searched over priming numbers, or if
-            "mean_norm" is among them and it did not refit a model (``refit=False``).
+            If `estimator` is not fitted or has not searched over priming numbers.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
-        numbers, scores, norm, metric = _scan(_fitted_step(estimator))
-        name = score_name or _score_name(metric, negate_score)
+        search = _fitted_step(estimator)
+        numbers, scores, norm = _scan(search)
+        name = score_name or _score_name(search.scoring, negate_score)
         return cls(
             priming_numbers=numbers, scores=scores, mean_norm=norm, score_name=name
         ).plot(negate_score=negate_score, **plot_kw)
@@ -720,62 +720,25 @@ def _score_name(metric: Any, negated: bool) -> str:
     return words.capitalize() if is_loss == negated else f"Negative {words}"
 
 
-def _scan(search: Any) -> tuple[list[Any], NDArray[Any], float | None, Any]:
-    """Values of K with the best other parameters, scores, mean norm, and metric."""
-    metric, suffix = getattr(search, "scoring", None), "score"
-    if getattr(search, "multimetric_", False):
-        metric = suffix = search.refit
-        if not isinstance(metric, str):
-            raise ValueError(
-                "estimator has several metrics: fit it with refit='name of a metric' "
-                "to say which one to draw"
-            )
-    results = getattr(search, "cv_results_", {"params": []})
-    params = results["params"]
-    names = sorted({n for p in params for n in p if n.endswith("priming_number")})
-    if len(names) != 1:
+def _scan(search: Any) -> tuple[list[float], NDArray[Any], float]:
+    """Values of K with the best other parameters, their scores, and the mean norm."""
+    if not isinstance(search, ExplicitSoftmaxClassifierCV):
         raise ValueError(
-            "estimator must have searched over one parameter whose name ends in "
-            "priming_number, as ExplicitSoftmaxClassifierCV(priming_numbers=[...]) or "
-            f"GridSearchCV do; {type(search).__name__} searched over {names or 'none'}"
+            "estimator must be an ExplicitSoftmaxClassifierCV, or a pipeline that ends "
+            f"in one, not {type(search).__name__}: give the results of other searches "
+            "to PrimingNumberDisplay(priming_numbers=..., scores=...)"
         )
-    (name,) = names
-    first = results[f"rank_test_{suffix}"].argmin()
-    best = params[getattr(search, "best_index_", first)]
-    chosen = [i for i, p in enumerate(params) if name in p and _same(p, best, name)]
+    results, any_number = search.cv_results_, {"priming_number": None}
+    others = [params | any_number for params in results["params"]]
+    best = others[results["rank_test_score"].argmin()]
+    chosen = [i for i, params in enumerate(others) if params == best]
     if len(chosen) < 2:
         raise ValueError(
             f"estimator has tried {len(chosen)} priming numbers with the best other "
             "parameters: search over two or more to draw a curve"
         )
-    mean_norm = _mean_norm(search, name)
-    numbers = [params[i][name] for i in chosen]
-    if mean_norm is None and "mean_norm" in numbers:
-        raise ValueError(
-            f"estimator has the candidate {name}='mean_norm', whose number only a "
-            "fitted classifier knows: fit the search with refit=True"
-        )
-    numbers = [mean_norm if number == "mean_norm" else number for number in numbers]
-    return numbers, results[f"mean_test_{suffix}"][chosen], mean_norm, metric
-
-
-def _same(params: dict[str, Any], best: dict[str, Any], name: str) -> bool:
-    """Whether two candidates agree in all parameters except `name`."""
-    return params.keys() | {name} == best.keys() | {name} and all(
-        value is best[key] or np.array_equal(value, best[key])
-        for key, value in params.items()
-        if key != name
-    )
-
-
-def _mean_norm(search: Any, name: str) -> float | None:
-    """Mean norm of the rows that the chosen classifier counted, if there is one."""
-    classifier = getattr(search, "best_estimator_", search)
-    path = name.rpartition("__")[0]
-    if path and classifier is not search:
-        classifier = classifier.get_params()[path]
-    if not hasattr(classifier, "feature_count_"):
-        return None
-    total = float(classifier.class_count_.sum())
     # Rows without any feature have a priming number of 1.
-    return float(classifier.feature_count_.sum()) / total or 1.0
+    mean_norm = search._model.counts.mean_norm or 1.0
+    numbers = [results["params"][i]["priming_number"] for i in chosen]
+    numbers = [mean_norm if number == "mean_norm" else number for number in numbers]
+    return numbers, results["mean_test_score"][chosen], mean_norm

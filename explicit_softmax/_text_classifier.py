@@ -205,10 +205,10 @@ class ExplicitTextClassifier(
         features = self.features
         if isinstance(features, str) and features == "auto":
             n_read = min(len(texts), _MOST_TEXTS) * len(_CANDIDATES)
-            with report.stage("choose-features", 2 * n_read):
+            with report.stage("choose-features", 3 * n_read):
                 features = self._chosen_features(texts, labels, weights)
         vectorizers = self._vectorizers(features)
-        with report.stage("count-features", len(texts) * len(vectorizers)):
+        with report.stage("count-features", 2 * len(texts) * len(vectorizers)):
             found, rows = fit_features(texts, vectorizers, self.log_counts)
         classifier.set_params(n_blocks=list(found.sizes))
         with report.stage_of("classify", classifier):
@@ -255,7 +255,7 @@ class ExplicitTextClassifier(
             return self
         classifier = self._new_classifier("partial_fit")
         vectorizers = self._vectorizers(self._stream_features)
-        with report.stage("count-features", len(texts) * len(vectorizers)):
+        with report.stage("count-features", 2 * len(texts) * len(vectorizers)):
             found, rows = fit_features(texts, vectorizers, self.log_counts)
         classifier.set_params(n_blocks=list(found.sizes))
         with report.stage_of("classify", classifier):

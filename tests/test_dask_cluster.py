@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from explicit_softmax import ExplicitLanguageModel, ExplicitSoftmaxClassifier
+from explicit_softmax import ExplicitLanguageModel, ExplicitSoftmaxClassifier, _dask
 from tests.text.test_ngrams import assert_equal
 
 pytestmark = pytest.mark.slow
@@ -149,7 +149,8 @@ def test_a_worker_is_killed(cluster, rows, expected, tmp_path):
     assert len(before & set(cluster.run(os.getpid).values())) == 1
 
 
-def test_a_worker_is_killed_while_ngrams_are_counted(cluster, tmp_path):
+def test_a_worker_is_killed_while_ngrams_are_counted(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(_dask, "_N_PARTS", 4)  # few tasks
     flag = Flag(tmp_path / "killed", die)
     blocks = [
         dask.delayed(documents_of)(i, flag if i == N_BLOCKS // 2 else None)

@@ -260,10 +260,7 @@ PARAMETERS = [
     ({"hidden_targets": BadClusterer()}, "one label for each of .* rows"),
     ({"inverse_temperature": [1.0]}, "each of the 2 layers"),
     ({"inverse_temperature": [1.0, np.nan]}, "inverse_temperature"),
-    ({"inverse_temperature": -1.0}, "inverse_temperature"),
     ({"smoothing": None}, "smoothing=None needs every co-occurrence to be positive"),
-    ({"norm_exponent": -1.0}, "norm_exponent"),
-    ({"refinement": Refinement(learning_rate_init=0.0)}, "learning_rate_init"),
 ]
 
 

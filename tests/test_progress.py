@@ -22,7 +22,7 @@ from explicit_softmax import (
 )
 from explicit_softmax._sklearn import CallbackSupportMixin, FitReport
 from explicit_softmax.solution.progress import listener, listening
-from explicit_softmax.text import ngram_model, tokens
+from explicit_softmax.text import features, ngram_model, tokens
 from tests.test_warm_start import HAS_CALLBACKS
 
 if HAS_CALLBACKS:
@@ -149,6 +149,13 @@ def test_texts_are_told_one_by_one_and_the_classifier_too():
         assert recorder.names == ["partial_fit", "count-features", "partial_fit"]
         assert largest_step(recorder) <= 0.5
     assert not hasattr(hashing.classifier_, "_skl_callbacks")
+
+
+def test_a_vectorizer_that_sorts_its_ngrams_is_told_when_it_is_done():
+    told = []
+    with listening(told.append):
+        features.fit_features(TEXTS, features.make_vectorizers("words", 1, None), False)
+    assert told == [1] * 60 + [60]
 
 
 def test_pipelines_hand_their_callbacks_on():

@@ -43,6 +43,7 @@ from explicit_softmax.calibration.leave_one_out import (
     WithoutEach,
     check_own_class,
     dense_own_gains,
+    own_counts,
     sparse_own_logs,
     without_each,
 )
@@ -351,8 +352,9 @@ def _gained_without(
         if len(smoothed.blocks) > 1:
             inside = (block.start <= X.indices) & (X.indices < block.stop)
             part = X[:, block]
-        logs = sparse_own_logs(smoothed, b, part, left)
-        logs -= sparse_own_logs(smoothed, b, part, within)
+        counted = own_counts(smoothed, b, part, left.y)
+        logs = sparse_own_logs(smoothed, b, part, left, counted)
+        logs -= sparse_own_logs(smoothed, b, part, within, counted)
         with np.errstate(divide="ignore"):  # reported with the logarithms
             masses = np.log(left.mass[:, b]) - np.log(within.mass[:, b])
         gained[inside] = logs - masses[row[inside]]

@@ -134,19 +134,68 @@ def leave_one_out(
     ValueError
         If a co-occurrence vanishes with a row and there is no smoothing.
     """
-    left = without_each(smoothed, X, y, sample_weight, norm_exponent)
-    X, y, n_rows = left.X, left.y, len(left.y)
-    if sp.issparse(X) and smoothed.counts.is_sparse and not smoothed.is_noise:
-        # Logarithms of the counts of features that no row has would not be used.
-        X, features = without_empty_columns(X)
-        smoothed = smoothed.restricted(features)
+    return next(
+        leave_one_out_each(
+            [smoothed],
+            X,
+            y,
+            sample_weight=sample_weight,
+            norm_exponent=norm_exponent,
+            layout=layout,
+        )
+    )
+
+
+def leave_one_out_each(
+    smoothings: Iterable[SmoothedCounts],
+    X: Rows,
+    y: IntArray,
+    *,
+    sample_weight: FloatArray | None = None,
+    norm_exponent: float = 0.0,
+    layout: Layout = "auto",
+) -> Iterator[LeaveOneOut]:
+    """`leave_one_out` with the same counts smoothed by each of some strengths.
+
+    What does not depend on the strength, such as the counts of the features of a row in
+    its own class, is looked up once.
+    """
+    parts: list[Rows] = []
+    counted: list[FloatArray | None] = []
+    features: IntArray | None = None
+    for smoothed in smoothings:
+        left = without_each(smoothed, X, y, sample_weight, norm_exponent)
+        rows, counts = left.X, smoothed.counts
+        if sp.issparse(rows) and counts.is_sparse and not smoothed.is_noise:
+            # Logarithms of the counts of features that no row has would not be used.
+            if features is None:
+                rows, features = without_empty_columns(rows)
+            smoothed = smoothed.restricted(features)
+        if not parts:
+            blocks = smoothed.blocks
+            parts = [rows] if len(blocks) == 1 else [rows[:, part] for part in blocks]
+            counted = [
+                own_counts(smoothed, b, part, left.y) if sp.issparse(part) else None
+                for b, part in enumerate(parts)
+            ]
+        yield _left_out(smoothed, left, parts, counted, layout)
+
+
+def _left_out(
+    smoothed: SmoothedCounts,
+    left: WithoutEach,
+    parts: list[Rows],
+    counted: list[FloatArray | None],
+    layout: Layout,
+) -> LeaveOneOut:
+    """Leave-one-out scores of rows, given by block, with their `own_counts`."""
+    y, n_rows = left.y, len(left.y)
     at = np.arange(n_rows)
-    out = np.empty((len(smoothed.blocks), n_rows, smoothed.counts.n_classes))
-    for b, block in enumerate(smoothed.blocks):
-        part = X if len(smoothed.blocks) == 1 else X[:, block]
+    out = np.empty((len(parts), n_rows, smoothed.counts.n_classes))
+    for b, part in enumerate(parts):
         out[b] = block_log_likelihood(smoothed, b, layout).scores(part)
         out[b] *= left.scale[:, None]
-        out[b][at, y] = _own_class(smoothed, b, part, left)
+        out[b][at, y] = _own_class(smoothed, b, part, left, counted[b])
     log_count = np.tile(smoothed.log_count, (n_rows, 1))
     log_count[at, y] = left.log_count
     log_norm = np.tile(left.log_norm_of_all, (n_rows, 1))
@@ -268,11 +317,15 @@ def _columns(columns: Iterable[FloatArray]) -> NDArray[np.float64]:
 
 
 def _own_class(
-    smoothed: SmoothedCounts, b: int, X: Rows, left: WithoutEach
+    smoothed: SmoothedCounts,
+    b: int,
+    X: Rows,
+    left: WithoutEach,
+    counted: FloatArray | None,
 ) -> NDArray[np.float64]:
     """Evidence of block b for the own class without the row."""
     if sp.issparse(X):
-        logs = sparse_own_logs(smoothed, b, X, left)
+        logs = sparse_own_logs(smoothed, b, X, left, counted)
         row = entry_rows(X)
         terms = X.data * left.scale[row] * logs
         own = np.bincount(row, weights=terms, minlength=X.shape[0]).astype(float)
@@ -359,17 +412,31 @@ def _dense_own_logs(
     return scaled, logs
 
 
+def own_counts(
+    smoothed: SmoothedCounts, b: int, X: sp.csr_array, y: IntArray
+) -> NDArray[np.float64]:
+    """Count of each stored feature of a block in the class of its row."""
+    feature = X.indices + smoothed.blocks[b].start
+    return values_at(smoothed.counts.cooccurrence, feature, y[entry_rows(X)])
+
+
 def sparse_own_logs(
-    smoothed: SmoothedCounts, b: int, X: sp.csr_array, left: WithoutEach
+    smoothed: SmoothedCounts,
+    b: int,
+    X: sp.csr_array,
+    left: WithoutEach,
+    counted: FloatArray | None = None,
 ) -> NDArray[np.float64]:
     """Evidence of each stored feature of sparse rows for the own class of the row.
 
-    It is that of a block of features, E folded in, but for - log S~_y.
+    It is that of a block of features, E folded in, but for - log S~_y. `counted` are
+    the `own_counts` where they are known.
     """
     block, y = smoothed.blocks[b], left.y
     row = entry_rows(X)
     feature, offset = X.indices, left.offset[:, b]
-    counted = values_at(smoothed.counts.cooccurrence, feature + block.start, y[row])
+    if counted is None:
+        counted = own_counts(smoothed, b, X, y)
     ratio = smoothed.ratio(block)[feature]
     taken = X.data * (left.scale * left.unit)[row]
     rest = ratio * _rest(counted, taken, smoothed.counts.largest_mass) + offset[row]

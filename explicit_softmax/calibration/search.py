@@ -20,7 +20,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from explicit_softmax.calibration.calibrate import COMPARISON_TOL, calibrate
-from explicit_softmax.calibration.leave_one_out import LeaveOneOut, leave_one_out
+from explicit_softmax.calibration.leave_one_out import LeaveOneOut, leave_one_out_each
 from explicit_softmax.calibration.model import ExplicitModel, Settings
 from explicit_softmax.calibration.sample import BUDGETS, RowSample
 from explicit_softmax.solution.counts import (
@@ -123,14 +123,16 @@ def score_by_leave_one_out(
             for number in grid.priming_numbers
         ]
         results = []
-        for strength in grid.smoothing_strengths:
-            held_out = leave_one_out(
-                smooth_counts(counts, settings.smoothing, strength, blocks),
-                sample.X,
-                sample.y,
-                sample_weight=sample.weights,
-                norm_exponent=exponent,
-            )
+        for held_out in leave_one_out_each(
+            (
+                smooth_counts(counts, settings.smoothing, strength, blocks)
+                for strength in grid.smoothing_strengths
+            ),
+            sample.X,
+            sample.y,
+            sample_weight=sample.weights,
+            norm_exponent=exponent,
+        ):
             for number in numbers:
                 choice = calibrate(
                     held_out,

@@ -29,6 +29,9 @@ _PIXELS = 256
 # product with one-hot targets of all would cost more than the gathering.
 _MANY_CLASSES = 32
 
+# Sorting an entry costs about as much as marking or numbering so many columns.
+_SORT_STEP = 16
+
 # Significant bits of the factors that rows are scaled by.
 SCALE_BITS = 16
 
@@ -51,16 +54,24 @@ def row_products(X: Rows, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     """Products of rows with numbers (n_features, n_products), in float64."""
     # Counting refuses NaN and infinite features, with a message of its own.
     with np.errstate(invalid="ignore", over="ignore"):
-        if sp.issparse(X) or X.dtype == np.float64:
+        if sp.issparse(X):
             return np.asarray(X @ numbers)
         n_rows, n_features = X.shape
         products = np.empty((n_rows, numbers.shape[1]))
-        buffer = np.empty((max(1, _BLOCK_VALUES // max(1, n_features)), n_features))
+        step = min(n_rows, max(1, _BLOCK_VALUES // max(1, n_features)))
+        buffer = np.empty((step, n_features))
         for block in row_blocks(n_rows, n_features, _BLOCK_VALUES):
-            part = buffer[: block.stop - block.start]
-            np.copyto(part, X[block])
-            np.dot(part, numbers, out=products[block])
+            np.dot(_double(X[block], buffer), numbers, out=products[block])
         return products
+
+
+def _double(rows: FloatArray, buffer: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows in float64: themselves, or a copy in the buffer."""
+    if rows.dtype == np.float64:
+        return rows
+    copy = buffer[: len(rows)]
+    np.copyto(copy, rows)
+    return copy
 
 
 def row_norms(X: Rows) -> NDArray[np.float64]:
@@ -94,7 +105,7 @@ def scaled_rows(X: Rows, norm_exponent: float) -> Rows:
 
 def without_empty_columns(rows: sp.csr_array) -> tuple[sp.csr_array, IntArray]:
     """Rows with those columns only that hold an entry, and the numbers of these."""
-    if rows.nnz < rows.shape[1]:
+    if rows.nnz < rows.shape[1] // _SORT_STEP:
         kept, column = np.unique(rows.indices, return_inverse=True)
     else:  # marking columns is faster than sorting entries
         is_kept = np.zeros(rows.shape[1], dtype=bool)
@@ -402,11 +413,8 @@ def _count_dense(
                 if scale is not None:
                     part_scale = scale[members]
                     factor = part_scale if factor is None else factor * part_scale
-                double = part
-                if part.dtype != np.float64:
-                    double = buffer[: len(part)]
-                    np.copyto(double, part)
-                sums = _one_hot(labels, n_present, factor, np.float64) @ double
+                targets = _one_hot(labels, n_present, factor, np.float64)
+                sums = targets @ _double(part, buffer)
             total[present] += sums
     if not np.isfinite(total).all():
         raise_bad_value(X, 0)

@@ -228,7 +228,8 @@ def _sparse_product(X: Rows, weights: sp.csr_array) -> FloatArray:
         dense_steps = (touched.size + part.nnz) * n_classes
         sparse_steps = _SPARSE_STEP * int(stored[part.indices].sum())
         if touched.size * n_classes <= 4 * _WORK_VALUES and dense_steps < sparse_steps:
-            out[block] = narrow @ weights[touched].toarray()
+            # By column, weights are read in order while the scores stay in cache.
+            out[block] = sp.csc_array(narrow) @ weights[touched].toarray()
         else:
             out[block] = (part @ weights).toarray()
     return out

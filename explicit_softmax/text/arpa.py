@@ -507,12 +507,19 @@ def _read_level(
 ) -> _Level:
     """n-grams of an order of at least two, in the terms of those below."""
     first = lines.number + 1
-    nothing = np.zeros(0, dtype=np.int64)
-    parts = [(nothing, nothing, np.zeros(0), np.zeros(0))]
+    nothing, no_value = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+    columns: list[list[Any]] = [[nothing], [nothing], [no_value], [no_value]]
     for chunk in section:
-        places = _places(lines, chunk, order, table, levels)
-        parts.append((*places, chunk.logs, chunk.gammas))
-    keys, contexts, logs, gammas = map(np.concatenate, zip(*parts, strict=True))
+        keys, contexts = _places(lines, chunk, order, table, levels)
+        # Those of the highest order, without weights, are no contexts.
+        contexts = contexts[: chunk.gammas.size].copy()
+        found = keys, contexts, _powers(chunk.logs), _powers(chunk.gammas)
+        for column, values in zip(columns, found, strict=True):
+            column.append(values)
+    # One after the other: what each was made of is gone before the next is.
+    backoff, proba, contexts, keys = (
+        np.concatenate(columns.pop()) for _ in range(len(columns))
+    )
     order_of_keys = np.argsort(keys, kind="stable")
     keys = keys[order_of_keys]
     for place in np.flatnonzero((keys[1:] == keys[:-1]) & (keys[1:] >= 0))[:1]:
@@ -521,15 +528,16 @@ def _read_level(
     # What nobody can ask for has the key -1.
     n_left_out = int(np.searchsorted(keys, 0))
     order_of_keys = order_of_keys[n_left_out:]
-    keys, contexts = keys[n_left_out:], contexts[order_of_keys]
-    proba = _powers(logs[order_of_keys])
-    if not gammas.size:
-        return _Level(keys, proba, nothing, _powers(np.zeros(0)), nothing)
+    keys = keys[n_left_out:]
+    proba = proba[order_of_keys]
+    if not contexts.size:
+        return _Level(keys, proba, nothing, no_value, nothing)
+    contexts = contexts[order_of_keys]
     order_of_contexts = np.argsort(contexts)
     order_of_contexts = order_of_contexts[int((contexts < 0).sum()) :]
     numbers = np.full(keys.size, -1, dtype=np.int64)
     numbers[order_of_contexts] = np.arange(order_of_contexts.size)
-    backoff = _powers(gammas[order_of_keys][order_of_contexts])
+    backoff = backoff[order_of_keys][order_of_contexts]
     return _Level(keys, proba, contexts[order_of_contexts], backoff, numbers)
 
 
@@ -572,7 +580,7 @@ def _places(
         usable[(place < 0) | (place >= below.keys.size)],
         f"the {order}-gram without its first word is no n-gram",
     )
-    keys, contexts = np.full((2, n_rows), -1)
+    keys, contexts = np.full(n_rows, -1), np.full(n_rows, -1)
     keys[usable] = context * n_ids + target
     contexts[usable] = np.where(
         is_end, -1, below.numbers[place] * n_ids + columns[0, usable]

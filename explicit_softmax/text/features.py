@@ -102,6 +102,9 @@ def fit_features(
 ) -> tuple[TextFeatures, sp.csr_array]:
     """Fit vectorisers; the features of the documents too.
 
+    The `listener` hears of each document twice: when a vectoriser has read it, and when
+    it has sorted its n-grams, which can take as long.
+
     A vectoriser that finds nothing, such as bigrams in texts of one word, is left out.
 
     Raises
@@ -118,6 +121,7 @@ def fit_features(
             # CountVectorizer has no type of its own for an empty vocabulary.
             if not str(error).startswith(("empty vocabulary", "After pruning")):
                 raise
+        listener()(len(texts))
     if not found:
         kinds = ", ".join(name for name, _ in vectorizers)
         raise ValueError(

@@ -10,7 +10,11 @@ from sklearn.datasets import load_digits
 
 from explicit_softmax.calibration import leave_one_out as module
 from explicit_softmax.calibration.calibrate import calibrate
-from explicit_softmax.calibration.leave_one_out import LeaveOneOut, leave_one_out
+from explicit_softmax.calibration.leave_one_out import (
+    LeaveOneOut,
+    leave_one_out,
+    leave_one_out_each,
+)
 from explicit_softmax.solution.counts import CooccurrenceCounts
 from explicit_softmax.solution.smoothing import feature_blocks, smooth_counts
 from explicit_softmax.solution.theorem import Calibration, block_log_likelihood
@@ -270,3 +274,22 @@ def test_small_features_beside_large_ones_are_left(layout, small):
     assert_allclose(
         (found - found[:, ::-1])[own], (expected - expected[:, ::-1])[own], rtol=1e-4
     )
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("sizes", [[6], [2, 3, 1]])
+@pytest.mark.parametrize("smoothing", SMOOTHINGS[:3])
+def test_strengths_in_one_go_have_the_scores_of_each(smoothing, sizes, layout):
+    X, y, n_classes = random_rows()
+    X = layout(np.c_[X, X][:, [0, 1, 2, 9, 10, 11]])
+    counts = CooccurrenceCounts.from_rows(X, y, n_classes, norm_exponent=0.5)
+    smoothed = [
+        smooth_counts(counts, smoothing, strength, feature_blocks(6, sizes))
+        for strength in (0.03, 0.3, 2.0)
+    ]
+    rows = X[3:20], y[3:20]
+    together = leave_one_out_each(iter(smoothed), *rows, norm_exponent=0.5)
+    for each, held_out in zip(smoothed, together, strict=True):
+        alone = leave_one_out(each, *rows, norm_exponent=0.5)
+        assert_array_equal(held_out.log_likelihoods, alone.log_likelihoods)
+        assert_array_equal(held_out.log_norm, alone.log_norm)

@@ -224,17 +224,6 @@ def test_iterations_stop_without_improvement(losses, tol, patience, n_iter, watc
             monitor.update(loss, (), ())
 
 
-def test_the_first_loss_that_rises_ends_it_as_in_the_paper():
-    X, y = noisy_topics()
-    how = {"learning_rate": 0.5, "tol": 0.0, "n_iter_no_change": 1, "max_iter": 500}
-    result = refine(*random_start(), X, y, **how)
-    steps = np.diff(result.loss_curve)
-    assert result.converged
-    assert result.n_iter == len(result.loss_curve) < 500
-    assert steps[-1] > 0
-    assert (steps[:-1] <= 0).all()
-
-
 @pytest.mark.parametrize(
     ("solver", "layout"), [("adagrad", np.asarray), ("sgd", Windows)]
 )
