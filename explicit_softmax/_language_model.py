@@ -101,8 +101,8 @@ class ExplicitLanguageModel(
         the likelihood of documents that are left out of the counts for this, at most
         131,072 tokens and an eighth of all. "skip" adds n-grams of two contexts that
         leave a token out, the third and the second before the target, for 1 % less
-        perplexity at twice the time of `fit`; it needs a `context_size` of at least 3,
-        where there is the second of them alone. Only of "ngram".
+        perplexity at almost three times the time of `fit`; it needs a `context_size` of
+        at least 3, where there is the second of them alone. Only of "ngram".
     min_count : int or sequence of int, default=1
         How often n-grams of two and more tokens must be counted to be kept, or numbers
         for n-grams of one token, of two, and so on, the last of them for all longer

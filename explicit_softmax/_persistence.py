@@ -31,7 +31,7 @@ from explicit_softmax.calibration.model import (
     Settings,
 )
 from explicit_softmax.calibration.sample import Limit, RowSample
-from explicit_softmax.solution.counts import CooccurrenceCounts, row_norms
+from explicit_softmax.solution.counts import CooccurrenceCounts, row_norms, row_scale
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.smoothing import Smoothing
 from explicit_softmax.solution.theorem import Calibration
@@ -557,15 +557,20 @@ def _layers_fit(decoders: tuple[Decoder, ...], shape: tuple[int, ...]) -> bool:
     return widths[:-1] == [width for width, _ in shapes] and widths[-1] == shape[1]
 
 
-def _was_counted(sample: RowSample, counts: CooccurrenceCounts) -> bool:
+def _was_counted(model: ExplicitModel) -> bool:
     """Whether sampled rows can be among those counted."""
+    sample, counts = model.sample, model.counts
     y, n_classes = sample.y, counts.n_classes
     if sample.X.shape[1] != counts.n_features:
         return False
     if not (y.min(initial=0) >= 0 and y.max(initial=0) < n_classes):
         return False
+    norms = row_norms(sample.X)
+    scale = row_scale(norms, model.settings.norm_exponent)
+    if not (scale.all() and np.isfinite(scale).all()):
+        return False
     # Rows that were forgotten in other parts than they were counted may still be there.
-    return bool(counts.class_mass.any() or not row_norms(sample.X).any())
+    return bool(counts.class_mass.any() or not norms.any())
 
 
 def _model_fits(model: ExplicitModel) -> bool:
@@ -573,7 +578,7 @@ def _model_fits(model: ExplicitModel) -> bool:
     n_blocks = len(model.settings.blocks(n_features))
     model.settings.given_numbers(n_blocks)
     right = n_blocks > 0 and isinstance(model.dtype, np.dtype)
-    right = right and _was_counted(model.sample, model.counts)
+    right = right and _was_counted(model)
     if model.choice is not None:
         calibration = model.choice.calibration
         shifts = calibration.intercept_shift, calibration.column_shift

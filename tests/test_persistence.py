@@ -358,6 +358,18 @@ def fuzz_transformers(folder, n_examples):
     fuzz(folder, saved, check_transformer, (ValueError, TypeError), n_examples)
 
 
+def test_an_exponent_that_the_stored_rows_cannot_have_is_refused(tmp_path):
+    fitted("stream").save(tmp_path / "it")
+    record, arrays = read_file(tmp_path / "it")
+    paths = [path for path in leaves(record) if path[-1] == "norm_exponent"]
+    for path in paths:
+        at(record, path[:-1])[path[-1]] = 10**9
+    assert paths
+    write_file(tmp_path / "it", record, arrays)
+    with pytest.raises(ValueError, match="do not fit"):
+        C.load(tmp_path / "it")
+
+
 @pytest.mark.parametrize("fuzz_all", [fuzz_models, fuzz_transformers])
 def test_crafted_files_are_refused_or_harmless(tmp_path, fuzz_all):
     fuzz_all(tmp_path, 60)

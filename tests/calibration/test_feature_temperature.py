@@ -314,6 +314,23 @@ def test_rows_that_do_not_fit_warn(monkeypatch):
     assert beta.shape == (40,)
 
 
+@pytest.mark.parametrize(("n_features", "expected"), [(5, 2), (50, 0.8), (1000, 0.4)])
+def test_single_temperatures_are_freer_in_wide_rows(n_features, expected, monkeypatch):
+    used = []
+
+    def prior_weight(*args):
+        used.append(args[6])
+        return FeatureLoss(*args)
+
+    monkeypatch.setattr(module, "FeatureLoss", prior_weight)
+    X, y = np.eye(2).repeat(4, axis=0).repeat(n_features, axis=1), np.arange(8) % 3
+    settings = replace(FREQUENCY, inverse_temperature="feature")
+    assert model_of(sp.csr_array(X), y, settings).solution.choice.log_loss > 0
+    monkeypatch.setattr(module, "_DENSE_SHARE", 0.1)
+    assert model_of(sp.csr_array(X), y, settings).solution.choice.log_loss > 0
+    assert_allclose(used, [expected, 1.0])
+
+
 def test_features_depart_from_their_block_not_from_groups():
     X, y = documents()
     X[:, 6] = X[:, 11] = 0.0  # in no row: nothing but the prior speaks
