@@ -347,8 +347,8 @@ class ExplicitModel:
     def solution(self) -> Solution:
         """The explicit solution, made when it is first read."""
         settings = self.settings
+        choice = self.choose() if self.choice is None else self.choice
         with np.errstate(over="ignore", invalid="ignore"):  # reported below
-            choice = self._choose() if self.choice is None else self.choice
             decoder = explicit_decoder(
                 self._smoothed(choice.smoothing_strength),
                 choice.calibration,
@@ -465,7 +465,13 @@ class ExplicitModel:
         blocks = self.settings.blocks(self.counts.n_features)
         return smooth_counts(self.counts, self.settings.smoothing, strength, blocks)
 
-    def _choose(self) -> Choice:
+    @np.errstate(over="ignore", invalid="ignore")  # reported with the solution
+    def choose(self, held_out: LeaveOneOut | None = None) -> Choice:
+        """Choose what is not given.
+
+        `held_out` has the leave-one-out scores of the sample where the strength is
+        given and somebody has them.
+        """
         settings, n_classes = self.settings, self.counts.n_classes
         n_blocks = len(settings.blocks(self.counts.n_features))
         beta, norm_weight = settings.given_numbers(n_blocks)
@@ -499,7 +505,7 @@ class ExplicitModel:
             given = Calibration(beta, float(priming_number), translation, norm_weight)
             return Choice(given, strength, float("nan"))
         calibration, log_loss = calibrated(
-            self._held_out(strength, rows),
+            self._held_out(strength, rows) if held_out is None else held_out,
             intercepts=intercepts,
             prior_weight=_row_weight(rows),
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import product, repeat
 from numbers import Real
 from typing import Any
 
@@ -195,10 +195,9 @@ def score_by_folds(
                 if is_partition
                 else count(train, exponent)
             )
-            for candidate in replace(grid, norm_exponents=[exponent]).candidates():
-                settings = replace(grid.settings, **candidate)
-                model = ExplicitModel(counts, sample, settings, X.dtype)
-                scores.append(score(model, scored))
+            for model, held_out in _models(grid, counts, sample, exponent, X.dtype):
+                solved = replace(model, choice=model.choose(held_out))
+                scores.append(score(solved, scored))
         return scores
 
     # All candidates need samples of the same size: strengths are given in each.
@@ -215,6 +214,37 @@ def score_by_folds(
             for train, test in folds
         )
     )
+
+
+def _models(
+    grid: Grid,
+    counts: CooccurrenceCounts,
+    sample: RowSample,
+    exponent: float,
+    dtype: Any,
+) -> Iterator[tuple[ExplicitModel, LeaveOneOut | None]]:
+    """Model of each candidate of a norm exponent, and its leave-one-out scores.
+
+    None in place of these where there are no rows, because everything is given.
+    """
+    blocks = grid.settings.blocks(counts.n_features)
+    each: Iterator[LeaveOneOut | None] = repeat(None)
+    if sample.limit.n_rows:
+        each = leave_one_out_each(
+            (
+                smooth_counts(counts, grid.settings.smoothing, strength, blocks)
+                for strength in grid.smoothing_strengths
+            ),
+            sample.X,
+            sample.y,
+            sample_weight=sample.weights,
+            norm_exponent=exponent,
+        )
+    for strength, held_out in zip(grid.smoothing_strengths, each, strict=False):
+        part = replace(grid, norm_exponents=[exponent], smoothing_strengths=[strength])
+        for candidate in part.candidates():
+            settings = replace(grid.settings, **candidate)
+            yield ExplicitModel(counts, sample, settings, dtype), held_out
 
 
 def _listed(values: Any) -> list[Any]:

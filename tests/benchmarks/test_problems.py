@@ -367,7 +367,7 @@ def test_scale_out(run):
     assert len(loss) == 1
     assert "Dask, 2 processes" in printed
     assert language["n_tokens"] == 6000
-    assert "growth / counts" in printed
+    assert "all, x counts" in printed
 
 
 def test_raw_text(run, tmp_path):
