@@ -32,7 +32,7 @@ _ROUNDING = 1e-12
 _LEFT_VARIANCE = 0.05
 
 # Scores of a chunk of rows, and what they are made of, stay in cache.
-_CHUNK_VALUES = 2**16
+_CHUNK_VALUES = 2**17
 
 # The search of a smoothing strength: where it starts, its factor, and how far it goes.
 FIRST_STRENGTH = 0.1

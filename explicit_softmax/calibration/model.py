@@ -346,24 +346,8 @@ class ExplicitModel:
     @cached_property
     def solution(self) -> Solution:
         """The explicit solution, made when it is first read."""
-        settings = self.settings
         choice = self.choose() if self.choice is None else self.choice
-        with np.errstate(over="ignore", invalid="ignore"):  # reported below
-            decoder = explicit_decoder(
-                self._smoothed(choice.smoothing_strength),
-                choice.calibration,
-                layout=self.layout,
-                norm_exponent=settings.norm_exponent,
-                row_norm=settings.row_norm,
-                dtype=self.dtype,
-            )
-        values = decoder.weights.data if decoder.is_sparse else decoder.weights
-        if not all(np.isfinite(v).all() for v in (values, decoder.intercept)):
-            raise ValueError(
-                "the weights of the solution are beyond the range of "
-                f"{np.dtype(self.dtype)}: {settings.extremes()}"
-            )
-        return Solution(decoder, choice)
+        return Solution(self._decoder(choice), choice)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -391,6 +375,14 @@ class ExplicitModel:
             shift = np.log(self.prior) - log_class_frequency(self.counts.class_count)
             last = last.shifted((shift - shift.mean()).astype(last.intercept.dtype))
         return (*before, last)
+
+    def decoder_of(self, features: IntArray) -> Decoder:
+        """The decoder of the solution for rows that have these features alone.
+
+        For temperatures of blocks, and not for "noise", which spreads rows over all
+        features.
+        """
+        return self._decoder(self.chosen, features)
 
     @property
     def evidence(self) -> Decoder:
@@ -464,6 +456,26 @@ class ExplicitModel:
     def _smoothed(self, strength: float) -> SmoothedCounts:
         blocks = self.settings.blocks(self.counts.n_features)
         return smooth_counts(self.counts, self.settings.smoothing, strength, blocks)
+
+    def _decoder(self, choice: Choice, features: IntArray | None = None) -> Decoder:
+        settings = self.settings
+        with np.errstate(over="ignore", invalid="ignore"):  # reported below
+            smoothed = self._smoothed(choice.smoothing_strength)
+            decoder = explicit_decoder(
+                smoothed if features is None else smoothed.restricted(features),
+                choice.calibration,
+                layout=self.layout,
+                norm_exponent=settings.norm_exponent,
+                row_norm=settings.row_norm,
+                dtype=self.dtype,
+            )
+        values = decoder.weights.data if decoder.is_sparse else decoder.weights
+        if not all(np.isfinite(v).all() for v in (values, decoder.intercept)):
+            raise ValueError(
+                "the weights of the solution are beyond the range of "
+                f"{np.dtype(self.dtype)}: {settings.extremes()}"
+            )
+        return decoder
 
     @np.errstate(over="ignore", invalid="ignore")  # reported with the solution
     def choose(self, held_out: LeaveOneOut | None = None) -> Choice:
