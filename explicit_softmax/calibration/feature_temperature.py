@@ -577,7 +577,9 @@ class FeatureLoss:
         found, n_classes = self.evidence, weights.shape[1]
         n_rows = found.X.shape[0]
         for rows in row_blocks(n_rows, n_classes, max(_SCORES, weights.size)):
-            parts = found.X[rows], found.own[rows]
+            parts = found.X, found.own
+            if rows.stop - rows.start < n_rows:  # slices of all rows would be copies
+                parts = found.X[rows], found.own[rows]
             if sp.issparse(found.X) and parts[0].shape[0] * n_classes <= _BY_COLUMN:
                 parts = tuple(sp.csc_array(part) for part in parts)
             yield rows, slice(None), *parts, weights
