@@ -42,6 +42,7 @@ from explicit_softmax._sklearn import (
 from explicit_softmax.calibration.model import ExplicitModel, Settings
 from explicit_softmax.calibration.sample import BUDGETS, RowSample
 from explicit_softmax.calibration.search import (
+    Fold,
     Grid,
     Scored,
     score_by_folds,
@@ -407,10 +408,11 @@ validation_scores_, n_features_in_, feature_names_in_
         _check_folds(folds)
         scorer = self._scorer
 
-        def score(model: ExplicitModel, test: NDArray[np.intp]) -> float:
+        def score(model: ExplicitModel, fold: Fold) -> float:
+            test = fold.members
             part = None if weights is None else weights[test]
             if scorer is None:
-                return -log_loss(model.decoders, rows[test], codes[test], part)
+                return -log_loss(fold.decoders(model), fold.X, codes[test], part)
             classifier = copy(self)
             classifier._model = model
             # Rows have no names here.

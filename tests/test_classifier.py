@@ -422,7 +422,7 @@ def test_showing_a_stream_does_not_solve_it(digits, monkeypatch):
     X, y, _, _ = digits
     clf = ExplicitSoftmaxClassifier().partial_fit(X, y, classes=range(10))
     with monkeypatch.context() as patch:
-        patch.setattr(ExplicitModel, "_choose", None)
+        patch.setattr(ExplicitModel, "choose", None)
         text = clf._repr_html_()
     assert "ExplicitSoftmaxClassifier" in text
     assert "inverse_temperature_" not in dir(clf)

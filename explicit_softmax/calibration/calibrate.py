@@ -27,8 +27,12 @@ _BETA_PRIOR = 0.1
 # up to rounding.
 _ROUNDING = 1e-12
 
+# Share of the variance of scores that is left where a row has been told from most
+# classes: it scales what is fitted for L-BFGS.
+_LEFT_VARIANCE = 0.05
+
 # Scores of a chunk of rows, and what they are made of, stay in cache.
-_CHUNK_VALUES = 2**16
+_CHUNK_VALUES = 2**17
 
 # The search of a smoothing strength: where it starts, its factor, and how far it goes.
 FIRST_STRENGTH = 0.1
@@ -171,16 +175,17 @@ def best_strength(
 class _LinearForm:
     """Scores as ``fixed + sum_j values_j directions_j`` plus shifts of the classes.
 
-    Shifts are ``class_factors[k] * values`` with one value for each class. The first
-    `n_betas` directions belong to inverse temperatures; `units` scale the values for
-    the optimiser. Values after those of `first`, the start, begin at zero, have no
-    bounds, and have a prior of unit variance. Arrays have the scores of a class side by
-    side in memory, which makes sums and maxima over the classes fast.
+    Shifts, two values for each class, are ``shift + relative * slope``; there are none
+    where `relative` is None. The first `n_betas` directions belong to inverse
+    temperatures; `units` are changes of values that change scores by about one. Values
+    after those of `first`, the start, begin at zero, have no bounds, and have a prior
+    of unit variance. Arrays have the scores of a class side by side in memory, which
+    makes sums and maxima over the classes fast.
     """
 
     fixed: FloatArray
     directions: list[FloatArray]
-    class_factors: list[FloatArray]
+    relative: FloatArray | None
     n_betas: int
     first: list[float]
     bounds: list[tuple[float, float | None]]
@@ -201,7 +206,7 @@ def _linear_form(
     start: FloatArray | None,
 ) -> _LinearForm:
     """Scores at `given`, where what is chosen is zero, and their derivatives."""
-    n_blocks, n_rows, n_classes = held_out.log_likelihoods.shape
+    n_blocks, _, n_classes = held_out.log_likelihoods.shape
     directions: list[FloatArray] = []
     first: list[float] = []
     bounds: list[tuple[float, float | None]] = []
@@ -220,17 +225,15 @@ def _linear_form(
         first.append(1.0)
         bounds.append((0.0, 1.0))
     n_shifts = 0
-    class_factors: list[FloatArray] = []
+    relative: FloatArray | None = None
     if intercepts == "exponent":
         directions.append(held_out.log_count)
         n_shifts = 1
     elif intercepts == "columns":
         relative = held_out.norms / held_out.mean_norm - 1.0
-        class_factors = [np.ones(n_rows), relative]
         n_shifts = 2 * n_classes
     units = np.ones(len(first) + n_shifts)
     if choose_beta:
-        # Changes of beta that change scores by about one: L-BFGS starts well scaled.
         for b, block in enumerate(held_out.log_likelihoods):
             # Squares of features of extreme units would overflow, or vanish.
             power = np.frexp(np.abs(block).max())[1]
@@ -240,7 +243,7 @@ def _linear_form(
             units[b] = 1.0 / (held_out.mean_norm if is_flat else typical)
     n_betas = n_blocks if choose_beta else 0
     fixed, *directions = map(np.asfortranarray, [fixed, *directions])
-    return _LinearForm(fixed, directions, class_factors, n_betas, first, bounds, units)
+    return _LinearForm(fixed, directions, relative, n_betas, first, bounds, units)
 
 
 def _prior_scores(
@@ -257,10 +260,18 @@ def _minimised(
     """Values of least loss with their priors, and the loss alone."""
     (n_rows, n_classes), n_directions = form.fixed.shape, form.n_directions
     weights, total_weight = held_out.weights, float(held_out.weights.sum())
-    units, n_betas, n_free = form.units, form.n_betas, len(form.first)
+    n_betas, n_free = form.n_betas, len(form.first)
+    n_shifts = len(form.units) - n_free
+    beta_units, relative = form.units[:n_betas], form.relative
+    # Numbers of about the same curvature: L-BFGS starts well scaled.
+    counted = np.full(len(form.units), total_weight)
+    if relative is not None:
+        rows_of = np.bincount(held_out.y, weights, n_classes)
+        counted[n_directions:] = np.tile(rows_of, 2)
+    units = form.units / np.sqrt(prior_weight + _LEFT_VARIANCE * counted)
 
     def prior(values: FloatArray) -> float:
-        spread = float(((values / units)[:n_betas] ** 2).sum())
+        spread = float(((values[:n_betas] / beta_units) ** 2).sum())
         shifts = float((values[n_free:] ** 2).sum())
         return 0.5 * prior_weight * (shifts + _BETA_PRIOR * spread)
 
@@ -275,21 +286,25 @@ def _minimised(
             scores = form.fixed[chunk].copy(order="K")
             for value, direction in zip(values, form.directions, strict=False):
                 scores += float(value) * direction[chunk]
-            for shift, factor in zip(shifts, form.class_factors, strict=True):
-                scores += np.multiply.outer(shift, factor[chunk]).T
-            losses, residual = cross_entropy_residual(scores, held_out.y[chunk])
-            residual *= weights[chunk, None]
+            if relative is not None:
+                by_class = np.multiply.outer(shifts[1], relative[chunk])
+                by_class += shifts[0][:, None]
+                scores += by_class.T
+            part = weights[chunk]
+            losses, residual = cross_entropy_residual(scores, held_out.y[chunk], part)
             # A BLAS dot product would wake its threads for a few thousand numbers.
             slopes += [np.einsum("ij,ij", residual, d[chunk]) for d in form.directions]
-            for total, factor in zip(sums, form.class_factors, strict=True):
-                total += np.einsum("i,ij->j", factor[chunk], residual)
-            loss += float((losses * weights[chunk]).sum())
-        gradient = np.concatenate([slopes, sums.ravel()]) * units
+            if relative is not None:
+                sums[0] += residual.sum(axis=0)
+                sums[1] += np.einsum("i,ij->j", relative[chunk], residual)
+            loss += float((losses * part).sum())
+        gradient = np.concatenate([slopes, sums.ravel()])
         gradient[n_free:] += prior_weight * values[n_free:]
-        gradient[:n_betas] += prior_weight * _BETA_PRIOR * point[:n_betas]
+        spread = values[:n_betas] / beta_units
+        gradient[:n_betas] += prior_weight * _BETA_PRIOR * (spread / beta_units)
+        gradient *= units
         return (loss + prior(values)) / total_weight, gradient / total_weight
 
-    n_shifts = len(units) - n_free
     values = np.concatenate([form.first, np.zeros(n_shifts)])
     if values.size:
         bounds: list[Any] = [

@@ -37,6 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -54,11 +55,13 @@ from explicit_softmax.solution.counts import (
     values_at,
     without_empty_columns,
 )
+from explicit_softmax.solution.decoder import best_ordered
 from explicit_softmax.solution.smoothing import SmoothedCounts, log_class_frequency
 from explicit_softmax.solution.theorem import (
     Calibration,
     Layout,
     block_log_likelihood,
+    is_sparse_layout,
 )
 
 # Logarithms of a chunk of this many values stay in cache.
@@ -162,7 +165,9 @@ def leave_one_out_each(
     """
     parts: list[Rows] = []
     counted: list[FloatArray | None] = []
+    ordered: list[Rows] = []
     features: IntArray | None = None
+    known: Any = None
     for smoothed in smoothings:
         left = without_each(smoothed, X, y, sample_weight, norm_exponent)
         rows, counts = left.X, smoothed.counts
@@ -170,7 +175,8 @@ def leave_one_out_each(
             # Logarithms of the counts of features that no row has would not be used.
             if features is None:
                 rows, features = without_empty_columns(rows)
-            smoothed = smoothed.restricted(features)
+            smoothed = smoothed.restricted(features, known)
+            known = smoothed.counts.cooccurrence
         if not parts:
             blocks = smoothed.blocks
             parts = [rows] if len(blocks) == 1 else [rows[:, part] for part in blocks]
@@ -178,22 +184,34 @@ def leave_one_out_each(
                 own_counts(smoothed, b, part, left.y) if sp.issparse(part) else None
                 for b, part in enumerate(parts)
             ]
-        yield _left_out(smoothed, left, parts, counted, layout)
+            ordered = parts
+            if sp.issparse(rows) and is_sparse_layout(smoothed.counts, layout):
+                ordered = [
+                    best_ordered(
+                        part, sp.csr_array(smoothed.counts.cooccurrence[block])
+                    )
+                    for part, block in zip(parts, blocks, strict=True)
+                ]
+        yield _left_out(smoothed, left, parts, ordered, counted, layout)
 
 
 def _left_out(
     smoothed: SmoothedCounts,
     left: WithoutEach,
     parts: list[Rows],
+    ordered: list[Rows],
     counted: list[FloatArray | None],
     layout: Layout,
 ) -> LeaveOneOut:
-    """Leave-one-out scores of rows, given by block, with their `own_counts`."""
+    """Leave-one-out scores of rows, given by block, with their `own_counts`.
+
+    `ordered` are the same parts as they are best multiplied with the weights.
+    """
     y, n_rows = left.y, len(left.y)
     at = np.arange(n_rows)
     out = np.empty((len(parts), n_rows, smoothed.counts.n_classes))
     for b, part in enumerate(parts):
-        out[b] = block_log_likelihood(smoothed, b, layout).scores(part)
+        out[b] = block_log_likelihood(smoothed, b, layout).scores(ordered[b])
         out[b] *= left.scale[:, None]
         out[b][at, y] = _own_class(smoothed, b, part, left, counted[b])
     log_count = np.tile(smoothed.log_count, (n_rows, 1))

@@ -346,24 +346,8 @@ class ExplicitModel:
     @cached_property
     def solution(self) -> Solution:
         """The explicit solution, made when it is first read."""
-        settings = self.settings
-        with np.errstate(over="ignore", invalid="ignore"):  # reported below
-            choice = self._choose() if self.choice is None else self.choice
-            decoder = explicit_decoder(
-                self._smoothed(choice.smoothing_strength),
-                choice.calibration,
-                layout=self.layout,
-                norm_exponent=settings.norm_exponent,
-                row_norm=settings.row_norm,
-                dtype=self.dtype,
-            )
-        values = decoder.weights.data if decoder.is_sparse else decoder.weights
-        if not all(np.isfinite(v).all() for v in (values, decoder.intercept)):
-            raise ValueError(
-                "the weights of the solution are beyond the range of "
-                f"{np.dtype(self.dtype)}: {settings.extremes()}"
-            )
-        return Solution(decoder, choice)
+        choice = self.choose() if self.choice is None else self.choice
+        return Solution(self._decoder(choice), choice)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -391,6 +375,14 @@ class ExplicitModel:
             shift = np.log(self.prior) - log_class_frequency(self.counts.class_count)
             last = last.shifted((shift - shift.mean()).astype(last.intercept.dtype))
         return (*before, last)
+
+    def decoder_of(self, features: IntArray) -> Decoder:
+        """The decoder of the solution for rows that have these features alone.
+
+        For temperatures of blocks, and not for "noise", which spreads rows over all
+        features.
+        """
+        return self._decoder(self.chosen, features)
 
     @property
     def evidence(self) -> Decoder:
@@ -465,7 +457,33 @@ class ExplicitModel:
         blocks = self.settings.blocks(self.counts.n_features)
         return smooth_counts(self.counts, self.settings.smoothing, strength, blocks)
 
-    def _choose(self) -> Choice:
+    def _decoder(self, choice: Choice, features: IntArray | None = None) -> Decoder:
+        settings = self.settings
+        with np.errstate(over="ignore", invalid="ignore"):  # reported below
+            smoothed = self._smoothed(choice.smoothing_strength)
+            decoder = explicit_decoder(
+                smoothed if features is None else smoothed.restricted(features),
+                choice.calibration,
+                layout=self.layout,
+                norm_exponent=settings.norm_exponent,
+                row_norm=settings.row_norm,
+                dtype=self.dtype,
+            )
+        values = decoder.weights.data if decoder.is_sparse else decoder.weights
+        if not all(np.isfinite(v).all() for v in (values, decoder.intercept)):
+            raise ValueError(
+                "the weights of the solution are beyond the range of "
+                f"{np.dtype(self.dtype)}: {settings.extremes()}"
+            )
+        return decoder
+
+    @np.errstate(over="ignore", invalid="ignore")  # reported with the solution
+    def choose(self, held_out: LeaveOneOut | None = None) -> Choice:
+        """Choose what is not given.
+
+        `held_out` has the leave-one-out scores of the sample where the strength is
+        given and somebody has them.
+        """
         settings, n_classes = self.settings, self.counts.n_classes
         n_blocks = len(settings.blocks(self.counts.n_features))
         beta, norm_weight = settings.given_numbers(n_blocks)
@@ -499,7 +517,7 @@ class ExplicitModel:
             given = Calibration(beta, float(priming_number), translation, norm_weight)
             return Choice(given, strength, float("nan"))
         calibration, log_loss = calibrated(
-            self._held_out(strength, rows),
+            self._held_out(strength, rows) if held_out is None else held_out,
             intercepts=intercepts,
             prior_weight=_row_weight(rows),
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import product, repeat
 from numbers import Real
 from typing import Any
 
@@ -28,7 +28,9 @@ from explicit_softmax.solution.counts import (
     FloatArray,
     IntArray,
     Rows,
+    without_empty_columns,
 )
+from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.smoothing import smooth_counts
 from explicit_softmax.solution.theorem import Calibration
 
@@ -151,6 +153,39 @@ def score_by_leave_one_out(
     return [result for column in columns for result in column]
 
 
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Test rows of a fold.
+
+    Parameters
+    ----------
+    members : ndarray of int, shape (n_rows,)
+        Their numbers.
+    X : ndarray or csr_array of shape (n_rows, n_features)
+        The rows; those of `features` only.
+    features : ndarray of int, shape (n_features,)
+        Numbers of the features that any of them has; None: all features.
+    """
+
+    members: IntArray
+    X: Rows
+    features: IntArray | None
+
+    @classmethod
+    def of(cls, X: Rows, members: IntArray, keeps_all: bool) -> Fold:
+        """Some of the rows; `keeps_all`: with all features."""
+        rows = X[members]
+        if keeps_all or not sp.issparse(rows):
+            return cls(members, rows, None)
+        return cls(members, *without_empty_columns(sp.csr_array(rows)))
+
+    def decoders(self, model: ExplicitModel) -> tuple[Decoder, ...]:
+        """What predicts the rows `X` by a model, one layer."""
+        if self.features is None:
+            return model.decoders
+        return (model.decoder_of(self.features),)
+
+
 def score_by_folds(
     grid: Grid,
     X: Rows,
@@ -158,7 +193,7 @@ def score_by_folds(
     sample_weight: FloatArray | None,
     n_classes: int,
     folds: Sequence[tuple[IntArray, IntArray]],
-    score: Callable[[ExplicitModel, IntArray], float],
+    score: Callable[[ExplicitModel, Fold], float],
     n_jobs: int | None = None,
 ) -> NDArray[np.float64]:
     """Scores of each fold and candidate, with the counts of all less those of the fold.
@@ -183,6 +218,7 @@ def score_by_folds(
         scored = test if sample_weight is None else test[sample_weight[test] > 0]
         if not len(scored):
             return [np.nan] * len(list(grid.candidates()))
+        fold = Fold.of(X, scored, grid.settings.smoothing == "noise")
         rows, labels, weight = part(train)
         sample = RowSample.from_rows(rows, labels, weight, limit)
         # A splitter may leave rows out of both sides, or repeat them.
@@ -195,10 +231,9 @@ def score_by_folds(
                 if is_partition
                 else count(train, exponent)
             )
-            for candidate in replace(grid, norm_exponents=[exponent]).candidates():
-                settings = replace(grid.settings, **candidate)
-                model = ExplicitModel(counts, sample, settings, X.dtype)
-                scores.append(score(model, scored))
+            for model, held_out in _models(grid, counts, sample, exponent, X.dtype):
+                solved = replace(model, choice=model.choose(held_out))
+                scores.append(score(solved, fold))
         return scores
 
     # All candidates need samples of the same size: strengths are given in each.
@@ -215,6 +250,37 @@ def score_by_folds(
             for train, test in folds
         )
     )
+
+
+def _models(
+    grid: Grid,
+    counts: CooccurrenceCounts,
+    sample: RowSample,
+    exponent: float,
+    dtype: Any,
+) -> Iterator[tuple[ExplicitModel, LeaveOneOut | None]]:
+    """Model of each candidate of a norm exponent, and its leave-one-out scores.
+
+    None in place of these where there are no rows, because everything is given.
+    """
+    blocks = grid.settings.blocks(counts.n_features)
+    each: Iterator[LeaveOneOut | None] = repeat(None)
+    if sample.limit.n_rows:
+        each = leave_one_out_each(
+            (
+                smooth_counts(counts, grid.settings.smoothing, strength, blocks)
+                for strength in grid.smoothing_strengths
+            ),
+            sample.X,
+            sample.y,
+            sample_weight=sample.weights,
+            norm_exponent=exponent,
+        )
+    for strength, held_out in zip(grid.smoothing_strengths, each, strict=False):
+        part = replace(grid, norm_exponents=[exponent], smoothing_strengths=[strength])
+        for candidate in part.candidates():
+            settings = replace(grid.settings, **candidate)
+            yield ExplicitModel(counts, sample, settings, dtype), held_out
 
 
 def _listed(values: Any) -> list[Any]:

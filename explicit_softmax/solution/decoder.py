@@ -21,6 +21,10 @@ from explicit_softmax.solution.counts import (
 # Working memory of a product of sparse rows with sparse weights, in values.
 _WORK_VALUES = 2**22
 
+# Weights that are made dense at a time to be multiplied with rows by column: they
+# stay in cache.
+_CACHED_VALUES = 2**19
+
 # One step of a sparse-sparse product costs about as much as this many of a
 # sparse-dense one (insertion into an accumulator against a running sum).
 _SPARSE_STEP = 6
@@ -213,23 +217,41 @@ def _zero_rows(X: Rows, scores: FloatArray) -> NDArray[np.intp]:
     return np.asarray(candidates[row_norms(X[candidates]) == 0])
 
 
-def _sparse_product(X: Rows, weights: sp.csr_array) -> FloatArray:
-    """Dense product of CSR rows and CSR weights, in bounded working memory.
+def best_ordered(X: sp.csr_array, weights: sp.csr_array) -> Rows:
+    """Rows by column where that is best for the product with such weights.
 
-    Where the features of a block of rows are few, their weights are made dense for it,
-    which turns the insertions of a sparse-sparse product into running sums.
+    No column of the rows should be without an entry. Where their features are few,
+    weights are made dense, which turns the insertions of a sparse-sparse product into
+    running sums; by column, they are read in order while the scores stay in cache.
     """
+    n_features, n_classes = weights.shape
+    dense_steps = (n_features + X.nnz) * n_classes
+    sparse_steps = _SPARSE_STEP * int(np.diff(weights.indptr)[X.indices].sum())
+    is_small = n_features * n_classes <= 4 * _WORK_VALUES
+    return sp.csc_array(X) if is_small and dense_steps < sparse_steps else X
+
+
+def _sparse_product(X: Rows, weights: sp.csr_array) -> FloatArray:
+    """Dense product of sparse rows and CSR weights, in bounded working memory."""
+    if X.format == "csc":
+        return _product_by_column(X, weights)
     n_rows, n_classes = X.shape[0], weights.shape[1]
     out = np.empty((n_rows, n_classes), np.result_type(X.dtype, weights.dtype))
-    stored = np.diff(weights.indptr)
     for block in row_blocks(n_rows, n_classes, _WORK_VALUES):
         part = sp.csr_array(X[block])
         narrow, touched = without_empty_columns(part)
-        dense_steps = (touched.size + part.nnz) * n_classes
-        sparse_steps = _SPARSE_STEP * int(stored[part.indices].sum())
-        if touched.size * n_classes <= 4 * _WORK_VALUES and dense_steps < sparse_steps:
-            # By column, weights are read in order while the scores stay in cache.
-            out[block] = sp.csc_array(narrow) @ weights[touched].toarray()
+        few = weights if touched.size == weights.shape[0] else weights[touched]
+        narrow = best_ordered(narrow, few)
+        if narrow.format == "csc":
+            out[block] = _product_by_column(narrow, few)
         else:
-            out[block] = (part @ weights).toarray()
+            out[block] = (narrow @ few).toarray()
+    return out
+
+
+def _product_by_column(X: sp.csc_array, weights: sp.csr_array) -> FloatArray:
+    n_features, n_classes = weights.shape
+    out = np.zeros((X.shape[0], n_classes), np.result_type(X.dtype, weights.dtype))
+    for block in row_blocks(n_features, n_classes, max(_CACHED_VALUES, out.size)):
+        out += X[:, block] @ weights[block].toarray()
     return out

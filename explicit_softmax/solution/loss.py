@@ -15,7 +15,7 @@ _CHUNK_VALUES = 2**20
 
 
 def cross_entropy_residual(
-    scores: FloatArray, y: IntArray
+    scores: FloatArray, y: IntArray, weights: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.float64], FloatArray]:
     """Negative log-likelihood of each row and its gradient, softmax minus one-hot.
 
@@ -25,13 +25,15 @@ def cross_entropy_residual(
         Overwritten.
     y : ndarray of int, shape (n_rows,)
         Class of each row.
+    weights : ndarray of shape (n_rows,), default=None
+        What the residual of each row is multiplied by; 1 each by default.
 
     Returns
     -------
     losses : ndarray of float64, shape (n_rows,)
-        In nats.
+        In nats, without the weights.
     residual : ndarray of shape (n_rows, n_classes)
-        The array `scores`, holding ``softmax(scores) - one_hot(y)``.
+        The array `scores`, holding ``softmax(scores) - one_hot(y)``, weighted.
 
     Notes
     -----
@@ -44,8 +46,12 @@ def cross_entropy_residual(
     np.exp(scores, out=scores)
     total = scores.sum(axis=1)
     losses = np.log(total, dtype=np.float64) - own
-    scores /= total[:, None]
-    scores[at, y] -= 1
+    if weights is None:
+        scores /= total[:, None]
+        scores[at, y] -= 1
+    else:  # in the same pass
+        scores *= (weights / total).astype(scores.dtype, copy=False)[:, None]
+        scores[at, y] -= weights
     return losses, scores
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,11 +121,18 @@ class SmoothedCounts:
         """Column sums S~ of F~, shape (n_classes,)."""
         return np.asarray(self.block_mass.sum(axis=1))
 
-    def restricted(self, features: IntArray) -> SmoothedCounts:
-        """Some of the features, in order, with the column sums of all of them."""
+    def restricted(
+        self, features: IntArray, cooccurrence: Any = None
+    ) -> SmoothedCounts:
+        """Some of the features, in order, with the column sums of all of them.
+
+        `cooccurrence` has their raw counts where they are known.
+        """
+        if cooccurrence is None:
+            cooccurrence = self.counts.cooccurrence[features]
         stops = np.searchsorted(features, [block.stop for block in self.blocks])
         starts = np.concatenate(([0], stops[:-1]))
-        counts = replace(self.counts, cooccurrence=self.counts.cooccurrence[features])
+        counts = replace(self.counts, cooccurrence=cooccurrence)
         return replace(
             self,
             counts=counts,

@@ -6,8 +6,12 @@ own, so that a model can give it an inverse temperature of its own.
 
 from __future__ import annotations
 
+import re
+from array import array
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -113,9 +117,20 @@ def fit_features(
         If none of them finds anything.
     """
     found = []
+    read = None
     for name, vectorizer in vectorizers:
+        counts = None
+        if isinstance(vectorizer, CountVectorizer) and (
+            _is_of(vectorizer, "words") or _is_of(vectorizer, "bigrams")
+        ):
+            if read is None:
+                read = _ReadWords.of(texts)
+            else:
+                listener()(len(texts))
+            counts = read.counts(vectorizer)
         try:
-            counts = _counted(vectorizer.fit_transform, texts)
+            if counts is None:
+                counts = _counted(vectorizer.fit_transform, texts)
             found.append((name, vectorizer, counts))
         except ValueError as error:
             # CountVectorizer has no type of its own for an empty vocabulary.
@@ -140,12 +155,8 @@ def _counted(count: Any, texts: Sequence[str]) -> Any:
     Character n-grams end where words do: those of a document are the sum of those of
     its words, and each word is read once, however often it occurs.
     """
-    vectorizer, told = count.__self__, _Told(texts)
-    n_hashed = getattr(vectorizer, "n_features", None)
-    ((_, ours),) = make_vectorizers("chars", 1, n_hashed)
-    if type(vectorizer) is not type(ours) or (
-        vectorizer.get_params() != ours.get_params()
-    ):
+    told = _Told(texts)
+    if not _is_of(count.__self__, "chars", min_df=1):
         return count(told)
     places = {"": 0}  # which has no n-grams: hashing refuses an empty list
     columns: list[int] = []
@@ -160,6 +171,94 @@ def _counted(count: Any, texts: Sequence[str]) -> Any:
     rows = words @ count(places)
     rows.sort_indices()
     return rows
+
+
+def _is_of(vectorizer: Any, kind: str, min_df: Any = None) -> bool:
+    """Whether a vectoriser is that of a kind, with any `min_df` by default."""
+    n_hashed = getattr(vectorizer, "n_features", None)
+    min_df = getattr(vectorizer, "min_df", None) if min_df is None else min_df
+    ((_, ours),) = make_vectorizers(kind, min_df, n_hashed)
+    return type(vectorizer) is type(ours) and (
+        bool(vectorizer.get_params() == ours.get_params())
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _ReadWords:
+    """Words of documents, read once for all that is counted of them.
+
+    Parameters
+    ----------
+    words : list of str
+        Different words in their order.
+    places : ndarray of int, shape (n_read,)
+        Which of them follow each other in all documents.
+    lengths : ndarray of int, shape (n_texts,)
+        Words of each document.
+    """
+
+    words: list[str]
+    places: NDArray[np.int32]
+    lengths: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> _ReadWords:
+        """As CountVectorizer reads the kinds "words" and "bigrams"."""
+        found: defaultdict[str, int] = defaultdict()
+        found.default_factory = found.__len__
+        find = re.compile(KINDS["words"]["token_pattern"]).findall
+        read, lengths = array("i"), []
+        for text in _Told(texts):
+            words = find(text.lower())
+            read.extend(map(found.__getitem__, words))
+            lengths.append(len(words))
+        words = sorted(found)
+        order = np.empty(len(words), dtype=np.int32)
+        order[[found[word] for word in words]] = np.arange(len(words))
+        places = order[np.frombuffer(read, dtype=np.intc)]
+        return cls(words, places, np.array(lengths, dtype=np.intp))
+
+    def counts(self, vectorizer: CountVectorizer) -> sp.csr_array | None:
+        """Fit a vectoriser of words or bigrams; what `fit_transform` would return.
+
+        None, and nothing is fitted, where that would raise an error.
+        """
+        vectorizer._validate_params()  # as fit_transform does
+        n_texts, is_pairs = len(self.lengths), vectorizer.ngram_range == (2, 2)
+        lengths, columns = self.lengths, self.places
+        found: NDArray[Any] = np.arange(len(self.words))
+        if is_pairs:
+            # A blank comes before letters: pairs are in the order of their words.
+            follows = np.ones(len(columns) + 1, dtype=bool)
+            follows[np.cumsum(lengths)] = follows[0] = False
+            follows = follows[:-1]
+            pairs = columns[:-1][follows[1:]] * np.int64(len(self.words))
+            pairs += columns[follows]
+            found, columns = np.unique(pairs, return_inverse=True)
+            lengths = np.maximum(lengths - 1, 0)
+        ends = np.concatenate(([0], np.cumsum(lengths)))
+        parts = np.ones(len(columns)), columns.ravel(), ends
+        rows = sp.csr_array(parts, shape=(n_texts, len(found)))
+        rows.sum_duplicates()
+        least = vectorizer.min_df
+        least = least if isinstance(least, Integral) else least * n_texts
+        frequency = np.bincount(rows.indices, minlength=len(found))
+        kept = np.asarray(frequency >= least)
+        if not kept.any():
+            return None
+        if not kept.all():
+            rows, found = rows[:, np.flatnonzero(kept)], found[kept]
+        word = self.words.__getitem__
+        if is_pairs:
+            sides = (
+                map(word, side.tolist()) for side in divmod(found, len(self.words))
+            )
+            terms = map("{} {}".format, *sides)
+        else:
+            terms = map(word, found.tolist())
+        vectorizer.vocabulary_ = dict(zip(terms, range(len(found)), strict=True))
+        vectorizer.fixed_vocabulary_ = False
+        return rows
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 from sklearn.feature_extraction.text import CountVectorizer
 
 from explicit_softmax.text.features import (
@@ -58,6 +59,46 @@ def test_characters_are_those_of_the_vectorizer(n_hashed, texts):
         )
     if n_hashed is None:
         assert found.union.transformer_list[0][1].vocabulary_ == expected.vocabulary_
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join)),
+    st.sampled_from([1, 2, 5, 0.4]),
+)
+@pytest.mark.parametrize("kind", ["words", "bigrams", "bigrams+words"])
+def test_words_are_those_of_the_vectorizer(kind, texts, min_df):
+    vectorizers = make_vectorizers(kind, min_df, None)
+    expected, blocks, message = [], [], ""
+    for _, vectorizer in make_vectorizers(kind, min_df, None):
+        try:
+            blocks.append(vectorizer.fit_transform(texts).toarray())
+            expected.append(vectorizer.vocabulary_)
+        except ValueError as error:
+            message = str(error)
+    if message.startswith("max_df") or not blocks:
+        with pytest.raises(ValueError, match=r"max_df|have no features"):
+            fit_features(texts, vectorizers, False)
+        return
+    found, rows = fit_features(texts, vectorizers, False)
+    fitted = [vectorizer for _, vectorizer in found.union.transformer_list]
+    assert [vectorizer.vocabulary_ for vectorizer in fitted] == expected
+    np.testing.assert_array_equal(rows.toarray(), np.hstack(blocks))
+    assert rows.has_canonical_format
+    others = ["new Cat", *texts]
+    again = [vectorizer.transform(others).toarray() for vectorizer in fitted]
+    np.testing.assert_array_equal(found.transform(others).toarray(), np.hstack(again))
+
+
+def test_vectorizers_of_other_parameters_count_as_they_do():
+    ((_, ours),) = make_vectorizers("words", 1, None)
+    for params in ({"binary": True}, {"lowercase": False}, {"stop_words": ["x"]}):
+        vectorizer = clone(ours).set_params(**params)
+        expected = clone(vectorizer).fit_transform(["X X x y"]).toarray()
+        _, rows = fit_features(["X X x y"], [("words", vectorizer)], False)
+        np.testing.assert_array_equal(rows.toarray(), expected)
+    with pytest.raises(ValueError, match="'min_df' parameter"):
+        fit_features(TEXTS, [("words", clone(ours).set_params(min_df=-1))], False)
 
 
 def test_kinds_without_any_feature_are_left_out():
