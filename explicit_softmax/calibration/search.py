@@ -28,11 +28,15 @@ from explicit_softmax.solution.counts import (
     FloatArray,
     IntArray,
     Rows,
+    counted_rows,
     without_empty_columns,
 )
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.smoothing import smooth_counts
 from explicit_softmax.solution.theorem import Calibration
+
+# From this number of norm exponents on, it pays to look places of counts up.
+_FEW_EXPONENTS = 3
 
 
 @dataclass(frozen=True)
@@ -115,10 +119,10 @@ def score_by_leave_one_out(
     blocks = settings.blocks(X.shape[1])
     beta, norm_weight = settings.given_numbers(len(blocks))
 
+    count = _counting(grid, X, y, n_classes, sample_weight)
+
     def score_exponent(exponent: float) -> list[Any]:
-        counts = CooccurrenceCounts.from_rows(
-            X, y, n_classes, sample_weight=sample_weight, norm_exponent=exponent
-        )
+        counts = count(exponent)
         mean_norm = counts.mean_norm or 1.0
         numbers = [
             mean_norm if number == "mean_norm" else float(number)
@@ -242,14 +246,33 @@ def score_by_folds(
     if limit.n_rows:
         n_blocks = len(first.blocks(X.shape[1]))
         limit = BUDGETS["candidates"].limit(n_classes * n_blocks)
-    everything = np.arange(len(y))
-    totals = [count(everything, exponent) for exponent in grid.norm_exponents]
+    total = _counting(grid, X, y, n_classes, sample_weight)
+    totals = [total(exponent) for exponent in grid.norm_exponents]
     return np.array(
         Parallel(n_jobs=n_jobs, prefer="threads")(
             delayed(score_fold)(np.asarray(train), np.asarray(test), totals)
             for train, test in folds
         )
     )
+
+
+def _counting(
+    grid: Grid,
+    X: Rows,
+    y: IntArray,
+    n_classes: int,
+    sample_weight: FloatArray | None,
+) -> Callable[[float], CooccurrenceCounts]:
+    """Counts of all rows as a function of the norm exponent."""
+    if sp.issparse(X) and len(grid.norm_exponents) >= _FEW_EXPONENTS:
+        return counted_rows(X, y, n_classes, sample_weight, grid.norm_exponents[0])
+
+    def counted(exponent: float) -> CooccurrenceCounts:
+        return CooccurrenceCounts.from_rows(
+            X, y, n_classes, sample_weight=sample_weight, norm_exponent=exponent
+        )
+
+    return counted
 
 
 def _models(

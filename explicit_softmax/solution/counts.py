@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -212,18 +212,7 @@ class CooccurrenceCounts:
         if X.shape[0] != y.shape[0]:
             raise ValueError(f"X and y differ in length: {X.shape[0]} and {y.shape[0]}")
         weight = None if sample_weight is None else np.asarray(sample_weight, float)
-        scale = None
-        if norm_exponent != 0.0:
-            with np.errstate(invalid="ignore", over="ignore"):
-                norms = row_norms(X) if norms is None else norms
-                scale = row_scale(norms, norm_exponent)
-            if not (scale.all() and np.isfinite(scale).all()):
-                if np.isfinite(norms).all() and (norms >= 0).all():
-                    raise ValueError(
-                        f"norm_exponent={norm_exponent:g} takes the rows out of the "
-                        "range of floating-point numbers: choose one of 1 or less"
-                    )
-                raise_bad_value(X, 0)  # norms that overflow
+        scale = _checked_scale(X, norm_exponent, norms)
         count = _count_sparse if sp.issparse(X) else _count_dense
         cooccurrence, frequency = count(X, y, n_classes, weight, scale)
         class_count = np.bincount(y, weights=weight, minlength=n_classes)
@@ -371,6 +360,66 @@ class CooccurrenceCounts:
                 f"(n_features, n_classes) is {self.cooccurrence.shape} and "
                 f"{other.cooccurrence.shape}"
             )
+
+
+def counted_rows(
+    X: Rows,
+    y: IntArray,
+    n_classes: int,
+    sample_weight: FloatArray | None = None,
+    first_exponent: float = 0.0,
+) -> Callable[[float], CooccurrenceCounts]:
+    """`CooccurrenceCounts.from_rows` of sparse rows as a function of the norm exponent.
+
+    The co-occurrence in which an entry counts is looked up once, in about the time of
+    one count, by `first_exponent`: other counts are one pass over the entries each, to
+    the same bits. All of them share their indices.
+    """
+    first = CooccurrenceCounts.from_rows(
+        X, y, n_classes, sample_weight=sample_weight, norm_exponent=first_exponent
+    )
+    F, weight = first.cooccurrence, np.ones(len(y))
+    if sample_weight is not None:
+        weight = np.asarray(sample_weight, float)
+    # Place 0 is that of entries that are zero, or have no weight.
+    numbers = np.arange(1, F.nnz + 1, dtype=F.indices.dtype)
+    places = sp.csr_matrix((numbers, F.indices, F.indptr), shape=F.shape)
+    labels = np.repeat(y.astype(X.indices.dtype), np.diff(X.indptr))
+    # Without any entry, SciPy would give a sparse answer.
+    place = np.asarray(places[X.indices, labels]).ravel() if F.nnz else 0 * X.indices
+    by_row = (X.data, place, X.indptr)
+    sums = sp.csr_array(by_row, shape=(len(y), F.nnz + 1)).T
+
+    def counted(norm_exponent: float) -> CooccurrenceCounts:
+        if norm_exponent == first_exponent:
+            return first
+        scale = _checked_scale(X, norm_exponent, None)
+        data = (sums @ (weight if scale is None else weight * scale))[1:]
+        if not np.isfinite(data.sum()):
+            raise_bad_value(X, 0)  # sums that overflow
+        counts = sp.csr_array((data, F.indices, F.indptr), shape=F.shape)
+        return replace(first, cooccurrence=counts)
+
+    return counted
+
+
+def _checked_scale(
+    X: Rows, norm_exponent: float, norms: NDArray[np.float64] | None
+) -> FloatArray | None:
+    """Factors of rows, None for one; ValueError if they are out of range."""
+    if norm_exponent == 0.0:
+        return None
+    with np.errstate(invalid="ignore", over="ignore"):
+        norms = row_norms(X) if norms is None else norms
+        scale = row_scale(norms, norm_exponent)
+    if not (scale.all() and np.isfinite(scale).all()):
+        if np.isfinite(norms).all() and (norms >= 0).all():
+            raise ValueError(
+                f"norm_exponent={norm_exponent:g} takes the rows out of the "
+                "range of floating-point numbers: choose one of 1 or less"
+            )
+        raise_bad_value(X, 0)  # norms that overflow
+    return scale
 
 
 def _count_dense(

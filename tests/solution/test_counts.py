@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from explicit_softmax.solution import counts as module
 from explicit_softmax.solution.counts import (
     CooccurrenceCounts,
+    counted_rows,
     row_blocks,
     row_norms,
     row_scale,
@@ -58,6 +59,26 @@ def test_counts_equal_the_sums_of_the_definition(layout, weighted, norm_exponent
     assert counts.is_sparse == sp.issparse(LAYOUTS[layout](X))
     if counts.is_sparse:
         assert counts.cooccurrence.nnz == np.count_nonzero(expected)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_counts_of_all_exponents_are_those_of_single_ones(weighted):
+    X, y, n_classes = random_rows()
+    X[3] = 0
+    rows = sp.csr_array(X)
+    rows.data[5] = 0.0  # stored
+    weight = np.random.default_rng(1).integers(0, 3, len(X)) if weighted else None
+    count = counted_rows(rows, y, n_classes, weight, 0.25)
+    for exponent in (0.25, 0.0, 0.7):
+        how = {"sample_weight": weight, "norm_exponent": exponent}
+        expected = from_rows(rows, y, n_classes, **how)
+        assert_same_bits(count(exponent), expected)
+        assert count(exponent).cooccurrence.nnz == expected.cooccurrence.nnz
+    empty = counted_rows(sp.csr_array((2, 3)), np.array([0, 1]), 2)
+    assert empty(0.5).dense().tolist() == [[0.0] * 2] * 3
+    huge = counted_rows(sp.csr_array([[1e-200, 0.0], [0.0, 1.0]]), np.array([0, 1]), 2)
+    with pytest.raises(ValueError, match="norm_exponent=2 takes the rows out of"):
+        huge(2.0)
 
 
 @pytest.mark.parametrize("dtype", ["?", "u1", "i2", "i8", "f2", "f4", "f8"])
