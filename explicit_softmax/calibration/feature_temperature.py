@@ -97,7 +97,7 @@ _PRIOR_WEIGHTS = 0.4, 2.0
 
 # Evidence of up to this many features times classes is held dense for all rows; beyond,
 # it is made for some rows at a time.
-_HELD_VALUES = 2**24
+_HELD_VALUES = 2**27
 
 # Features of rows read at a time.
 _CHUNK_VALUES = 2**22
@@ -476,7 +476,9 @@ class FeatureLoss:
         self.held = None
         is_dense = isinstance(evidence.X, np.ndarray)
         if is_dense or len(tie) * n_classes <= _HELD_VALUES:
-            held = evidence.weights.weights_of(evidence.place)
+            held = np.empty((len(tie), n_classes), dtype=evidence.X.dtype)
+            for part in row_blocks(len(tie), n_classes, _CHUNK_VALUES):
+                held[part] = evidence.weights.weights_of(evidence.place[part])
             self.held = list(self._held_chunks(held))
 
     @property
@@ -558,7 +560,7 @@ class FeatureLoss:
         found, n_classes = self.evidence, self.evidence.weights.n_classes
         n_rows = found.X.shape[0]
         width = n_classes * max(1, found.X.nnz // max(1, n_rows))
-        for rows in row_blocks(n_rows, width, 4 * _HELD_VALUES):
+        for rows in row_blocks(n_rows, width, _HELD_VALUES // 2):
             X, own = found.X[rows], found.own[rows]
             (X, columns), (own, _) = map(without_empty_columns, (X, own))
             weights = found.weights.weights_of(found.place[columns])
@@ -574,7 +576,6 @@ class FeatureLoss:
         """
         found, n_classes = self.evidence, weights.shape[1]
         n_rows = found.X.shape[0]
-        weights = weights.astype(found.X.dtype, copy=False)
         for rows in row_blocks(n_rows, n_classes, max(_SCORES, weights.size)):
             parts = found.X[rows], found.own[rows]
             if sp.issparse(found.X) and parts[0].shape[0] * n_classes <= _BY_COLUMN:
