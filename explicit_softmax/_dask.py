@@ -43,7 +43,7 @@ Block: TypeAlias = tuple[Delayed, Any, Any]
 # One task counts at most so many successive blocks and adds them up, and each thread of
 # a cluster gets at least so many tasks: see `_in_runs`.
 _MOST_BLOCKS = 16
-_LEAST_RUNS = 4
+_LEAST_RUNS = 8
 
 # N-grams are divided into so many parts, each of which is added up alone: a merge, and
 # the client, hold a few of these beside the counts. Blocks of which there are more are

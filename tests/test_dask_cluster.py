@@ -127,7 +127,7 @@ def test_runs_of_blocks_are_one_task_where_nothing_else_needs_them(
     with dask.annotate(retries=1):
         annotated = collection()
     found, clf = names_of_tasks(cluster, X, y)
-    assert found["count"] == 8  # four of each of two threads
+    assert found["count"] == 8  # of one or two blocks: there are too few for sixteen
     assert found["merge"] == 7
     assert set(found) == {"count", "merge"}
     np.testing.assert_array_equal(clf.predict_proba(rows[0]), expected)
