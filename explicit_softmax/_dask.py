@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -209,8 +210,16 @@ def _delayed(X: Any, name: str) -> list[Delayed]:
             f"{name} is chunked along features, {X.numblocks[1]} chunks of columns, "
             f"and a block must have whole rows: pass {name}.rechunk({{1: -1}})"
         )
+    if hasattr(X, "numblocks") and _lies_on_workers(X):
+        # Its optimised graph would not say where the blocks are.
+        return X.to_delayed(optimize_graph=False).ravel().tolist()  # type: ignore[no-any-return]
     blocks = X.to_delayed()
     return blocks.ravel().tolist() if isinstance(blocks, np.ndarray) else list(blocks)
+
+
+def _lies_on_workers(X: Any) -> bool:
+    distributed = sys.modules.get("distributed")  # without it there are no workers
+    return distributed is not None and bool(distributed.futures_of(X))
 
 
 def _sizes(X: Any) -> tuple[float, ...]:

@@ -98,11 +98,12 @@ class ExplicitLanguageModel(
         Whether n-grams are mixed with what the document has said so far: its tokens,
         those that followed the last one, and those that followed the last two, less for
         what is far away. This lowers perplexities of long documents. Weights maximise
-        the likelihood of documents that are left out of the counts for this, at most
-        131,072 tokens and an eighth of all. "skip" adds n-grams of two contexts that
-        leave a token out, the third and the second before the target, for 1 % less
-        perplexity at almost three times the time of `fit`; it needs a `context_size` of
-        at least 3, where there is the second of them alone. Only of "ngram".
+        the likelihood of documents that are left out of the counts for this, of about
+        131,072 tokens or an eighth of all, whichever is less: the last one is whole.
+        "skip" adds n-grams of two contexts that leave a token out, the third and the
+        second before the target, for 1 % less perplexity at almost three times the
+        time of `fit`; it needs a `context_size` of at least 3, where there is the
+        second of them alone. Only of "ngram".
     min_count : int or sequence of int, default=1
         How often n-grams of two and more tokens must be counted to be kept, or numbers
         for n-grams of one token, of two, and so on, the last of them for all longer
@@ -816,8 +817,9 @@ default="auto"
     ) -> Self:
         """Read n-grams from an ARPA file, as KenLM's ``lmplz`` and others write it.
 
-        The model scores as KenLM does. It has no counts: it cannot be continued,
-        merged, or made to forget. This needs the extra ``lm``.
+        The model scores as KenLM does, but for words of the file that hold other white
+        space than that of ASCII, which strings are divided at. It has no counts: it
+        cannot be continued, merged, or made to forget. This needs the extra ``lm``.
 
         Parameters
         ----------

@@ -4,6 +4,7 @@ import copy
 import pickle
 import warnings
 from functools import cache
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -356,6 +357,15 @@ def fuzz_models(folder, n_examples, number=0):
 def fuzz_transformers(folder, n_examples):
     saved = {name: made.fit(rows) for name, (made, rows) in TRANSFORMERS.items()}
     fuzz(folder, saved, check_transformer, (ValueError, TypeError), n_examples)
+
+
+@pytest.mark.parametrize("name", ["mixture", "skip"])
+def test_a_mixture_without_its_documents_is_not_merged(tmp_path, name):
+    whole = fitted(name)
+    whole.save(tmp_path / "it", keep_rows=False)
+    for one, other in permutations([whole, LM.load(tmp_path / "it")]):
+        with pytest.raises(ValueError, match="merge chooses weights"):
+            copy.deepcopy(one).merge(other)
 
 
 def test_an_exponent_that_the_stored_rows_cannot_have_is_refused(tmp_path):

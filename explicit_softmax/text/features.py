@@ -178,8 +178,13 @@ def _is_of(vectorizer: Any, kind: str, min_df: Any = None) -> bool:
     n_hashed = getattr(vectorizer, "n_features", None)
     min_df = getattr(vectorizer, "min_df", None) if min_df is None else min_df
     ((_, ours),) = make_vectorizers(kind, min_df, n_hashed)
-    return type(vectorizer) is type(ours) and (
-        bool(vectorizer.get_params() == ours.get_params())
+    if type(vectorizer) is not type(ours):
+        return False
+    given = vectorizer.get_params()
+    # A frequency of 1 is one document, and of 1.0 all of them.
+    return all(
+        type(given[name]) is type(value) and given[name] == value
+        for name, value in ours.get_params().items()
     )
 
 

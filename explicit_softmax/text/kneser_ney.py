@@ -100,7 +100,7 @@ class KneserNey:
 
     def probabilities(
         self, columns: Sequence[IntArray], targets: IntArray
-    ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Probabilities of targets after windows, and the tokens of known contexts.
 
         Columns of contexts are the nearest token first, as many as K or fewer.
@@ -109,7 +109,7 @@ class KneserNey:
         columns = [column[order] for column in columns]
         targets = targets[order]
         proba = self.proba[0][targets].astype(np.float64)
-        known = np.zeros(targets.size, dtype=np.int8)
+        known = np.zeros(targets.size, dtype=np.intp)
         places = np.arange(targets.size)  # of windows whose context is known
         context = np.zeros(targets.size, dtype=np.int64)
         is_found = np.ones(targets.size, dtype=bool)  # n-grams of the shorter context
@@ -134,14 +134,14 @@ class KneserNey:
 
     def distributions(
         self, columns: Sequence[IntArray]
-    ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Probabilities (n_windows, n_classes) of all targets after windows.
 
         The second array is as that of `probabilities`.
         """
         n_windows, n_ids = len(columns[0]), self.n_ids
         proba = np.tile(self.proba[0].astype(np.float64), (n_windows, 1))
-        known = np.zeros(n_windows, dtype=np.int8)
+        known = np.zeros(n_windows, dtype=np.intp)
         places = np.arange(n_windows)
         context = np.zeros(n_windows, dtype=np.int64)
         for column, (contexts, keys, values, backoff) in zip(

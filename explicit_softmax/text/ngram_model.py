@@ -92,6 +92,8 @@ class NgramModel:
     def __add__(self, other: NgramModel) -> NgramModel:
         """Model of the documents of both, which have the same V, K, and ends."""
         first, second = self._counted("merge"), other._counted("merge")
+        self.check_additive("merge")
+        other.check_additive("merge")
         self.check_settings(
             other.settings, "models with different {name} cannot be merged: {} and {}"
         )
@@ -257,7 +259,7 @@ class NgramSolution:
 
     def of_ngrams(
         self, stream: TokenStream
-    ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
+    ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Probabilities of all targets by n-grams, and tokens of known contexts.
 
         They are (n_targets, 1 + n_skips), those of whole contexts first.
@@ -268,7 +270,7 @@ class NgramSolution:
 
     def ngram_probabilities(
         self, stream: TokenStream
-    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int8]]]:
+    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.intp]]]:
         """The same by chunks."""
         size = stream.context_size
         for tokens, is_target in target_chunks(stream, self.has_ends):

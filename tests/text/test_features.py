@@ -42,6 +42,25 @@ WORDS = [
 ]
 
 
+@pytest.mark.parametrize("kind", ["words", "bigrams", "chars"])
+@pytest.mark.parametrize(
+    "given_number", [{"max_df": 1}, {"min_df": 1.0}, {"vocabulary": np.array(["a"])}]
+)
+def test_given_vectorizers_are_not_taken_for_ours(kind, given_number):
+    texts = ["a b a", "a b c", "a b d"]
+    ((_, ours),) = make_vectorizers(kind, 1, None)
+    vectorizer = ours.set_params(**given_number)
+    expected = clone(vectorizer)
+    try:
+        expected = expected.fit_transform(texts).toarray()
+    except ValueError:  # no feature is left
+        with pytest.raises(ValueError, match="no features"):
+            fit_features(texts, [("given", vectorizer)], False)
+        return
+    _, rows = fit_features(texts, [("given", vectorizer)], False)
+    np.testing.assert_array_equal(rows.toarray(), expected)
+
+
 @settings(max_examples=25)
 @given(st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join), min_size=1))
 @pytest.mark.parametrize("n_hashed", [None, 16])

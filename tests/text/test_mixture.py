@@ -181,3 +181,9 @@ def test_mixtures_are_additive(data):
 def test_one_document_has_the_weights_to_start_from():
     model = make().fit([[0, 1, 2, 0, 1]])
     assert_array_equal(model.mixture_weights_, start_weights(2))
+
+
+def test_contexts_longer_than_128_tokens():
+    documents = [np.arange(200) % 3 for _ in range(10)]
+    model = ExplicitLanguageModel(context_size=130, vocabulary_size=5, mixture=True)
+    assert model.fit(documents).perplexity(documents) < 1.1
