@@ -1065,9 +1065,10 @@ def _draw(
     if temperature == 0:
         return int(proba.argmax())
     if temperature != 1:
-        # Differences first: the highest stays zero whatever the temperature.
+        # Differences first: the highest is zero, whatever the temperature.
         with np.errstate(over="ignore", divide="ignore"):
-            proba = np.exp((np.log(proba) - math.log(proba.max())) / temperature)
+            logs = np.log(proba)
+            proba = np.exp((logs - logs.max()) / temperature)
     if top_k is not None or top_p < 1:
         # The first of equal ones is kept, as by argmax.
         least, total = 0.0, proba.sum()
