@@ -702,8 +702,7 @@ def _ngram_model_fits(model: NgramModel) -> bool:
     if model.sample is not None:
         right = right and _numbers(model.sample.tokens, above=-1, most=highest)
     if model.weights is not None:
-        n_skips = model.has_skips * len(skip_distances(model.shape[1]))
-        start = start_weights(model.shape[1], n_skips)
+        start = start_weights(model.shape[1], model.n_skips)
         right = right and model.weights.shape == start.shape
         right = right and _numbers(model.weights, above=0, most=1)
         right = right and bool(np.allclose(model.weights.sum(axis=-1), 1))

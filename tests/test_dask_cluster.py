@@ -20,7 +20,6 @@ from tests.text.test_ngrams import assert_equal
 
 pytestmark = pytest.mark.slow
 dask = pytest.importorskip("dask")
-pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
 
 N_BLOCKS, N_ROWS, N_CLASSES, N_FEATURES = 12, 300, 5, 200
@@ -139,10 +138,12 @@ def test_runs_of_blocks_are_one_task_where_nothing_else_needs_them(
 
 
 def test_arrays_that_lie_on_the_workers(cluster, rows):
+    import dask.array as da
+
     dense = rows[0].toarray()
     expected = ExplicitSoftmaxClassifier().fit(dense, rows[1]).predict_proba(dense)
-    X = dask.array.from_array(dense, chunks=(N_ROWS, -1)).persist()
-    y = dask.array.from_array(rows[1], chunks=N_ROWS)
+    X = da.from_array(dense, chunks=(N_ROWS, -1)).persist()
+    y = da.from_array(rows[1], chunks=N_ROWS)
     for blocks in [(X, y), (X * 1, y.persist()), (X.map_blocks(np.copy), y)]:
         found, clf = names_of_tasks(cluster, *blocks)
         assert found["count"] == N_BLOCKS

@@ -116,8 +116,7 @@ def score_by_leave_one_out(
     the final choice.
     """
     settings = grid.settings
-    blocks = settings.blocks(X.shape[1])
-    beta, norm_weight = settings.given_numbers(len(blocks))
+    beta, norm_weight = settings.given_numbers(len(settings.blocks(X.shape[1])))
 
     count = _counting(grid, X, y, n_classes, sample_weight)
 
@@ -129,16 +128,7 @@ def score_by_leave_one_out(
             for number in grid.priming_numbers
         ]
         results = []
-        for held_out in leave_one_out_each(
-            (
-                smooth_counts(counts, settings.smoothing, strength, blocks)
-                for strength in grid.smoothing_strengths
-            ),
-            sample.X,
-            sample.y,
-            sample_weight=sample.weights,
-            norm_exponent=exponent,
-        ):
+        for held_out in _held_out_each(grid, counts, sample, exponent):
             for number in numbers:
                 choice = calibrate(
                     held_out,
@@ -275,6 +265,23 @@ def _counting(
     return counted
 
 
+def _held_out_each(
+    grid: Grid, counts: CooccurrenceCounts, sample: RowSample, exponent: float
+) -> Iterator[LeaveOneOut]:
+    """Leave-one-out scores of the sample by each of the smoothing strengths."""
+    blocks = grid.settings.blocks(counts.n_features)
+    return leave_one_out_each(
+        (
+            smooth_counts(counts, grid.settings.smoothing, strength, blocks)
+            for strength in grid.smoothing_strengths
+        ),
+        sample.X,
+        sample.y,
+        sample_weight=sample.weights,
+        norm_exponent=exponent,
+    )
+
+
 def _models(
     grid: Grid,
     counts: CooccurrenceCounts,
@@ -286,19 +293,9 @@ def _models(
 
     None in place of these where there are no rows, because everything is given.
     """
-    blocks = grid.settings.blocks(counts.n_features)
     each: Iterator[LeaveOneOut | None] = repeat(None)
     if sample.limit.n_rows:
-        each = leave_one_out_each(
-            (
-                smooth_counts(counts, grid.settings.smoothing, strength, blocks)
-                for strength in grid.smoothing_strengths
-            ),
-            sample.X,
-            sample.y,
-            sample_weight=sample.weights,
-            norm_exponent=exponent,
-        )
+        each = _held_out_each(grid, counts, sample, exponent)
     for strength, held_out in zip(grid.smoothing_strengths, each, strict=False):
         part = replace(grid, norm_exponents=[exponent], smoothing_strengths=[strength])
         for candidate in part.candidates():

@@ -91,9 +91,7 @@ class NgramModel:
 
     def __add__(self, other: NgramModel) -> NgramModel:
         """Model of the documents of both, which have the same V, K, and ends."""
-        first, second = self._counted("merge"), other._counted("merge")
-        self.check_additive("merge")
-        other.check_additive("merge")
+        first, second = self.check_additive("merge"), other.check_additive("merge")
         self.check_settings(
             other.settings, "models with different {name} cannot be merged: {} and {}"
         )
@@ -118,6 +116,11 @@ class NgramModel:
         return self.sample is not None or self.weights is not None
 
     @property
+    def n_skips(self) -> int:
+        """Number of contexts that leave tokens out."""
+        return len(skip_distances(self.shape[1])) if self.has_skips else 0
+
+    @property
     def shape(self) -> tuple[int, int, bool]:
         """V, K, and whether ends of documents are predicted."""
         if self.counts is not None:
@@ -135,14 +138,15 @@ class NgramModel:
             return self.token_counts
         return self.counts.target_counts()[:-1]
 
-    def check_additive(self, method: str) -> None:
-        """ValueError unless there are counts, and what chooses weights."""
-        self._counted(method)
+    def check_additive(self, method: str) -> NgramCounts:
+        """The counts; ValueError unless they and what chooses weights are there."""
+        counts = self._counted(method)
         if self.weights is not None and self.sample is None:
             raise ValueError(
                 f"{method} chooses weights of the mixture again, and this model was "
                 "saved without the documents for this: save it with keep_rows=True"
             )
+        return counts
 
     def _counted(self, method: str) -> NgramCounts:
         if self.counts is None:
@@ -202,8 +206,7 @@ class NgramModel:
         """Weights of a mixture that has not counted some of the documents."""
         arrays = sample.left_out(int(self.class_count.sum()))
         if not arrays:
-            size = counts.context_size
-            return start_weights(size, self.has_skips * len(skip_distances(size)))
+            return start_weights(counts.context_size, self.n_skips)
         stream = TokenStream.from_arrays(arrays, counts.context_size, counts.n_ids - 1)
         tell = listener()
         with listening(None):  # which would hear of each window

@@ -139,6 +139,14 @@ def make(**parameters):
     )
 
 
+def assert_scores_are_probabilities(model, document, end):
+    """Those of all targets sum to one, and scores of a document are among them."""
+    proba = model.predict_proba([document[:n] for n in range(len(document) + 1)])
+    assert_allclose(proba.sum(axis=1), 1.0, rtol=1e-6)
+    expected = proba[np.arange(len(document) + 1), [*document, end]]
+    assert_allclose(np.exp(model.log_proba(document)), expected, rtol=1e-5)
+
+
 def test_mixed_language_models():
     repeated = [document * 3 for document in DOCUMENTS]
     model = make().fit(repeated[20:])
@@ -146,11 +154,7 @@ def test_mixed_language_models():
     assert plain.mixture_weights_ is None
     assert model.mixture_weights_.shape == (3, 25, 4)
     assert model.perplexity(repeated[:20]) < 0.9 * plain.perplexity(repeated[:20])
-    document = repeated[0]
-    proba = model.predict_proba([document[:n] for n in range(len(document) + 1)])
-    assert_allclose(proba.sum(axis=1), 1.0, rtol=1e-6)
-    expected = proba[np.arange(len(document) + 1), [*document, 7]]
-    assert_allclose(np.exp(model.log_proba(document)), expected, rtol=1e-5)
+    assert_scores_are_probabilities(model, repeated[0], 7)
     with pytest.raises(ValueError, match="different mixture"):
         model.merge(plain)
     with pytest.raises(ValueError, match="mixture=False differs from True"):

@@ -14,6 +14,7 @@ from explicit_softmax.text.kneser_ney import FALLBACK_DISCOUNTS
 from explicit_softmax.text.skips import skip_counts, skip_distances, skip_models
 from tests.strategies import merged, partitions, properties
 from tests.text.test_kneser_ney import corpus
+from tests.text.test_mixture import assert_scores_are_probabilities
 from tests.text.test_ngrams import (
     N_IDS,
     as_counter,
@@ -171,11 +172,7 @@ def test_skip_contexts_are_mixed(model, tmp_path):
     plain = make(mixture=True).fit(noisy_sums(60))
     assert model.mixture_weights_.shape == (5, 25, 6)
     assert model.perplexity(documents) < 0.9 * plain.perplexity(documents)
-    document = documents[0]
-    proba = model.predict_proba([document[:n] for n in range(len(document) + 1)])
-    assert_allclose(proba.sum(axis=1), 1.0, rtol=1e-6)
-    expected = proba[np.arange(len(document) + 1), [*document, 12]]
-    assert_allclose(np.exp(model.log_proba(document)), expected, rtol=1e-5)
+    assert_scores_are_probabilities(model, documents[0], 12)
     with pytest.raises(ValueError, match="different mixture"):
         model.merge(plain)
     for made in (model, plain):
