@@ -290,12 +290,20 @@ def _whole_lines(file: IO[bytes]) -> Iterator[bytes]:
     """Blocks of lines that end in a line feed, which the last one may lack."""
     number, rest = 1, b""
     while block := file.read(_BLOCK_BYTES):
-        whole, end, rest = (rest + block).rpartition(b"\n")
-        if end:
-            yield whole + end
+        text, start = rest + block, 0
+        # Where lines end in so many bytes, none of these is longer.
+        while len(text) - start > _LONGEST_LINE:
+            end = text.rfind(b"\n", start, start + _LONGEST_LINE + 1)
+            if end < 0:
+                number += text.count(b"\n", 0, start)
+                raise ValueError(
+                    f"line {number} is longer than {_LONGEST_LINE:,} bytes"
+                )
+            start = end + 1
+        whole, end_of_line, rest = text.rpartition(b"\n")
+        if end_of_line:
+            yield whole + end_of_line
             number += whole.count(b"\n") + 1
-        if len(rest) > _LONGEST_LINE:
-            raise ValueError(f"line {number} is longer than {_LONGEST_LINE:,} bytes")
     if rest:
         yield rest + b"\n"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 
 from explicit_softmax.solution.counts import IntArray
 
-# Words are compared so many bytes at a time; a mask for each number of them.
+# Words are compared so many bytes at a time, and what they have beyond so many at once;
+# a mask for each number of the former.
 _STEP = 8
+_LONGEST_STEPPED = 32 * _STEP
 _MASKS = np.array([2 ** (8 * size) - 1 for size in range(_STEP + 1)], dtype="<u8")
 
 # Decimals of so many characters at most are computed, their digits being exact.
@@ -54,8 +57,11 @@ class Fields:
         start = self.starts[place]
         return self.text[start : start + self.sizes[place]]
 
-    def steps(self) -> Iterator[tuple[NDArray[np.intp], NDArray[np.uint64]]]:
-        """The next bytes of fields that have more, as numbers, and their places."""
+    def steps(self) -> Iterator[tuple[NDArray[np.intp], NDArray[Any]]]:
+        """The next bytes of fields that have more, as numbers, and their places.
+
+        The last ones of long fields are bytes themselves: few fields are long.
+        """
         codes = np.frombuffer(self.text + bytes(_STEP), np.uint8)
         rows = sliding_window_view(codes, _STEP)
         places = np.arange(self.sizes.size)
@@ -63,6 +69,11 @@ class Fields:
             if done:
                 places = places[self.sizes[places] > done]
             if not places.size:
+                return
+            if done == _LONGEST_STEPPED:
+                rest = np.empty(places.size, dtype=object)
+                rest[:] = [self.bytes_of(place)[done:] for place in places.tolist()]
+                yield places, rest
                 return
             found = rows[self.starts[places] + done].view("<u8")[:, 0]
             found &= _MASKS[np.minimum(self.sizes[places] - done, _STEP)]
@@ -157,6 +168,8 @@ class WordTable:
     def _hashes(self, fields: Fields) -> NDArray[np.uint64]:
         found = fields.sizes.astype(np.uint64)
         for places, some in fields.steps():
+            if some.dtype == object:
+                some = np.array([*map(hash, some)]).view(np.uint64)
             some ^= found[places]
             some *= self._factor
             some ^= some >> np.uint64(32)

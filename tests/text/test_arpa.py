@@ -140,6 +140,20 @@ def test_bad_files_are_one_error(tmp_path, old, new, message):
         read(tmp_path, SMALL.encode().replace(old.encode(), as_bytes, 1))
 
 
+@pytest.mark.parametrize("block", [7, 30, 64, 1000])
+def test_longest_lines_do_not_depend_on_where_blocks_end(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(arpa, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(arpa, "_LONGEST_LINE", 50)
+    for size in (44, 45, 100):
+        text = SMALL.replace("-0.4\ta\t-0.2", f"-1\t{'w' * size}\t-1\n-0.4\ta\t-0.2")
+        text = text.replace("1=5", "1=6")
+        if size == 44:  # and with the two numbers, 50
+            assert read(tmp_path, text).tokenizer_.token_to_id("w" * size) == 0
+        else:
+            with pytest.raises(ValueError, match="line 10 is longer than 50 bytes"):
+                read(tmp_path, text)
+
+
 @pytest.mark.parametrize("compress", [True, False])
 def test_truncated_files_are_errors(tmp_path, compress):
     whole = gzip.compress(SMALL.encode()) if compress else SMALL.rstrip("\n").encode()

@@ -8,7 +8,10 @@ from numpy.testing import assert_array_equal
 from explicit_softmax.text import fields
 from explicit_softmax.text.fields import Fields, WordTable, read_numbers, split_fields
 
-WORDS = st.binary(min_size=1, max_size=20)
+WORDS = st.one_of(
+    st.binary(min_size=1, max_size=20),
+    st.binary(max_size=20).map(lambda end: b"w" * 250 + end),
+)
 
 
 def fields_of(words):
@@ -63,6 +66,11 @@ def test_words_are_found_as_by_a_dictionary(words, others):
     ids = {word: number for number, word in enumerate(words)}
     found = WordTable(words).find(fields_of(wanted))
     assert found.tolist() == [ids.get(word, -1) for word in wanted]
+
+
+def test_long_words_take_few_steps():
+    words = fields_of([b"w", b"w" * 10**5])
+    assert sum(1 for _ in words.steps()) <= 33
 
 
 def test_another_factor_is_taken_where_words_have_one_hash(monkeypatch):
