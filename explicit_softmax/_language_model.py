@@ -831,8 +831,9 @@ default="auto"
         Returns
         -------
         model : ExplicitLanguageModel
-            Model of texts, whose tokens are what white space separates. ``<unk>`` is
-            out of vocabulary; ends of documents are predicted if the file has ``</s>``.
+            Model of texts, whose tokens are what white space separates. ``<unk>`` and
+            ``<UNK>`` are out of vocabulary, as for KenLM; ends of documents are
+            predicted if the file has ``</s>``.
 
         Raises
         ------

@@ -6,7 +6,7 @@ told by where they start and by their sizes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -125,26 +125,28 @@ def read_numbers(fields: Fields) -> tuple[NDArray[np.float64], NDArray[np.bool_]
 
 
 class WordTable:
-    """Places of distinct words, found for many fields at a time.
+    """Numbers of words, found for many fields at a time.
 
     Words are found by a hash of 64 bits, whose first bits tell where to look, and then
     compared in full.
     """
 
-    def __init__(self, words: Sequence[bytes]) -> None:
-        sizes = np.array([len(word) for word in words], dtype=np.intp)
-        self._words = Fields(b"".join(words), np.cumsum(sizes) - sizes, sizes)
+    def __init__(self, numbers: Mapping[bytes, int]) -> None:
+        sizes = np.array([*map(len, numbers)], dtype=np.intp)
+        words = Fields(b"".join(numbers), np.cumsum(sizes) - sizes, sizes)
         for self._factor in (np.uint64(seed) for seed in count(_FACTOR, 2)):
-            hashes = self._hashes(self._words)
-            self._order = np.argsort(hashes)
-            self._sorted = hashes[self._order]
+            hashes = self._hashes(words)
+            order = np.argsort(hashes)
+            self._sorted = hashes[order]
             if (self._sorted[1:] != self._sorted[:-1]).all():
                 break
-        n_bits = (_SPARSITY * len(words)).bit_length()
+        self._words = words[order]
+        self._numbers = np.array([*numbers.values()], dtype=np.intp)[order]
+        n_bits = (_SPARSITY * order.size).bit_length()
         self._shift = np.uint64(64 - n_bits)
         firsts = np.arange(2**n_bits, dtype=np.uint64) << self._shift
         self._first = np.searchsorted(self._sorted, firsts)
-        np.minimum(self._first, len(words) - 1, out=self._first)
+        np.minimum(self._first, order.size - 1, out=self._first)
 
     def find(self, fields: Fields) -> NDArray[np.intp]:
         """Numbers of the words that fields are, -1 for those that are none."""
@@ -153,15 +155,15 @@ class WordTable:
         before = np.flatnonzero(self._sorted[places] < wanted)
         while before.size:
             places[before] += 1
-            before = before[places[before] < self._order.size]
+            before = before[places[before] < self._sorted.size]
             before = before[self._sorted[places[before]] < wanted[before]]
-        found: NDArray[np.intp]
-        found = self._order[np.minimum(places, self._order.size - 1)]
-        wrong = self._words.sizes[found] != fields.sizes
+        np.minimum(places, self._sorted.size - 1, out=places)
+        wrong = self._words.sizes[places] != fields.sizes
         alike = np.flatnonzero(~wrong)
-        both = self._words[found[alike]].steps(), fields[alike].steps()
+        both = self._words[places[alike]].steps(), fields[alike].steps()
         for (own, some), (_, other) in zip(*both, strict=True):
             wrong[alike[own]] |= some != other
+        found: NDArray[np.intp] = self._numbers[places]
         found[wrong] = -1
         return found
 

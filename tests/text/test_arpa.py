@@ -98,6 +98,27 @@ def test_files_without_ends_or_unknown_words(tmp_path):
     assert_allclose(logs, [-0.3, -0.15, 0.1 - 100], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "-1.5\t<UNK>\t-0.25",
+        "-0.5\t<unk>\t0.1\n-1.5\t<UNK>\t-0.25",
+        "-0.5\t<UNK>\t0.1\n-1.5\t<unk>\t-0.25",
+    ],
+)
+def test_unknown_words_in_upper_case_are_as_for_kenlm(tmp_path, lines):
+    kenlm = pytest.importorskip("kenlm")
+    text = SMALL.replace("-1.0\t<unk>", lines)
+    text = text.replace("1=5", f"1={5 + lines.count(chr(10))}")
+    if "<UNK>" in lines.split("\n")[-1]:
+        text = text.replace("-0.9 b a", "-0.9 b a\n-0.8 b <UNK>").replace("2=4", "2=5")
+    model, other = read(tmp_path, text), kenlm.Model(str(tmp_path / "model.arpa"))
+    assert "<UNK>" not in model.tokenizer_.get_vocab()
+    for document in ("a x b", "a b <UNK> b", "b x a b", "<unk> a"):
+        found = [proba for proba, _, _ in other.full_scores(document)]
+        assert_allclose(model.log_proba(document) / np.log(10), found, atol=1e-6)
+
+
 def test_what_nobody_can_ask_for_is_left_out(tmp_path):
     more = "-0.1\t<s> <s>\t-0.7\n-0.2\t</s> a\n-0.3\ta b\t"
     text = SMALL.replace("-0.2\ta b\t", more).replace("2=4", "2=6")
