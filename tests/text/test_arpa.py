@@ -1,14 +1,17 @@
 """ARPA files: what is read and written, beside the real KenLM."""
 
 import gzip
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from explicit_softmax import ExplicitLanguageModel
 from explicit_softmax.text import arpa
-from explicit_softmax.text.tokens import word_tokenizer
+from explicit_softmax.text.tokens import TokenIds, word_tokenizer
 from tests.text.test_kneser_ney import corpus
 
 
@@ -191,13 +194,13 @@ def test_models_of_files_predict_and_are_saved_but_do_not_count(tmp_path):
     assert_array_equal(same.predict_proba(["a", ""]), model.predict_proba(["a", ""]))
     assert_allclose(model.predict_proba(["b a", ""]).shape, (2, 4))
     assert model.generate("a", 3, temperature=0) == "b"
-    for name, given in [
+    for name, argument in [
         ("partial_fit", ["a"]),
         ("forget", ["a"]),
         ("merge", model),
     ]:
         with pytest.raises(ValueError, match=f"{name} needs counts, .* ARPA"):
-            getattr(model, name)(given)
+            getattr(model, name)(argument)
 
 
 def test_what_is_written_is_read_as_it_was(tmp_path):
@@ -224,6 +227,58 @@ def test_what_is_written_is_read_as_it_was(tmp_path):
     read_model.to_arpa(again)
     other = ExplicitLanguageModel.from_arpa(again)
     assert_allclose(other.score_samples(safe[:1]), read_model.score_samples(safe[:1]))
+
+
+# The empty token, and what stands for it, are among these.
+AWKWARD = ["", "%0", "%%0", "%1", "%20", "%3Cs%3E", "<s>", "</s>", "<unk>", "<UNK>"]
+PIECES = ["", "%", "%2", "0", "a", " ", "\t", "\n", "\0", "\x85", "\u3000", "é"]
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from(AWKWARD),
+            st.lists(st.sampled_from(PIECES), max_size=4).map("".join),
+        ),
+        min_size=1,
+        max_size=12,
+        unique=True,
+    )
+)
+def test_different_tokens_are_different_words(tokens):
+    words = arpa.escaped(TokenIds.of(word_tokenizer(tokens, "no")).words())
+    assert len({*words}) == len(words)
+    assert all(word.split() == [word] for word in words)
+    assert not {*words} & {"<s>", "</s>", "<unk>", "<UNK>"}
+    # What is escaped can be undone; the empty token has another name.
+    pairs = [(word, t) for word, t in zip(words, tokens, strict=True) if t]
+    assert all(word == t for word, t in pairs) or all(
+        unquote(word) == t for word, t in pairs
+    )
+
+
+def test_awkward_tokens_are_written_and_read(tmp_path):
+    tokens = list(dict.fromkeys([*AWKWARD, *PIECES]))
+    tokenizer = word_tokenizer(tokens, "no", are_split=True)
+    model = ExplicitLanguageModel(tokenizer=tokenizer, context_size=1)
+    model.fit([tokens[1:], tokens[:0:-1]])
+    model.to_arpa(tmp_path / "model.arpa")
+    other = ExplicitLanguageModel.from_arpa(tmp_path / "model.arpa")
+    words = arpa.escaped(model._encoder.ids.words())
+    for numbers in ([1, 2, 3], [5, 6, 7, 8], [*range(9, len(tokens))]):
+        logs = model.log_proba([[tokens[n] for n in numbers]])[0]
+        same = other.log_proba([" ".join(words[n] for n in numbers)])[0]
+        assert_allclose(same[: logs.size], logs, atol=1e-6)
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u3000", "\x1c", "\x1f", "\x85"])
+def test_words_with_other_white_space_are_scored_in_sequences(tmp_path, space):
+    word = f"b{space}b"
+    text = SMALL.replace(" b", f" {word}").replace("\tb", f"\t{word}")
+    model = read(tmp_path, text)
+    (logs,) = model.log_proba([["a", word]])
+    assert_allclose(logs / np.log(10), [-0.3, -0.15, -0.05], atol=1e-6)
+    assert model.evaluate([f"a {word}"])["n_oov"] == 2
 
 
 def test_files_do_not_depend_on_what_is_done_at_a_time(tmp_path, monkeypatch):
