@@ -37,6 +37,7 @@ WORDS = [
     "\u2003",
     "  ",
     "no-one",
+    "--",
     "\n",
     "Cat",
 ]
@@ -104,6 +105,7 @@ def test_words_are_those_of_the_vectorizer(kind, texts, min_df):
     assert [vectorizer.vocabulary_ for vectorizer in fitted] == expected
     np.testing.assert_array_equal(rows.toarray(), np.hstack(blocks))
     assert rows.has_canonical_format
+    assert rows.indices.dtype == rows.indptr.dtype == np.int32
     others = ["new Cat", *texts]
     again = [vectorizer.transform(others).toarray() for vectorizer in fitted]
     np.testing.assert_array_equal(found.transform(others).toarray(), np.hstack(again))
