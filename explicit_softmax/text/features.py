@@ -27,7 +27,11 @@ from explicit_softmax.solution.progress import listener
 # Single letters and digits are words too: "I", "a", "7".
 KINDS: dict[str, dict[str, Any]] = {
     "words": {"token_pattern": r"(?u)\b\w+\b"},
-    "bigrams": {"token_pattern": r"(?u)\b\w+\b", "ngram_range": (2, 2)},
+    # An empty word begins and ends a text of words: " first", "last ".
+    "bigrams": {
+        "token_pattern": r"(?u)\A(?=\W*\w)|\b\w+\b|\Z",
+        "ngram_range": (2, 2),
+    },
     "chars": {"analyzer": "char_wb", "ngram_range": (2, 5)},
 }
 
@@ -110,7 +114,8 @@ def fit_features(
     The `listener` hears of each document twice: when a vectoriser has read it, and when
     it has sorted its n-grams, which can take as long.
 
-    A vectoriser that finds nothing, such as bigrams in texts of one word, is left out.
+    A vectoriser that finds nothing, such as bigrams of one text each where `min_df` is
+    two, is left out.
 
     Raises
     ------
@@ -241,7 +246,8 @@ class _ReadWords:
         """
         vectorizer._validate_params()  # as fit_transform does
         n_texts, is_pairs = len(self.ends) - 1, vectorizer.ngram_range == (2, 2)
-        columns, first, last = self._columns(is_pairs)
+        read = self._with_ends() if is_pairs else self
+        columns, first, last = read._columns(is_pairs)
         columns.sum_duplicates()
         least = vectorizer.min_df
         least = least if isinstance(least, Integral) else least * n_texts
@@ -250,7 +256,7 @@ class _ReadWords:
             return None
         if kept.size < columns.shape[1]:
             first, last, columns = first[kept], last[kept], columns[:, kept]
-        words = np.array(self.words, dtype=object)
+        words = np.array(read.words, dtype=object)
         terms = words[last]
         if is_pairs:
             terms = (words + " ")[first] + terms
@@ -258,6 +264,15 @@ class _ReadWords:
         vectorizer.vocabulary_ = dict(zip(terms.tolist(), places, strict=True))
         vectorizer.fixed_vocabulary_ = False
         return sp.csr_array(columns)
+
+    def _with_ends(self) -> _ReadWords:
+        """With an empty word before and after the words of each document."""
+        starts, stops = self.ends[:-1], self.ends[1:]
+        has_words = stops > starts
+        at = np.concatenate((starts[has_words], stops[has_words]))
+        ends = self.ends + 2 * np.concatenate(([0], np.cumsum(has_words)))
+        ends = ends.astype(np.int32 if ends[-1] < 2**31 else np.int64)
+        return _ReadWords(["", *self.words], np.insert(self.places + 1, at, 0), ends)
 
     def _columns(
         self, is_pairs: bool
