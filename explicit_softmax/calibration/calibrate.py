@@ -15,7 +15,7 @@ import scipy.optimize
 from numpy.typing import NDArray
 
 from explicit_softmax.calibration.leave_one_out import LeaveOneOut
-from explicit_softmax.solution.counts import FloatArray, row_blocks
+from explicit_softmax.solution.counts import FloatArray, IntArray, row_blocks
 from explicit_softmax.solution.loss import cross_entropy_residual
 from explicit_softmax.solution.theorem import Calibration, Translation
 
@@ -342,10 +342,11 @@ def _minimised(
     def objective(point: FloatArray) -> tuple[float, FloatArray]:
         values = point * units
         # Chunks of rows stay in cache from the scores to the last product with them.
-        losses, slopes = zip(
-            *(chunk.loss(values, work) for chunk in chunks), strict=True
-        )
-        loss, gradient = sum(losses), np.sum(slopes, axis=0)
+        loss, gradient = 0.0, np.zeros(len(values))
+        for chunk in chunks:
+            part, slopes = chunk.loss(values, work)
+            loss += part
+            gradient += slopes
         gradient[n_free:] += prior_weight * values[n_free:]
         spread = values[:n_betas] / beta_units
         gradient[:n_betas] += prior_weight * _BETA_PRIOR * (spread / beta_units)
