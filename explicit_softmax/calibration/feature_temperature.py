@@ -585,12 +585,14 @@ class FeatureLoss:
         found, left = self.evidence, self.evidence.left
         squares = np.zeros(len(self.tie))
         for _, columns, X, _, weights in self._chunks():
-            spread = weights.var(axis=1, dtype=float) * self.base[columns] ** 2
+            spread = np.empty(len(weights))
+            for part in row_blocks(len(weights), weights.shape[1], _SCORES):
+                spread[part] = weights[part].var(axis=1, dtype=float)
             if sp.issparse(X):
-                sums = np.asarray(X.power(2).sum(axis=0, dtype=float)).ravel()
+                sums = X.power(2).T @ np.ones(X.shape[0], X.dtype)
             else:
                 sums = np.einsum("ij,ij->j", X, X, dtype=float)
-            squares[columns] += sums * spread
+            squares[columns] += sums * spread * self.base[columns] ** 2
         curvature = np.bincount(self.tie, squares, self.n_factors)
         rows_of = np.bincount(left.y, left.weights, found.weights.n_classes)
         rows_of = np.tile(rows_of, len(self.first_shifts))

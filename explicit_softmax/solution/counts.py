@@ -586,15 +586,14 @@ def values_of_entries(table: Any, rows: sp.csr_array, y: IntArray) -> NDArray[An
     n_cells = n_features * n_classes
     if n_cells > max(rows.nnz / _LOOK_UPS, _FEW_CELLS):
         return values_at(table, rows.indices, y[entry_rows(rows)])
-    # By class: the features of a row, in order, then go one way through memory.
-    by_class = (table.T.toarray() if sp.issparse(table) else table.T).ravel()
-    first = y.astype(np.intp) * n_features
+    cells = np.asarray(table.toarray() if sp.issparse(table) else table).ravel()
     values = np.empty(rows.nnz, table.dtype)
     for block in row_blocks(len(y), rows.nnz // max(len(y), 1), _BLOCK_VALUES):
         indptr = rows.indptr[block.start : block.stop + 1]
         stored = slice(indptr[0], indptr[-1])
-        places = np.repeat(first[block], np.diff(indptr)) + rows.indices[stored]
-        np.take(by_class, places, out=values[stored], mode="clip")  # without a buffer
+        places = rows.indices[stored] * np.intp(n_classes)
+        places += np.repeat(y[block], np.diff(indptr))
+        np.take(cells, places, out=values[stored], mode="clip")  # without a buffer
     return values
 
 
