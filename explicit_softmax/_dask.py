@@ -696,4 +696,5 @@ def _likelihood(
 
 
 def _added_values(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
-    return {name: value + other[name] for name, value in one.items()}
+    # Documents that are no strings have no bytes.
+    return {name: one[name] + other[name] for name in one if name in other}

@@ -529,13 +529,15 @@ default="auto"
         check_is_fitted(self)
         if is_collection(documents):
             return evaluate_blocks(self, documents)
-        documents, n_bytes = as_documents(documents), 0
+        documents, n_bytes, are_strings = as_documents(documents), 0, True
 
         def counted() -> Iterator[Any]:
-            nonlocal n_bytes
+            nonlocal n_bytes, are_strings
             for document in Documents(documents):
                 if isinstance(document, str):
                     n_bytes += len(document.encode(errors="surrogatepass"))
+                else:
+                    are_strings = False
                 yield document
 
         ids, predictor = self._encoder.ids, self._predictor
@@ -568,7 +570,7 @@ default="auto"
         if self._encoder.has_ends:
             scores["_with_ends"] = (total + of_ends) / (n_tokens + n_ends)
         report |= scores_and_perplexities(scores)
-        if n_bytes:
+        if n_bytes and are_strings:
             report["n_bytes"] = n_bytes
             report["bits_per_byte"] = -total / math.log(2) / n_bytes
         return report
@@ -818,8 +820,9 @@ default="auto"
         """Read n-grams from an ARPA file, as KenLM's ``lmplz`` and others write it.
 
         The model scores as KenLM does, but for words of the file that hold other white
-        space than that of ASCII, which strings are divided at. It has no counts: it
-        cannot be continued, merged, or made to forget. This needs the extra ``lm``.
+        space than that of ASCII, which strings are divided at: give documents as
+        sequences of words for these. It has no counts: it cannot be continued, merged,
+        or made to forget. This needs the extra ``lm``.
 
         Parameters
         ----------
@@ -831,8 +834,9 @@ default="auto"
         Returns
         -------
         model : ExplicitLanguageModel
-            Model of texts, whose tokens are what white space separates. ``<unk>`` is
-            out of vocabulary; ends of documents are predicted if the file has ``</s>``.
+            Model of texts, whose tokens are what white space separates. ``<unk>`` and
+            ``<UNK>`` are out of vocabulary, as for KenLM; ends of documents are
+            predicted if the file has ``</s>``.
 
         Raises
         ------

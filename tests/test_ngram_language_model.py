@@ -384,6 +384,18 @@ def test_words_have_no_bytes():
         model.bits_per_byte([["a"]])
 
 
+@pytest.mark.parametrize("tokenizer", ["whitespace", str.split])
+def test_words_may_stand_beside_strings_but_still_have_no_bytes(tokenizer):
+    model = make(tokenizer=tokenizer, vocabulary_size=None).fit(["a rose", "a"])
+    mixed = ["a rose", ["a", "rose"]]
+    one, other = model.score_samples(mixed)
+    assert one == other
+    assert "n_bytes" in model.evaluate(mixed[:1])
+    assert "n_bytes" not in model.evaluate(mixed)
+    with pytest.raises(ValueError, match="bits_per_byte needs documents that are str"):
+        model.bits_per_byte(mixed)
+
+
 @pytest.mark.slow
 def test_tokenizers_of_transformers():
     # In no extra, being large: what stands in for it is tested everywhere.

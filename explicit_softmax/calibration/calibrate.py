@@ -15,7 +15,7 @@ import scipy.optimize
 from numpy.typing import NDArray
 
 from explicit_softmax.calibration.leave_one_out import LeaveOneOut
-from explicit_softmax.solution.counts import FloatArray, row_blocks
+from explicit_softmax.solution.counts import FloatArray, IntArray, row_blocks
 from explicit_softmax.solution.loss import cross_entropy_residual
 from explicit_softmax.solution.theorem import Calibration, Translation
 
@@ -31,7 +31,8 @@ _ROUNDING = 1e-12
 # classes: it scales what is fitted for L-BFGS.
 _LEFT_VARIANCE = 0.05
 
-# Scores of a chunk of rows, and what they are made of, stay in cache.
+# Scores of a chunk of rows, and what they are made of, stay in cache. Products of so
+# many values with two numbers each do not wake the threads of BLAS.
 _CHUNK_VALUES = 2**17
 
 # The search of a smoothing strength: where it starts, its factor, and how far it goes.
@@ -41,8 +42,13 @@ _MOST_STEPS = 8
 # It goes on as long as the loss falls by this share.
 _LEAST_GAIN = 1e-3
 
-# Relative precision of a loss that is only compared with those of other candidates.
+# Relative precision of a loss, and of one that is only compared with those of other
+# candidates.
+FULL_TOL = 1e-8
 COMPARISON_TOL = 1e-6
+# From a start that is close the first steps of L-BFGS gain little, though it is not the
+# end: fits that go on from another have this precision to be as good as others.
+CLOSE_TOL = 1e-10
 
 Intercepts: TypeAlias = Literal["none", "columns", "exponent"]
 
@@ -55,9 +61,9 @@ def calibrate(
     beta: FloatArray | None = None,
     norm_weight: float | None = None,
     intercepts: Intercepts = "none",
-    start: FloatArray | None = None,
+    start: Calibration | None = None,
     prior_weight: float = 1.0,
-    tol: float = 1e-8,
+    tol: float = FULL_TOL,
 ) -> tuple[Calibration, float]:
     """Minimise the leave-one-out log-loss, a convex problem in few numbers.
 
@@ -78,8 +84,9 @@ def calibrate(
         each class (the translating weights of Eq. 12, of which those of columns matter
         where norms of rows differ); or the exponent of the class frequency, ``shift = x
         log n``, where the classes are too many for the rows.
-    start : ndarray of shape (n_blocks,), default=None
-        Inverse temperatures to start from where they are chosen.
+    start : Calibration, default=None
+        What to start from, such as what was chosen for other scores like these; of no
+        effect if one of its inverse temperatures is zero.
     prior_weight : float, default=1.0
         Weight of the priors below, in units of the weights of the rows.
     tol : float, default=1e-8
@@ -143,14 +150,12 @@ def best_strength(
     parabola through the last three losses, over the log of the strength, and returns
     the best of all of these.
     """
-    start: FloatArray | None = None
+    start: Calibration | None = None
 
     def loss(n_steps: float) -> float:
         nonlocal start
         held_out = held_out_at(FIRST_STRENGTH * _STRENGTH_FACTOR**n_steps)
-        found, value = calibrated(held_out, start=start, tol=COMPARISON_TOL)
-        # From zero, where a gradient may vanish, no beta would ever rise again.
-        start = found.beta if (found.beta > 0).all() else None
+        start, value = calibrated(held_out, start=start, tol=COMPARISON_TOL)
         return value
 
     losses = {0.0: loss(0.0), 1.0: loss(1.0)}
@@ -177,17 +182,16 @@ class _LinearForm:
 
     Shifts, two values for each class, are ``shift + relative * slope``; there are none
     where `relative` is None. The first `n_betas` directions belong to inverse
-    temperatures; `units` are changes of values that change scores by about one. Values
-    after those of `first`, the start, begin at zero, have no bounds, and have a prior
-    of unit variance. Arrays have the scores of a class side by side in memory, which
-    makes sums and maxima over the classes fast.
+    temperatures; `units` are changes of values that change scores by about one. `first`
+    is where to start. Values after those that have `bounds` have a prior of unit
+    variance.
     """
 
     fixed: FloatArray
     directions: list[FloatArray]
     relative: FloatArray | None
     n_betas: int
-    first: list[float]
+    first: NDArray[np.float64]
     bounds: list[tuple[float, float | None]]
     units: NDArray[np.float64]
 
@@ -203,17 +207,20 @@ def _linear_form(
     choose_beta: bool,
     choose_norm_weight: bool,
     intercepts: Intercepts,
-    start: FloatArray | None,
+    start: Calibration | None,
 ) -> _LinearForm:
     """Scores at `given`, where what is chosen is zero, and their derivatives."""
     n_blocks, _, n_classes = held_out.log_likelihoods.shape
+    if start is None or (start.beta == 0).any():
+        # From zero, where a gradient may vanish, no beta would ever rise again.
+        even = np.full(n_blocks, 1.0 / held_out.mean_norm)
+        start = replace(given, beta=even, norm_weight=1.0)
     directions: list[FloatArray] = []
     first: list[float] = []
     bounds: list[tuple[float, float | None]] = []
     if choose_beta:
         directions.extend(held_out.log_likelihoods)
-        even = np.full(n_blocks, 1.0 / held_out.mean_norm)
-        first.extend(even if start is None else start)
+        first.extend(start.beta)
         bounds.extend([(0.0, None)] * n_blocks)
         fixed = _prior_scores(held_out, given, held_out.log_count)
     else:
@@ -222,28 +229,85 @@ def _linear_form(
         no_count = np.zeros_like(held_out.log_count)
         gamma = replace(given, norm_weight=1.0)
         directions.append(_prior_scores(held_out, gamma, no_count))
-        first.append(1.0)
+        first.append(start.norm_weight)
         bounds.append((0.0, 1.0))
-    n_shifts = 0
     relative: FloatArray | None = None
     if intercepts == "exponent":
         directions.append(held_out.log_count)
-        n_shifts = 1
+        first.append(0.0)
     elif intercepts == "columns":
         relative = held_out.norms / held_out.mean_norm - 1.0
-        n_shifts = 2 * n_classes
-    units = np.ones(len(first) + n_shifts)
-    if choose_beta:
-        for b, block in enumerate(held_out.log_likelihoods):
-            # Squares of features of extreme units would overflow, or vanish.
-            power = np.frexp(np.abs(block).max())[1]
-            spread = np.ldexp(np.ldexp(block, -power).std(axis=1), power)
-            typical = float(np.average(spread, weights=held_out.weights))
-            is_flat = typical <= _ROUNDING * held_out.mean_norm
-            units[b] = 1.0 / (held_out.mean_norm if is_flat else typical)
+        slope = np.zeros(n_classes) + start.column_shift * held_out.mean_norm
+        first.extend(np.concatenate([start.intercept_shift + slope, slope]))
+    units = np.ones(len(first))
     n_betas = n_blocks if choose_beta else 0
-    fixed, *directions = map(np.asfortranarray, [fixed, *directions])
-    return _LinearForm(fixed, directions, relative, n_betas, first, bounds, units)
+    for b, block in enumerate(directions[:n_betas]):
+        # Squares of features of extreme units would overflow, or vanish.
+        power = np.frexp(max(block.max(), -block.min()))[1]
+        spread = np.ldexp(np.ldexp(block, -power).std(axis=1), power)
+        typical = float(np.average(spread, weights=held_out.weights))
+        is_flat = typical <= _ROUNDING * held_out.mean_norm
+        units[b] = 1.0 / (held_out.mean_norm if is_flat else typical)
+    return _LinearForm(
+        fixed, directions, relative, n_betas, np.array(first), bounds, units
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Chunk:
+    """Some rows of a `_LinearForm`, and how often they count.
+
+    Arrays have the scores of a class side by side in memory, which makes sums and
+    maxima over the classes fast. `basis` is what the shifts are multiplied by.
+    """
+
+    fixed: FloatArray
+    directions: list[FloatArray]
+    basis: FloatArray | None
+    y: IntArray
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def all_of(cls, form: _LinearForm, held_out: LeaveOneOut) -> list[_Chunk]:
+        """All rows of a form, in chunks of about the same size."""
+        n_rows, n_classes = form.fixed.shape
+        n_chunks = -(-n_rows // max(1, _CHUNK_VALUES // n_classes))
+        basis = None
+        if form.relative is not None:
+            basis = np.stack([np.ones(n_rows), form.relative])
+        return [
+            cls(
+                form.fixed[rows].copy(order="F"),
+                [direction[rows].copy(order="F") for direction in form.directions],
+                None if basis is None else basis[:, rows],
+                held_out.y[rows],
+                held_out.weights[rows],
+            )
+            for rows in row_blocks(n_rows, n_chunks, n_rows + n_chunks - 1)
+        ]
+
+    def loss(self, values: FloatArray, work: FloatArray) -> tuple[float, FloatArray]:
+        """Weighted sum of the losses and its derivatives by the values.
+
+        `work` has two rows of memory for scores.
+        """
+        n_rows, n_classes = self.fixed.shape
+        size, n_directions = self.fixed.size, len(self.directions)
+        scores, spare = work[:, :size].reshape(2, n_classes, n_rows).transpose(0, 2, 1)
+        np.copyto(scores, self.fixed)
+        for value, direction in zip(values, self.directions, strict=False):
+            scores += np.multiply(direction, value, out=spare)
+        if self.basis is not None:
+            shifts = values[n_directions:].reshape(2, n_classes)
+            scores += np.matmul(shifts.T, self.basis, out=spare.T).T
+        losses, residual = cross_entropy_residual(scores, self.y, self.weights)
+        gradient = np.empty(len(values))
+        for i, direction in enumerate(self.directions):
+            # A BLAS dot product would wake its threads for a few thousand numbers.
+            gradient[i] = np.multiply(residual, direction, out=spare).sum()
+        if self.basis is not None:
+            gradient[n_directions:] = (self.basis @ residual).ravel()
+        return float((losses * self.weights).sum()), gradient
 
 
 def _prior_scores(
@@ -258,17 +322,17 @@ def _minimised(
     form: _LinearForm, held_out: LeaveOneOut, prior_weight: float, tol: float
 ) -> tuple[NDArray[np.float64], float]:
     """Values of least loss with their priors, and the loss alone."""
-    (n_rows, n_classes), n_directions = form.fixed.shape, form.n_directions
-    weights, total_weight = held_out.weights, float(held_out.weights.sum())
-    n_betas, n_free = form.n_betas, len(form.first)
-    n_shifts = len(form.units) - n_free
-    beta_units, relative = form.units[:n_betas], form.relative
+    total_weight = float(held_out.weights.sum())
+    n_betas, n_free = form.n_betas, len(form.bounds)
+    beta_units = form.units[:n_betas]
     # Numbers of about the same curvature: L-BFGS starts well scaled.
     counted = np.full(len(form.units), total_weight)
-    if relative is not None:
-        rows_of = np.bincount(held_out.y, weights, n_classes)
-        counted[n_directions:] = np.tile(rows_of, 2)
+    if form.relative is not None:
+        rows_of = np.bincount(held_out.y, held_out.weights, form.fixed.shape[1])
+        counted[form.n_directions :] = np.tile(rows_of, 2)
     units = form.units / np.sqrt(prior_weight + _LEFT_VARIANCE * counted)
+    chunks = _Chunk.all_of(form, held_out)
+    work = np.empty((2, max(chunk.fixed.size for chunk in chunks)))
 
     def prior(values: FloatArray) -> float:
         spread = float(((values[:n_betas] / beta_units) ** 2).sum())
@@ -277,35 +341,19 @@ def _minimised(
 
     def objective(point: FloatArray) -> tuple[float, FloatArray]:
         values = point * units
-        shifts = values[n_directions:].reshape(-1, n_classes)
-        loss = 0.0
-        slopes = np.zeros(n_directions)
-        sums = np.zeros_like(shifts)
         # Chunks of rows stay in cache from the scores to the last product with them.
-        for chunk in row_blocks(n_rows, n_classes, _CHUNK_VALUES):
-            scores = form.fixed[chunk].copy(order="K")
-            for value, direction in zip(values, form.directions, strict=False):
-                scores += float(value) * direction[chunk]
-            if relative is not None:
-                by_class = np.multiply.outer(shifts[1], relative[chunk])
-                by_class += shifts[0][:, None]
-                scores += by_class.T
-            part = weights[chunk]
-            losses, residual = cross_entropy_residual(scores, held_out.y[chunk], part)
-            # A BLAS dot product would wake its threads for a few thousand numbers.
-            slopes += [np.einsum("ij,ij", residual, d[chunk]) for d in form.directions]
-            if relative is not None:
-                sums[0] += residual.sum(axis=0)
-                sums[1] += np.einsum("i,ij->j", relative[chunk], residual)
-            loss += float((losses * part).sum())
-        gradient = np.concatenate([slopes, sums.ravel()])
+        loss, gradient = 0.0, np.zeros(len(values))
+        for chunk in chunks:
+            part, slopes = chunk.loss(values, work)
+            loss += part
+            gradient += slopes
         gradient[n_free:] += prior_weight * values[n_free:]
         spread = values[:n_betas] / beta_units
         gradient[:n_betas] += prior_weight * _BETA_PRIOR * (spread / beta_units)
         gradient *= units
         return (loss + prior(values)) / total_weight, gradient / total_weight
 
-    values = np.concatenate([form.first, np.zeros(n_shifts)])
+    values = form.first
     if values.size:
         bounds: list[Any] = [
             (low, None if high is None else high / unit)
@@ -317,7 +365,7 @@ def _minimised(
                 values / units,
                 jac=True,
                 method="L-BFGS-B",
-                bounds=bounds + [(None, None)] * n_shifts,
+                bounds=bounds + [(None, None)] * (len(units) - n_free),
                 options={"maxiter": 500, "ftol": tol, "gtol": 1e-8},
             ).x
         )

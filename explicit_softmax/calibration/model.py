@@ -19,7 +19,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from explicit_softmax.calibration.calibrate import (
+    CLOSE_TOL,
     FIRST_STRENGTH,
+    FULL_TOL,
     Intercepts,
     best_strength,
     calibrate,
@@ -478,11 +480,14 @@ class ExplicitModel:
         return decoder
 
     @np.errstate(over="ignore", invalid="ignore")  # reported with the solution
-    def choose(self, held_out: LeaveOneOut | None = None) -> Choice:
+    def choose(
+        self, held_out: LeaveOneOut | None = None, start: Calibration | None = None
+    ) -> Choice:
         """Choose what is not given.
 
         `held_out` has the leave-one-out scores of the sample where the strength is
-        given and somebody has them.
+        given and somebody has them, and `start` is where to start from, as in
+        `calibrate`.
         """
         settings, n_classes = self.settings, self.counts.n_classes
         n_blocks = len(settings.blocks(self.counts.n_features))
@@ -520,6 +525,8 @@ class ExplicitModel:
             self._held_out(strength, rows) if held_out is None else held_out,
             intercepts=intercepts,
             prior_weight=_row_weight(rows),
+            start=start,
+            tol=FULL_TOL if start is None else CLOSE_TOL,
         )
         listener()(1)
         choice = Choice(calibration, strength, log_loss)

@@ -225,9 +225,11 @@ def score_by_folds(
                 if is_partition
                 else count(train, exponent)
             )
+            start: Calibration | None = None
             for model, held_out in _models(grid, counts, sample, exponent, X.dtype):
-                solved = replace(model, choice=model.choose(held_out))
-                scores.append(score(solved, fold))
+                choice = model.choose(held_out, start)
+                start = choice.calibration  # neighbours have much in common
+                scores.append(score(replace(model, choice=choice), fold))
         return scores
 
     # All candidates need samples of the same size: strengths are given in each.

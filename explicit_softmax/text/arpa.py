@@ -50,6 +50,8 @@ _FOUR_DIGITS = np.array([f"{number:04d}" for number in range(10**4)], dtype="S4"
 _FOUR_DIGITS = _FOUR_DIGITS.view(np.uint8).reshape(-1, 4)
 
 _UNKNOWN, _START, _END = b"<unk>", b"<s>", b"</s>"
+_UPPER_UNKNOWN = b"<UNK>"  # KenLM takes it for the other, and we do
+_SPECIAL = {_UNKNOWN, _UPPER_UNKNOWN, _START, _END}
 
 
 def escaped(tokens: Sequence[str]) -> list[str]:
@@ -59,7 +61,7 @@ def escaped(tokens: Sequence[str]) -> list[str]:
     have no white space, stay as they are.
     """
     unsafe = re.compile(r"[\s\x00-\x1f\x7f]")
-    special = {word.decode() for word in (_UNKNOWN, _START, _END)}
+    special = {word.decode() for word in _SPECIAL}
     if not special & {*tokens} and not any(map(unsafe.search, tokens)):
         return [*tokens]
     unsafe = re.compile(rf"{unsafe.pattern}|%(?=[0-9A-Fa-f]{{2}})")
@@ -290,12 +292,20 @@ def _whole_lines(file: IO[bytes]) -> Iterator[bytes]:
     """Blocks of lines that end in a line feed, which the last one may lack."""
     number, rest = 1, b""
     while block := file.read(_BLOCK_BYTES):
-        whole, end, rest = (rest + block).rpartition(b"\n")
-        if end:
-            yield whole + end
+        text, start = rest + block, 0
+        # Where lines end in so many bytes, none of these is longer.
+        while len(text) - start > _LONGEST_LINE:
+            end = text.rfind(b"\n", start, start + _LONGEST_LINE + 1)
+            if end < 0:
+                number += text.count(b"\n", 0, start)
+                raise ValueError(
+                    f"line {number} is longer than {_LONGEST_LINE:,} bytes"
+                )
+            start = end + 1
+        whole, end_of_line, rest = text.rpartition(b"\n")
+        if end_of_line:
+            yield whole + end_of_line
             number += whole.count(b"\n") + 1
-        if len(rest) > _LONGEST_LINE:
-            raise ValueError(f"line {number} is longer than {_LONGEST_LINE:,} bytes")
     if rest:
         yield rest + b"\n"
 
@@ -316,7 +326,7 @@ def _read(lines: _Lines, progress: Progress | None) -> tuple[KneserNey, list[str
         section = _read_section(lines, order, size, order == len(sizes), advance)
         if order == 1:
             ids, alone, backoff = _read_unigrams(lines, section)
-            n_ids, table = ids[_START] + 1, WordTable(list(ids))
+            n_ids, table = ids[_START] + 1, WordTable(ids)
             numbers = np.arange(n_ids, dtype=np.int64)
             keys = numbers[: alone.size]
             levels.append(_Level(keys, alone, numbers, backoff, numbers))
@@ -451,7 +461,7 @@ def _read_unigrams(
     """Ids of words, ``<unk>``, ``<s>``, and ``</s>``, probabilities, and weights.
 
     The last two have the ids V - 1 and V; there is no probability of the end of
-    documents where it is not predicted.
+    documents where it is not predicted. Of two unknown words the last one counts.
     """
     ids: dict[bytes, int] = {}
     special: dict[bytes, tuple[float, float]] = {}
@@ -462,7 +472,7 @@ def _read_unigrams(
             word = chunk.words.bytes_of(place)
             if word in ids or word in special:
                 raise lines.error(f"{_shown(word)} again", chunk.first + place)
-            if word in (_UNKNOWN, _START, _END):
+            if word in _SPECIAL:
                 special[word] = chunk.logs[place], chunk.gammas[place]
                 is_word[place] = False
             else:
@@ -473,12 +483,17 @@ def _read_unigrams(
     if not ids:
         raise lines.error("1-grams hold no word")
     ids |= {_UNKNOWN: len(ids), _START: len(ids) + 1}
-    unknown = special.get(_UNKNOWN, (_NO_UNKNOWN, 0.0))
+    unknown = _NO_UNKNOWN, 0.0
+    for word in special:
+        if word in (_UNKNOWN, _UPPER_UNKNOWN):
+            unknown = special[word]
     after = [unknown[0]]
     if _END in special:
         ids[_END] = len(ids)
         # Where it never happens, ends of documents are not predicted.
         after += [special[_END][0]] * bool(special[_END][0] > _NEVER)
+    if _UPPER_UNKNOWN in special:
+        ids[_UPPER_UNKNOWN] = ids[_UNKNOWN]
     before = [unknown[1], special.get(_START, (0.0, 0.0))[1]]
     alone = _powers(np.concatenate([*logs, after]))
     return ids, alone, _powers(np.concatenate([*gammas, before]))

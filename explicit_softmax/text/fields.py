@@ -6,9 +6,10 @@ told by where they start and by their sizes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 
 from explicit_softmax.solution.counts import IntArray
 
-# Words are compared so many bytes at a time; a mask for each number of them.
+# Words are compared so many bytes at a time, and what they have beyond so many at once;
+# a mask for each number of the former.
 _STEP = 8
+_LONGEST_STEPPED = 32 * _STEP
 _MASKS = np.array([2 ** (8 * size) - 1 for size in range(_STEP + 1)], dtype="<u8")
 
 # Decimals of so many characters at most are computed, their digits being exact.
@@ -54,8 +57,11 @@ class Fields:
         start = self.starts[place]
         return self.text[start : start + self.sizes[place]]
 
-    def steps(self) -> Iterator[tuple[NDArray[np.intp], NDArray[np.uint64]]]:
-        """The next bytes of fields that have more, as numbers, and their places."""
+    def steps(self) -> Iterator[tuple[NDArray[np.intp], NDArray[Any]]]:
+        """The next bytes of fields that have more, as numbers, and their places.
+
+        The last ones of long fields are bytes themselves: few fields are long.
+        """
         codes = np.frombuffer(self.text + bytes(_STEP), np.uint8)
         rows = sliding_window_view(codes, _STEP)
         places = np.arange(self.sizes.size)
@@ -63,6 +69,11 @@ class Fields:
             if done:
                 places = places[self.sizes[places] > done]
             if not places.size:
+                return
+            if done == _LONGEST_STEPPED:
+                rest = np.empty(places.size, dtype=object)
+                rest[:] = [self.bytes_of(place)[done:] for place in places.tolist()]
+                yield places, rest
                 return
             found = rows[self.starts[places] + done].view("<u8")[:, 0]
             found &= _MASKS[np.minimum(self.sizes[places] - done, _STEP)]
@@ -114,26 +125,28 @@ def read_numbers(fields: Fields) -> tuple[NDArray[np.float64], NDArray[np.bool_]
 
 
 class WordTable:
-    """Places of distinct words, found for many fields at a time.
+    """Numbers of words, found for many fields at a time.
 
     Words are found by a hash of 64 bits, whose first bits tell where to look, and then
     compared in full.
     """
 
-    def __init__(self, words: Sequence[bytes]) -> None:
-        sizes = np.array([len(word) for word in words], dtype=np.intp)
-        self._words = Fields(b"".join(words), np.cumsum(sizes) - sizes, sizes)
+    def __init__(self, numbers: Mapping[bytes, int]) -> None:
+        sizes = np.array([*map(len, numbers)], dtype=np.intp)
+        words = Fields(b"".join(numbers), np.cumsum(sizes) - sizes, sizes)
         for self._factor in (np.uint64(seed) for seed in count(_FACTOR, 2)):
-            hashes = self._hashes(self._words)
-            self._order = np.argsort(hashes)
-            self._sorted = hashes[self._order]
+            hashes = self._hashes(words)
+            order = np.argsort(hashes)
+            self._sorted = hashes[order]
             if (self._sorted[1:] != self._sorted[:-1]).all():
                 break
-        n_bits = (_SPARSITY * len(words)).bit_length()
+        self._words = words[order]
+        self._numbers = np.array([*numbers.values()], dtype=np.intp)[order]
+        n_bits = (_SPARSITY * order.size).bit_length()
         self._shift = np.uint64(64 - n_bits)
         firsts = np.arange(2**n_bits, dtype=np.uint64) << self._shift
         self._first = np.searchsorted(self._sorted, firsts)
-        np.minimum(self._first, len(words) - 1, out=self._first)
+        np.minimum(self._first, order.size - 1, out=self._first)
 
     def find(self, fields: Fields) -> NDArray[np.intp]:
         """Numbers of the words that fields are, -1 for those that are none."""
@@ -142,21 +155,23 @@ class WordTable:
         before = np.flatnonzero(self._sorted[places] < wanted)
         while before.size:
             places[before] += 1
-            before = before[places[before] < self._order.size]
+            before = before[places[before] < self._sorted.size]
             before = before[self._sorted[places[before]] < wanted[before]]
-        found: NDArray[np.intp]
-        found = self._order[np.minimum(places, self._order.size - 1)]
-        wrong = self._words.sizes[found] != fields.sizes
+        np.minimum(places, self._sorted.size - 1, out=places)
+        wrong = self._words.sizes[places] != fields.sizes
         alike = np.flatnonzero(~wrong)
-        both = self._words[found[alike]].steps(), fields[alike].steps()
+        both = self._words[places[alike]].steps(), fields[alike].steps()
         for (own, some), (_, other) in zip(*both, strict=True):
             wrong[alike[own]] |= some != other
+        found: NDArray[np.intp] = self._numbers[places]
         found[wrong] = -1
         return found
 
     def _hashes(self, fields: Fields) -> NDArray[np.uint64]:
         found = fields.sizes.astype(np.uint64)
         for places, some in fields.steps():
+            if some.dtype == object:
+                some = np.array([*map(hash, some)]).view(np.uint64)
             some ^= found[places]
             some *= self._factor
             some ^= some >> np.uint64(32)

@@ -423,12 +423,22 @@ class TokenIds:
         return str(self.tokenizer.decode(ids.tolist()))
 
     def words(self) -> list[str]:
-        """Tokens of the ids below `oov`; ids themselves where there are none."""
+        """Tokens of the ids below `oov`, all different; ids where there are none.
+
+        Empty tokens, and ids that have none, are as ``%3``, or ``%%3`` if that is a
+        token.
+        """
         if self.tokenizer is None:
             return [str(number) for number in range(self.oov)]
         ids = [n for n in range(self.oov + 1) if n != self.unknown][: self.oov]
         tokens = [self.tokenizer.id_to_token(n) for n in ids]
-        return [token or f"%{n}" for n, token in zip(ids, tokens, strict=True)]
+        known = {*tokens}
+        for place, token in enumerate(tokens):
+            name = token or f"%{ids[place]}"
+            while not token and name in known:
+                name = f"%{name}"
+            tokens[place] = name
+        return tokens
 
     def equals(self, other: TokenIds) -> bool:
         """Whether the same strings or ids have the same meaning."""
@@ -465,7 +475,7 @@ class TokenIds:
         }
 
     def _split(self, document: Any, number: int) -> Iterable[str]:
-        if not self.takes_words:
+        if not self.takes_words and not _is_word_list(document):
             check_strings([document], number)
             words: list[str] = document.split()
             return words
@@ -542,14 +552,20 @@ def _word_list(document: Any, number: int) -> Iterable[str]:
     """The document, which must be a sequence of words; else an error names it."""
     if is_empty(document):
         return []
-    if isinstance(document, list | tuple | np.ndarray):
-        are_words = all(isinstance(word, str) for word in document)
-        if are_words and PAD_STRING not in document:
-            return document
+    if _is_word_list(document) and PAD_STRING not in document:
+        words: Iterable[str] = document
+        return words
     array = token_array(document, number)
     if array.dtype.kind != "U":
         raise TypeError(f"document {number} must hold words, not token ids")
     return list(array)
+
+
+def _is_word_list(document: Any) -> bool:
+    is_sequence = isinstance(document, list | tuple | np.ndarray)
+    if not is_sequence or getattr(document, "ndim", 1) != 1:
+        return False
+    return all(isinstance(word, str) for word in document)
 
 
 def is_empty(document: Any) -> bool:

@@ -118,7 +118,7 @@ def test_the_answer_has_the_least_loss(
     loss = stated_objective(held_out, translation, intercepts, point)[1]
     assert_allclose(log_loss, loss, rtol=1e-12)
     # The default tolerance, from any start, ends close by.
-    start = np.full(n_blocks, 0.01)
+    start = Calibration(np.full(n_blocks, 0.01), K)
     near, near_loss = calibrate(held_out, K, start=start, **how)
     assert_allclose(near.beta, calibration.beta, rtol=0.01)
     assert_allclose(near_loss, log_loss, rtol=3e-4)

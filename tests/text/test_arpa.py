@@ -1,14 +1,17 @@
 """ARPA files: what is read and written, beside the real KenLM."""
 
 import gzip
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from explicit_softmax import ExplicitLanguageModel
 from explicit_softmax.text import arpa
-from explicit_softmax.text.tokens import word_tokenizer
+from explicit_softmax.text.tokens import TokenIds, word_tokenizer
 from tests.text.test_kneser_ney import corpus
 
 
@@ -98,6 +101,27 @@ def test_files_without_ends_or_unknown_words(tmp_path):
     assert_allclose(logs, [-0.3, -0.15, 0.1 - 100], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "-1.5\t<UNK>\t-0.25",
+        "-0.5\t<unk>\t0.1\n-1.5\t<UNK>\t-0.25",
+        "-0.5\t<UNK>\t0.1\n-1.5\t<unk>\t-0.25",
+    ],
+)
+def test_unknown_words_in_upper_case_are_as_for_kenlm(tmp_path, lines):
+    kenlm = pytest.importorskip("kenlm")
+    text = SMALL.replace("-1.0\t<unk>", lines)
+    text = text.replace("1=5", f"1={5 + lines.count(chr(10))}")
+    if "<UNK>" in lines.split("\n")[-1]:
+        text = text.replace("-0.9 b a", "-0.9 b a\n-0.8 b <UNK>").replace("2=4", "2=5")
+    model, other = read(tmp_path, text), kenlm.Model(str(tmp_path / "model.arpa"))
+    assert "<UNK>" not in model.tokenizer_.get_vocab()
+    for document in ("a x b", "a b <UNK> b", "b x a b", "<unk> a"):
+        found = [proba for proba, _, _ in other.full_scores(document)]
+        assert_allclose(model.log_proba(document) / np.log(10), found, atol=1e-6)
+
+
 def test_what_nobody_can_ask_for_is_left_out(tmp_path):
     more = "-0.1\t<s> <s>\t-0.7\n-0.2\t</s> a\n-0.3\ta b\t"
     text = SMALL.replace("-0.2\ta b\t", more).replace("2=4", "2=6")
@@ -140,6 +164,20 @@ def test_bad_files_are_one_error(tmp_path, old, new, message):
         read(tmp_path, SMALL.encode().replace(old.encode(), as_bytes, 1))
 
 
+@pytest.mark.parametrize("block", [7, 30, 64, 1000])
+def test_longest_lines_do_not_depend_on_where_blocks_end(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(arpa, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(arpa, "_LONGEST_LINE", 50)
+    for size in (44, 45, 100):
+        text = SMALL.replace("-0.4\ta\t-0.2", f"-1\t{'w' * size}\t-1\n-0.4\ta\t-0.2")
+        text = text.replace("1=5", "1=6")
+        if size == 44:  # and with the two numbers, 50
+            assert read(tmp_path, text).tokenizer_.token_to_id("w" * size) == 0
+        else:
+            with pytest.raises(ValueError, match="line 10 is longer than 50 bytes"):
+                read(tmp_path, text)
+
+
 @pytest.mark.parametrize("compress", [True, False])
 def test_truncated_files_are_errors(tmp_path, compress):
     whole = gzip.compress(SMALL.encode()) if compress else SMALL.rstrip("\n").encode()
@@ -156,13 +194,13 @@ def test_models_of_files_predict_and_are_saved_but_do_not_count(tmp_path):
     assert_array_equal(same.predict_proba(["a", ""]), model.predict_proba(["a", ""]))
     assert_allclose(model.predict_proba(["b a", ""]).shape, (2, 4))
     assert model.generate("a", 3, temperature=0) == "b"
-    for name, given in [
+    for name, argument in [
         ("partial_fit", ["a"]),
         ("forget", ["a"]),
         ("merge", model),
     ]:
         with pytest.raises(ValueError, match=f"{name} needs counts, .* ARPA"):
-            getattr(model, name)(given)
+            getattr(model, name)(argument)
 
 
 def test_what_is_written_is_read_as_it_was(tmp_path):
@@ -189,6 +227,58 @@ def test_what_is_written_is_read_as_it_was(tmp_path):
     read_model.to_arpa(again)
     other = ExplicitLanguageModel.from_arpa(again)
     assert_allclose(other.score_samples(safe[:1]), read_model.score_samples(safe[:1]))
+
+
+# The empty token, and what stands for it, are among these.
+AWKWARD = ["", "%0", "%%0", "%1", "%20", "%3Cs%3E", "<s>", "</s>", "<unk>", "<UNK>"]
+PIECES = ["", "%", "%2", "0", "a", " ", "\t", "\n", "\0", "\x85", "\u3000", "é"]
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from(AWKWARD),
+            st.lists(st.sampled_from(PIECES), max_size=4).map("".join),
+        ),
+        min_size=1,
+        max_size=12,
+        unique=True,
+    )
+)
+def test_different_tokens_are_different_words(tokens):
+    words = arpa.escaped(TokenIds.of(word_tokenizer(tokens, "no")).words())
+    assert len({*words}) == len(words)
+    assert all(word.split() == [word] for word in words)
+    assert not {*words} & {"<s>", "</s>", "<unk>", "<UNK>"}
+    # What is escaped can be undone; the empty token has another name.
+    pairs = [(word, t) for word, t in zip(words, tokens, strict=True) if t]
+    assert all(word == t for word, t in pairs) or all(
+        unquote(word) == t for word, t in pairs
+    )
+
+
+def test_awkward_tokens_are_written_and_read(tmp_path):
+    tokens = list(dict.fromkeys([*AWKWARD, *PIECES]))
+    tokenizer = word_tokenizer(tokens, "no", are_split=True)
+    model = ExplicitLanguageModel(tokenizer=tokenizer, context_size=1)
+    model.fit([tokens[1:], tokens[:0:-1]])
+    model.to_arpa(tmp_path / "model.arpa")
+    other = ExplicitLanguageModel.from_arpa(tmp_path / "model.arpa")
+    words = arpa.escaped(model._encoder.ids.words())
+    for numbers in ([1, 2, 3], [5, 6, 7, 8], [*range(9, len(tokens))]):
+        logs = model.log_proba([[tokens[n] for n in numbers]])[0]
+        same = other.log_proba([" ".join(words[n] for n in numbers)])[0]
+        assert_allclose(same[: logs.size], logs, atol=1e-6)
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u3000", "\x1c", "\x1f", "\x85"])
+def test_words_with_other_white_space_are_scored_in_sequences(tmp_path, space):
+    word = f"b{space}b"
+    text = SMALL.replace(" b", f" {word}").replace("\tb", f"\t{word}")
+    model = read(tmp_path, text)
+    (logs,) = model.log_proba([["a", word]])
+    assert_allclose(logs / np.log(10), [-0.3, -0.15, -0.05], atol=1e-6)
+    assert model.evaluate([f"a {word}"])["n_oov"] == 2
 
 
 def test_files_do_not_depend_on_what_is_done_at_a_time(tmp_path, monkeypatch):

@@ -8,7 +8,10 @@ from numpy.testing import assert_array_equal
 from explicit_softmax.text import fields
 from explicit_softmax.text.fields import Fields, WordTable, read_numbers, split_fields
 
-WORDS = st.binary(min_size=1, max_size=20)
+WORDS = st.one_of(
+    st.binary(min_size=1, max_size=20),
+    st.binary(max_size=20).map(lambda end: b"w" * 250 + end),
+)
 
 
 def fields_of(words):
@@ -60,13 +63,18 @@ def test_words_are_found_as_by_a_dictionary(words, others):
     # Some are words, with the zeros that fill them up, or without their last byte.
     wanted = [words[i] if i < len(words) else new for i, new in others]
     wanted += [word + b"\0" for word in words] + [word[:-1] for word in words]
-    ids = {word: number for number, word in enumerate(words)}
-    found = WordTable(words).find(fields_of(wanted))
+    ids = {word: number // 2 for number, word in enumerate(words)}
+    found = WordTable(ids).find(fields_of(wanted))
     assert found.tolist() == [ids.get(word, -1) for word in wanted]
 
 
+def test_long_words_take_few_steps():
+    words = fields_of([b"w", b"w" * 10**5])
+    assert sum(1 for _ in words.steps()) <= 33
+
+
 def test_another_factor_is_taken_where_words_have_one_hash(monkeypatch):
-    words = [b"%d" % number for number in range(500)]
+    words = {b"%d" % number: number for number in range(500)}
     hashes, first = WordTable._hashes, fields._FACTOR
 
     def alike(table, some):
@@ -81,5 +89,7 @@ def test_words_with_the_hash_of_another_are_unknown(monkeypatch):
     monkeypatch.setattr(
         WordTable, "_hashes", lambda table, some: some.sizes.astype(np.uint64) << 60
     )
-    found = WordTable([b"a", b"bb"]).find(fields_of([b"c", b"bb", b"a", b"bc", b"ddd"]))
+    found = WordTable({b"a": 0, b"bb": 1}).find(
+        fields_of([b"c", b"bb", b"a", b"bc", b"ddd"])
+    )
     assert found.tolist() == [-1, 1, 0, -1, -1]
