@@ -87,7 +87,8 @@ class ExplicitTextClassifier(
     Parameters
     ----------
     features : "auto", str, or list of (name, vectorizer), default="auto"
-        What is counted: "words", "bigrams", and "chars" (character n-grams within
+        What is counted: "words", "bigrams" (the first and the last word of a text have
+        an empty word beside them, as in " what"), and "chars" (character n-grams within
         words, of 2 to 5 characters) joined by "+", such as "words+chars"; or
         vectorizers, such as :class:`~sklearn.feature_extraction.text.CountVectorizer`,
         that clones are made of, with a name for each. "auto" is the best of "words",
@@ -114,8 +115,8 @@ class ExplicitTextClassifier(
     classes_ : ndarray of shape (n_classes,)
         Class labels.
     features_ : str
-        What is counted, such as "words+chars". A kind of which no text had anything is
-        left out.
+        What is counted, such as "words+chars". A kind of which no text had anything, or
+        nothing that `min_df` texts share, is left out.
     vectorizer_ : FeatureUnion
         Fitted vectorisers.
     classifier_ : ExplicitSoftmaxClassifierCV or ExplicitSoftmaxClassifier

@@ -114,7 +114,8 @@ def test_larger_sets_of_features_must_be_worth_their_price(monkeypatch):
     labels = rng.integers(2, size=100)
     ends = np.array(["ing", "ism"])[labels]
     texts = [f"x{stem}{end}" for stem, end in zip(range(100), ends, strict=True)]
-    assert ExplicitTextClassifier().fit(texts, labels).features_ == "words+chars"
+    clf = ExplicitTextClassifier().fit(texts, labels)
+    assert clf.features_ == "words+bigrams+chars"
     monkeypatch.setattr(_text_classifier, "_LEAST_GAIN", 0.1)
     assert ExplicitTextClassifier().fit(texts, labels).features_ == "words"
 

@@ -11,6 +11,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from numbers import Integral
 from typing import Any
 
@@ -26,7 +27,11 @@ from explicit_softmax.solution.progress import listener
 # Single letters and digits are words too: "I", "a", "7".
 KINDS: dict[str, dict[str, Any]] = {
     "words": {"token_pattern": r"(?u)\b\w+\b"},
-    "bigrams": {"token_pattern": r"(?u)\b\w+\b", "ngram_range": (2, 2)},
+    # An empty word begins and ends a text of words: " first", "last ".
+    "bigrams": {
+        "token_pattern": r"(?u)\A(?=\W*\w)|\b\w+\b|\Z",
+        "ngram_range": (2, 2),
+    },
     "chars": {"analyzer": "char_wb", "ngram_range": (2, 5)},
 }
 
@@ -109,7 +114,8 @@ def fit_features(
     The `listener` hears of each document twice: when a vectoriser has read it, and when
     it has sorted its n-grams, which can take as long.
 
-    A vectoriser that finds nothing, such as bigrams in texts of one word, is left out.
+    A vectoriser that finds nothing, such as bigrams of one text each where `min_df` is
+    two, is left out.
 
     Raises
     ------
@@ -198,72 +204,111 @@ class _ReadWords:
         Different words in their order.
     places : ndarray of int, shape (n_read,)
         Which of them follow each other in all documents.
-    lengths : ndarray of int, shape (n_texts,)
-        Words of each document.
+    ends : ndarray of int, shape (n_texts + 1,)
+        Where documents begin and end among `places`.
     """
 
     words: list[str]
-    places: NDArray[np.int32]
-    lengths: NDArray[np.intp]
+    places: NDArray[Any]
+    ends: NDArray[Any]
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> _ReadWords:
-        """As CountVectorizer reads the kinds "words" and "bigrams"."""
-        found: defaultdict[str, int] = defaultdict()
-        found.default_factory = found.__len__
-        find = re.compile(KINDS["words"]["token_pattern"]).findall
-        read, lengths = array("i"), []
+        """As CountVectorizer reads the kinds "words" and "bigrams".
+
+        No word has white space: each string between is searched for words once.
+        """
+        strings: defaultdict[str, int] = defaultdict()
+        strings.default_factory = strings.__len__
+        read, ends = array("i"), [0]
         for text in _Told(texts):
-            words = find(text.lower())
-            read.extend(map(found.__getitem__, words))
-            lengths.append(len(words))
-        words = sorted(found)
-        order = np.empty(len(words), dtype=np.int32)
-        order[[found[word] for word in words]] = np.arange(len(words))
-        places = order[np.frombuffer(read, dtype=np.intc)]
-        return cls(words, places, np.array(lengths, dtype=np.intp))
+            read.extend(map(strings.__getitem__, text.lower().split()))
+            ends.append(len(read))
+        find = re.compile(KINDS["words"]["token_pattern"]).findall
+        found = [find(string) for string in strings]
+        n_found = np.array([len(part) for part in found], dtype=np.intp)
+        words = sorted(set(chain.from_iterable(found)))
+        place = {word: i for i, word in enumerate(words)}
+        parts = [place[word] for part in found for word in part]
+        numbers = np.frombuffer(read, dtype=np.intc)
+        narrow = np.int32 if n_found[numbers].sum() < 2**31 else np.int64
+        rows = np.concatenate(([0], np.cumsum(n_found))).astype(narrow)
+        places = np.array(parts, dtype=narrow)
+        # Words of a string as a row, that of a string that was read as a copy of it.
+        by_string = sp.csr_array((places, places, rows), shape=(len(found), len(words)))
+        by_read = by_string[numbers]
+        return cls(words, by_read.data, by_read.indptr[ends])
 
     def counts(self, vectorizer: CountVectorizer) -> sp.csr_array | None:
         """Fit a vectoriser of words or bigrams; what `fit_transform` would return.
 
-        None, and nothing is fitted, where that would raise an error.
+        In integers. None, and nothing is fitted, where that would raise an error.
         """
         vectorizer._validate_params()  # as fit_transform does
-        n_texts, is_pairs = len(self.lengths), vectorizer.ngram_range == (2, 2)
-        lengths, columns = self.lengths, self.places
-        found: NDArray[Any] = np.arange(len(self.words))
-        if is_pairs:
-            # A blank comes before letters: pairs are in the order of their words.
-            follows = np.ones(len(columns) + 1, dtype=bool)
-            follows[np.cumsum(lengths)] = follows[0] = False
-            follows = follows[:-1]
-            pairs = columns[:-1][follows[1:]] * np.int64(len(self.words))
-            pairs += columns[follows]
-            found, columns = np.unique(pairs, return_inverse=True)
-            lengths = np.maximum(lengths - 1, 0)
-        ends = np.concatenate(([0], np.cumsum(lengths)))
-        parts = np.ones(len(columns)), columns.ravel(), ends
-        rows = sp.csr_array(parts, shape=(n_texts, len(found)))
-        rows.sum_duplicates()
+        n_texts, is_pairs = len(self.ends) - 1, vectorizer.ngram_range == (2, 2)
+        read = self._with_ends() if is_pairs else self
+        columns, first, last = read._columns(is_pairs)
+        columns.sum_duplicates()
         least = vectorizer.min_df
         least = least if isinstance(least, Integral) else least * n_texts
-        frequency = np.bincount(rows.indices, minlength=len(found))
-        kept = np.asarray(frequency >= least)
-        if not kept.any():
+        kept = np.flatnonzero(np.diff(columns.indptr) >= least)
+        if not kept.size:
             return None
-        if not kept.all():
-            rows, found = rows[:, np.flatnonzero(kept)], found[kept]
-        word = self.words.__getitem__
+        if kept.size < columns.shape[1]:
+            first, last, columns = first[kept], last[kept], columns[:, kept]
+        words = np.array(read.words, dtype=object)
+        terms = words[last]
         if is_pairs:
-            sides = (
-                map(word, side.tolist()) for side in divmod(found, len(self.words))
-            )
-            terms = map("{} {}".format, *sides)
-        else:
-            terms = map(word, found.tolist())
-        vectorizer.vocabulary_ = dict(zip(terms, range(len(found)), strict=True))
+            terms = (words + " ")[first] + terms
+        places = range(len(terms))
+        vectorizer.vocabulary_ = dict(zip(terms.tolist(), places, strict=True))
         vectorizer.fixed_vocabulary_ = False
-        return rows
+        return sp.csr_array(columns)
+
+    def _with_ends(self) -> _ReadWords:
+        """With an empty word before and after the words of each document."""
+        starts, stops = self.ends[:-1], self.ends[1:]
+        has_words = stops > starts
+        at = np.concatenate((starts[has_words], stops[has_words]))
+        ends = self.ends + 2 * np.concatenate(([0], np.cumsum(has_words)))
+        ends = ends.astype(np.int32 if ends[-1] < 2**31 else np.int64)
+        return _ReadWords(["", *self.words], np.insert(self.places + 1, at, 0), ends)
+
+    def _columns(
+        self, is_pairs: bool
+    ) -> tuple[sp.csc_array, NDArray[Any], NDArray[Any]]:
+        """Texts that have each word or pair, and places of its first and last word.
+
+        Texts are those of (n_texts, n_found), once for each time. Transposing is a
+        counting sort that leaves equal ones in their order: first by the last words,
+        then by the first. A blank comes before letters, and so pairs are in the order
+        of their words.
+        """
+        last, ends = self.places, self.ends
+        n_texts, n_words = len(ends) - 1, len(self.words)
+        first = last
+        if is_pairs:
+            has_words = np.diff(ends) > 0
+            follows = np.ones(len(last), dtype=bool)
+            follows[ends[:-1][has_words]] = False
+            first, last = last[:-1][follows[1:]], last[follows]
+            skipped = np.concatenate(([0], np.cumsum(has_words)))
+            ends = ends - skipped.astype(ends.dtype)
+        by_last = sp.csr_array((first, last, ends), shape=(n_texts, n_words)).tocsc()
+        texts, indptr = by_last.indices, by_last.indptr
+        first = last = np.arange(n_words)
+        if is_pairs:
+            by_last = sp.csr_array((texts, by_last.data, indptr), shape=(n_words,) * 2)
+            by_first = by_last.tocsc()
+            texts, last = by_first.data, by_first.indices
+            first = np.repeat(np.arange(n_words), np.diff(by_first.indptr))
+            is_new = np.ones(len(texts), dtype=bool)
+            is_new[1:] = (first[1:] != first[:-1]) | (last[1:] != last[:-1])
+            starts = np.flatnonzero(is_new)
+            first, last = first[starts], last[starts]
+            indptr = np.append(starts, len(texts)).astype(indptr.dtype)
+        parts = np.ones(len(texts), dtype=np.int32), texts, indptr
+        return sp.csc_array(parts, shape=(n_texts, len(first))), first, last
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,11 @@ def test_blocks_are_those_of_one_vectorizer_each():
     found, rows = fit_features(TEXTS, make_vectorizers("words+bigrams", 1, None), True)
     pattern = r"\b\w+\b"
     words = CountVectorizer(token_pattern=pattern).fit(TEXTS)
-    pairs = CountVectorizer(token_pattern=pattern, ngram_range=(2, 2)).fit(TEXTS)
-    expected = np.hstack([v.transform(TEXTS).toarray() for v in (words, pairs)])
+    pairs = CountVectorizer(token_pattern=r"\S+", ngram_range=(2, 2))
+    # The beginning and the end of a text of words are neighbours as words are.
+    whole = [f"^ {text} $" if text else "" for text in TEXTS]
+    expected = [words.transform(TEXTS).toarray(), pairs.fit_transform(whole).toarray()]
+    expected = np.hstack(expected)
     np.testing.assert_allclose(rows.toarray(), np.log(1 + expected))
     assert found.sizes == (len(words.vocabulary_), len(pairs.vocabulary_))
     np.testing.assert_array_equal(found.transform(TEXTS).toarray(), rows.toarray())
@@ -37,6 +40,7 @@ WORDS = [
     "\u2003",
     "  ",
     "no-one",
+    "--",
     "\n",
     "Cat",
 ]
@@ -104,6 +108,7 @@ def test_words_are_those_of_the_vectorizer(kind, texts, min_df):
     assert [vectorizer.vocabulary_ for vectorizer in fitted] == expected
     np.testing.assert_array_equal(rows.toarray(), np.hstack(blocks))
     assert rows.has_canonical_format
+    assert rows.indices.dtype == rows.indptr.dtype == np.int32
     others = ["new Cat", *texts]
     again = [vectorizer.transform(others).toarray() for vectorizer in fitted]
     np.testing.assert_array_equal(found.transform(others).toarray(), np.hstack(again))
@@ -121,18 +126,19 @@ def test_vectorizers_of_other_parameters_count_as_they_do():
 
 
 def test_kinds_without_any_feature_are_left_out():
-    found, rows = fit_features(
-        ["x", "y"], make_vectorizers("bigrams+words", 1, None), 0
-    )
+    texts = ["x y", "y x"]
+    found, rows = fit_features(texts, make_vectorizers("bigrams+words", 2, None), 0)
     assert [name for name, _ in found.union.transformer_list] == ["words"]
-    np.testing.assert_array_equal(rows.toarray(), np.eye(2))
+    np.testing.assert_array_equal(rows.toarray(), np.ones((2, 2)))
     with pytest.raises(ValueError, match=r"have no features \(bigrams\)"):
-        fit_features(["x", "y"], make_vectorizers("bigrams", 1, None), True)
+        fit_features(texts, make_vectorizers("bigrams", 2, None), True)
+    with pytest.raises(ValueError, match=r"have no features \(bigrams\)"):
+        fit_features(["", "?!"], make_vectorizers("bigrams", 1, None), True)
 
 
 @pytest.mark.parametrize("n_hashed", [None, 64, 2])
 def test_names_of_the_features_of_a_text(n_hashed):
-    vectorizers = make_vectorizers("words+chars", 1, n_hashed)
+    vectorizers = make_vectorizers("words+bigrams+chars", 1, n_hashed)
     found, rows = fit_features(TEXTS, vectorizers, True)
     named = found.names_of(TEXTS[1], rows[[1]].indices)
     terms = {
@@ -149,7 +155,7 @@ def test_hashed_features_stay_in_their_block():
     n_words = [3, 4, 2, 0]
     assert rows.shape == (4, 32)
     np.testing.assert_array_equal(rows[:, :16].sum(axis=1), n_words)
-    np.testing.assert_array_equal(rows[:, 16:].sum(axis=1), [2, 3, 1, 0])
+    np.testing.assert_array_equal(rows[:, 16:].sum(axis=1), [4, 5, 3, 0])
 
 
 @pytest.mark.parametrize("features", ["", "word", "words+words", "words,chars"])
