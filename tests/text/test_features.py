@@ -202,10 +202,14 @@ def test_files_of_fasttext(tmp_path):
         ("__label__a __label__b one\n", "line 1: .* not 2"),
         ("__label__ one\n", "line 1: there must be one label"),
         ("\n", "has no labelled line"),
+        ("__label__a one\n__label__a \udcff\n", "train.txt cannot be decoded"),
     ],
 )
 def test_bad_files_of_fasttext(tmp_path, text, message):
     path = tmp_path / "train.txt"
-    path.write_text(text, "utf-8")
+    path.write_text(text, "utf-8", errors="surrogateescape")
     with pytest.raises(ValueError, match=message):
         read_labeled_text(path)
+    for prefix in ("", None):
+        with pytest.raises(ValueError, match="prefix must be a string that is not"):
+            read_labeled_text(path, prefix=prefix)
