@@ -66,14 +66,16 @@ def loss_of(evidence, calibration, *, fits_shifts=True, seed=3):
     return loss, point, base
 
 
-@pytest.mark.parametrize("held_values", [0, 2**24])
+@pytest.mark.parametrize(
+    "sizes",
+    [{"_HELD_VALUES": 0}, {"_BY_COLUMN": 0, "_SOME_BY_COLUMN": 5 * N_CLASSES}, {}],
+)
 @pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("smoothing", ["prior", "uniform", "noise"])
-def test_the_loss_is_that_of_refits(
-    monkeypatch, smoothing, weights, layout, held_values
-):
-    monkeypatch.setattr(module, "_HELD_VALUES", held_values)
+def test_the_loss_is_that_of_refits(monkeypatch, smoothing, weights, layout, sizes):
+    for name, size in sizes.items():
+        monkeypatch.setattr(module, name, size)
     X, y = documents()
     weight = WEIGHTS[weights]
     smoothed = smoothed_counts(layout(X), y, smoothing, weight)
@@ -112,8 +114,11 @@ def test_the_loss_is_that_of_refits(
     assert_allclose(loss.log_loss(point, loss(point)[0]), losses / total, rtol=1e-10)
 
 
+@pytest.mark.parametrize("some_by_column", [2**20, 5 * N_CLASSES])
 @pytest.mark.parametrize("fits_shifts", [False, True])
-def test_the_gradient_is_that_of_differences(fits_shifts):
+def test_the_gradient_is_that_of_differences(monkeypatch, fits_shifts, some_by_column):
+    monkeypatch.setattr(module, "_BY_COLUMN", some_by_column)
+    monkeypatch.setattr(module, "_SOME_BY_COLUMN", some_by_column)
     X, y = documents()
     weight = WEIGHTS["any"]
     smoothed = smoothed_counts(X, y, weight=weight)
