@@ -548,8 +548,14 @@ class FeatureLoss:
     def _chunks(self) -> Iterator[tuple[slice, Any, Any, Any, FloatArray]]:
         """Some rows at a time, their columns, features, and evidence."""
         if self.held is not None:
+            # New memory for each chunk would cost as much as the copy.
+            buffer = np.empty_like(self.weights)
             for rows, columns, *parts in self.held:
-                yield rows, columns, *parts, self.weights[columns]
+                weights = self.weights
+                if not isinstance(columns, slice):
+                    out = buffer[: len(columns)]
+                    weights = weights.take(columns, axis=0, out=out, mode="clip")
+                yield rows, columns, *parts, weights
             return
         found, n_classes = self.evidence, self.evidence.weights.n_classes
         n_rows = found.X.shape[0]
