@@ -51,6 +51,11 @@ from explicit_softmax.calibration.search import (
 from explicit_softmax.solution.counts import row_norms
 from explicit_softmax.solution.loss import log_loss
 
+# Candidates that differ by rounding alone, as all norm exponents do where rows have one
+# norm, have scores that differ by some units in the last of sixteen digits, times the
+# steps by which a loss was minimised; no choice should hang on them.
+_ROUNDING = 1e-9
+
 
 class ExplicitSoftmaxClassifierCV(OneLayerMixin, ExplicitSoftmaxBase):
     """Explicit softmax classifier that chooses its hyper-parameters by leave-one-out.
@@ -88,7 +93,9 @@ shape (n_blocks,), default="feature"
         more than 2**20 features or 2**18 scores, but at least 1,024. Otherwise the
         folds of scikit-learn's `check_cv`: rows are counted once for each norm
         exponent, and the counts without a fold are those of all less those of the fold.
-        What is "auto" is chosen in each fold by as many rows as without folds.
+        What is "auto" is chosen in each fold by as many rows as without folds; the
+        intercepts of "exact" start from those of the smoothing strength before, so that
+        a mean log-loss is that of single fits to about 1e-5.
     scoring : str or callable, default="neg_log_loss"
         What is best, by scikit-learn's convention. Inverse temperatures and intercepts
         minimise the log-loss whatever it is. Scorers get weights if there are any and
@@ -108,7 +115,8 @@ shape (n_blocks,), default="feature"
     Attributes
     ----------
     best_score_ : float
-        Score of the best candidate.
+        Score of the best candidate: the first of those whose scores differ from the
+        highest by rounding alone, a relative 1e-9. They share rank 1.
     cv_results_ : dict of str to ndarray
         ``params``, ``param_priming_number``, ``param_smoothing_strength``,
         ``param_norm_exponent``, ``mean_test_score``, ``rank_test_score``, one entry a
@@ -441,15 +449,14 @@ validation_scores_, n_features_in_, feature_names_in_
     def _record(self, grid: Grid, scores: NDArray[np.float64]) -> dict[str, Any]:
         """Set `cv_results_` and `best_score_`; the best candidate."""
         params = list(grid.candidates())
-        # Rows without any feature leave nothing to compare by.
-        best = 0 if np.isnan(scores).all() else int(np.nanargmax(scores))
-        ranks = rankdata(-np.nan_to_num(scores, nan=-np.inf), method="min")
+        ranks = _ranks(scores)
+        best = int(ranks.argmin())
         self.cv_results_ = {"params": params}
         for name in params[0]:
             values = np.array([candidate[name] for candidate in params], dtype=object)
             self.cv_results_[f"param_{name}"] = values
         self.cv_results_["mean_test_score"] = scores
-        self.cv_results_["rank_test_score"] = ranks.astype(np.int32)
+        self.cv_results_["rank_test_score"] = ranks
         self.best_score_ = float(scores[best])
         return params[best]
 
@@ -489,6 +496,22 @@ class _LeftOut(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> Any:
         return self.classes_[self.scores.argmax(axis=1)]
+
+
+def _ranks(scores: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Ranks from 1, the best; candidates that differ by rounding alone have the same.
+
+    NaN, where rows without any feature leave nothing to compare by, is worst.
+    """
+    known = np.nan_to_num(scores, nan=-np.inf)
+    order = np.argsort(-known)
+    ordered = known[order]
+    for i in range(1, len(ordered)):
+        if np.isclose(ordered[i], ordered[i - 1], rtol=_ROUNDING, atol=0.0):
+            ordered[i] = ordered[i - 1]
+    ranks = np.empty(len(scores), dtype=np.int32)
+    ranks[order] = rankdata(-ordered, method="min")
+    return ranks
 
 
 def _check_folds(folds: list[Any]) -> None:

@@ -15,6 +15,7 @@ from explicit_softmax import (
     ExplicitSoftmaxClassifier,
     ExplicitSoftmaxClassifierCV,
 )
+from explicit_softmax._classifier_cv import _ranks
 from tests.test_warm_start import HAS_CALLBACKS, warm
 
 
@@ -70,6 +71,34 @@ def test_log_likelihoods_of_rows_have_the_mean_that_is_the_score(counts):
     np.testing.assert_allclose(results["mean_test_score"], found, rtol=1e-5)
 
 
+@pytest.mark.parametrize("cv", [None, 3])
+def test_the_first_of_candidates_that_differ_by_rounding_is_best(cv):
+    # Rows of one norm: their counts differ by a factor from exponent to exponent.
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 3
+    X = np.eye(7)[(2 * y + rng.integers(0, 3, 90)) % 7] * 3.0
+    exponents, strengths = [0.3, 0.9, 0.6, 0.0], [0.1, 1.0]
+    clf = ExplicitSoftmaxClassifierCV(
+        norm_exponents=exponents, smoothing_strengths=strengths, cv=cv
+    ).fit(X, y)
+    scores = clf.cv_results_["mean_test_score"].reshape(4, 2)
+    assert len(np.unique(scores)) > 2  # told apart by rounding
+    np.testing.assert_allclose(scores, scores[:1].repeat(4, axis=0), rtol=1e-9)
+    best = scores[0].argmax()
+    assert clf.norm_exponent_ == 0.3
+    assert clf.smoothing_strength_ == strengths[best]
+    assert clf.best_score_ == scores[0, best]
+    ranks = clf.cv_results_["rank_test_score"].reshape(4, 2)
+    assert_equal(ranks[:, best], 1)
+    assert_equal(ranks[:, 1 - best], 5)
+
+
+def test_ranks_are_those_of_scores_where_these_differ():
+    scores = [0.5, np.nan, 0.9, 0.9 * (1 + 1e-12), 0.5 * (1 + 1e-8), -np.inf, 0.0]
+    assert_equal(_ranks(np.array(scores)), [4, 7, 1, 1, 3, 6, 5])
+    assert_equal(_ranks(np.full(3, np.nan)), 1)
+
+
 @pytest.mark.parametrize("as_rows", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize(
     ("how", "atol"),
@@ -77,8 +106,18 @@ def test_log_likelihoods_of_rows_have_the_mean_that_is_the_score(counts):
         ({}, 1e-10),
         ({"scoring": "accuracy"}, 1e-10),
         ({"inverse_temperature": "auto", "norm_exponents": [0.0]}, 1e-7),
+        # The search starts intercepts from those of the strength before.
+        (
+            {
+                "translation": "exact",
+                "inverse_temperature": "auto",
+                "priming_numbers": [5.0],
+            },
+            1e-5,
+        ),
     ],
 )
+@pytest.mark.filterwarnings("ignore:priming_numbers have no effect")
 def test_folds_give_the_scores_of_grid_search(counts, as_rows, how, atol):
     X, y = counts
     clf = given(cv=3, store_cv_results=True, **how).fit(as_rows(X), y)

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import scipy.linalg
 import scipy.optimize
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from explicit_softmax.calibration.leave_one_out import LeaveOneOut
-from explicit_softmax.solution.counts import FloatArray, row_blocks
+from explicit_softmax.solution.counts import FloatArray, IntArray, row_blocks
 from explicit_softmax.solution.loss import cross_entropy_residual
 from explicit_softmax.solution.theorem import Calibration, Translation
 
@@ -31,7 +33,8 @@ _ROUNDING = 1e-12
 # classes: it scales what is fitted for L-BFGS.
 _LEFT_VARIANCE = 0.05
 
-# Scores of a chunk of rows, and what they are made of, stay in cache.
+# Scores of a chunk of rows, and what they are made of, stay in cache. Products of so
+# many values with two numbers each do not wake the threads of BLAS.
 _CHUNK_VALUES = 2**17
 
 # The search of a smoothing strength: where it starts, its factor, and how far it goes.
@@ -41,10 +44,32 @@ _MOST_STEPS = 8
 # It goes on as long as the loss falls by this share.
 _LEAST_GAIN = 1e-3
 
-# Relative precision of a loss that is only compared with those of other candidates.
+# Relative precision of a loss, and of one that is only compared with those of other
+# candidates.
+_TOL = 1e-8
 COMPARISON_TOL = 1e-6
+# That of a fit that goes on from another, which takes few steps to get there.
+_WARM_TOL = 1e-10
 
 Intercepts: TypeAlias = Literal["none", "columns", "exponent"]
+
+
+@dataclass(eq=False)
+class WarmStart:
+    """What a fit leaves to the next one, to scores that are much like its own.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_values,), default=None
+        What it found, in units of the scores.
+    steps : ndarray of shape (n_values, n_values), default=None
+        Combinations of values, one in each column, along which the loss curves alike
+        and independently of the others: its curvature, which hardly differs, is worked
+        out once.
+    """
+
+    values: NDArray[np.float64] | None = None
+    steps: NDArray[np.float64] | None = None
 
 
 def calibrate(
@@ -56,8 +81,9 @@ def calibrate(
     norm_weight: float | None = None,
     intercepts: Intercepts = "none",
     start: FloatArray | None = None,
+    warm: WarmStart | None = None,
     prior_weight: float = 1.0,
-    tol: float = 1e-8,
+    tol: float = _TOL,
 ) -> tuple[Calibration, float]:
     """Minimise the leave-one-out log-loss, a convex problem in few numbers.
 
@@ -80,6 +106,9 @@ def calibrate(
         log n``, where the classes are too many for the rows.
     start : ndarray of shape (n_blocks,), default=None
         Inverse temperatures to start from where they are chosen.
+    warm : WarmStart, default=None
+        What the fit before left, with the same arguments to like scores; it is replaced
+        by what this one leaves.
     prior_weight : float, default=1.0
         Weight of the priors below, in units of the weights of the rows.
     tol : float, default=1e-8
@@ -113,7 +142,7 @@ def calibrate(
     form = _linear_form(
         held_out, given, beta is None, norm_weight is None, intercepts, start
     )
-    values, loss = _minimised(form, held_out, prior_weight, tol)
+    values, loss = _minimised(form, held_out, prior_weight, tol, warm)
     if beta is None:
         given = replace(given, beta=values[:n_blocks])
     if norm_weight is None:
@@ -177,17 +206,16 @@ class _LinearForm:
 
     Shifts, two values for each class, are ``shift + relative * slope``; there are none
     where `relative` is None. The first `n_betas` directions belong to inverse
-    temperatures; `units` are changes of values that change scores by about one. Values
-    after those of `first`, the start, begin at zero, have no bounds, and have a prior
-    of unit variance. Arrays have the scores of a class side by side in memory, which
-    makes sums and maxima over the classes fast.
+    temperatures; `units` are changes of values that change scores by about one. `first`
+    is where to start. Values after those that have `bounds` have a prior of unit
+    variance.
     """
 
     fixed: FloatArray
     directions: list[FloatArray]
     relative: FloatArray | None
     n_betas: int
-    first: list[float]
+    first: NDArray[np.float64]
     bounds: list[tuple[float, float | None]]
     units: NDArray[np.float64]
 
@@ -224,26 +252,111 @@ def _linear_form(
         directions.append(_prior_scores(held_out, gamma, no_count))
         first.append(1.0)
         bounds.append((0.0, 1.0))
-    n_shifts = 0
     relative: FloatArray | None = None
     if intercepts == "exponent":
         directions.append(held_out.log_count)
-        n_shifts = 1
+        first.append(0.0)
     elif intercepts == "columns":
         relative = held_out.norms / held_out.mean_norm - 1.0
-        n_shifts = 2 * n_classes
-    units = np.ones(len(first) + n_shifts)
-    if choose_beta:
-        for b, block in enumerate(held_out.log_likelihoods):
-            # Squares of features of extreme units would overflow, or vanish.
-            power = np.frexp(np.abs(block).max())[1]
-            spread = np.ldexp(np.ldexp(block, -power).std(axis=1), power)
-            typical = float(np.average(spread, weights=held_out.weights))
-            is_flat = typical <= _ROUNDING * held_out.mean_norm
-            units[b] = 1.0 / (held_out.mean_norm if is_flat else typical)
+        first.extend(np.zeros(2 * n_classes))
+    units = np.ones(len(first))
     n_betas = n_blocks if choose_beta else 0
-    fixed, *directions = map(np.asfortranarray, [fixed, *directions])
-    return _LinearForm(fixed, directions, relative, n_betas, first, bounds, units)
+    for b, block in enumerate(directions[:n_betas]):
+        # Squares of features of extreme units would overflow, or vanish.
+        power = np.frexp(max(block.max(), -block.min()))[1]
+        spread = np.ldexp(np.ldexp(block, -power).std(axis=1), power)
+        typical = float(np.average(spread, weights=held_out.weights))
+        is_flat = typical <= _ROUNDING * held_out.mean_norm
+        units[b] = 1.0 / (held_out.mean_norm if is_flat else typical)
+    return _LinearForm(
+        fixed, directions, relative, n_betas, np.array(first), bounds, units
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Chunk:
+    """Some rows of a `_LinearForm`, and how often they count.
+
+    Arrays have the scores of a class side by side in memory, which makes sums and
+    maxima over the classes fast. `basis` is what the shifts are multiplied by.
+    """
+
+    fixed: FloatArray
+    directions: list[FloatArray]
+    basis: FloatArray | None
+    y: IntArray
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def all_of(cls, form: _LinearForm, held_out: LeaveOneOut) -> list[_Chunk]:
+        """All rows of a form, in chunks of about the same size."""
+        n_rows, n_classes = form.fixed.shape
+        n_chunks = -(-n_rows // max(1, _CHUNK_VALUES // n_classes))
+        basis = None
+        if form.relative is not None:
+            basis = np.stack([np.ones(n_rows), form.relative])
+        return [
+            cls(
+                form.fixed[rows].copy(order="F"),
+                [direction[rows].copy(order="F") for direction in form.directions],
+                None if basis is None else basis[:, rows],
+                held_out.y[rows],
+                held_out.weights[rows],
+            )
+            for rows in row_blocks(n_rows, n_chunks, n_rows + n_chunks - 1)
+        ]
+
+    def loss(self, values: FloatArray, work: FloatArray) -> tuple[float, FloatArray]:
+        """Weighted sum of the losses and its derivatives by the values.
+
+        `work` has two rows of memory for scores.
+        """
+        n_rows, n_classes = self.fixed.shape
+        size, n_directions = self.fixed.size, len(self.directions)
+        scores, spare = work[:, :size].reshape(2, n_classes, n_rows).transpose(0, 2, 1)
+        np.copyto(scores, self.fixed)
+        for value, direction in zip(values, self.directions, strict=False):
+            scores += np.multiply(direction, value, out=spare)
+        if self.basis is not None:
+            shifts = values[n_directions:].reshape(2, n_classes)
+            scores += np.matmul(shifts.T, self.basis, out=spare.T).T
+        losses, residual = cross_entropy_residual(scores, self.y, self.weights)
+        gradient = np.empty(len(values))
+        for i, direction in enumerate(self.directions):
+            # A BLAS dot product would wake its threads for a few thousand numbers.
+            gradient[i] = np.multiply(residual, direction, out=spare).sum()
+        if self.basis is not None:
+            gradient[n_directions:] = (self.basis @ residual).ravel()
+        return float((losses * self.weights).sum()), gradient
+
+    def curvature(self, values: FloatArray, work: FloatArray) -> FloatArray:
+        """Second derivatives of `loss`, which takes the same arguments; with shifts.
+
+        With p the softmax of a row and J the derivatives of its scores, they are the
+        sum of the weighted J' diag(p) J - (J'p)(J'p)'.
+        """
+        self.loss(values, work)
+        n_rows, n_classes = self.fixed.shape
+        n = len(self.directions)
+        p = work[0, : self.fixed.size].reshape(n_classes, n_rows).T
+        p[np.arange(n_rows), self.y] += self.weights  # the residual lacks them
+        basis = np.asarray(self.basis)
+        root = np.sqrt(self.weights)[:, None]
+        means = [(p * direction).sum(axis=1)[:, None] for direction in self.directions]
+        second = np.empty((len(values), len(values)))
+        means_of_all = np.hstack([*means, *(b[:, None] * p for b in basis)]) / root
+        np.negative(means_of_all.T @ means_of_all, out=second)
+        for i, direction in enumerate(self.directions):
+            part = p * direction
+            second[i, n:] += (basis @ part).ravel()
+            second[i, :n] += [np.sum(part * other) for other in self.directions]
+        second[n:, :n] = second[:n, n:].T
+        at = np.arange(n_classes)
+        for i, j in np.ndindex(2, 2):
+            second[n + i * n_classes + at, n + j * n_classes + at] += (
+                basis[i] * basis[j]
+            ) @ p
+        return second
 
 
 def _prior_scores(
@@ -254,71 +367,103 @@ def _prior_scores(
     return prior.scores([], held_out.norms[:, None], log_count, held_out.log_norm)
 
 
+def _independent_steps(second: FloatArray, n_bounded: int) -> NDArray[np.float64]:
+    """Combinations of values whose second derivatives are one, by those of the values.
+
+    Each of the first `n_bounded` changes one of the bounded values and what follows it
+    of the others, which have a Cholesky factor; these are independent of each other.
+    """
+    second = second + 1e-10 * second.diagonal().max() * np.eye(len(second))
+    bounded, others = slice(n_bounded), slice(n_bounded, None)
+    root = np.linalg.cholesky(second[others, others])
+    inverse = scipy.linalg.solve_triangular(root, np.eye(len(root)), lower=True)
+    follows = -inverse.T @ (inverse @ second[others, bounded])
+    rest = second[bounded, bounded] + second[bounded, others] @ follows
+    scale = 1.0 / np.sqrt(rest.diagonal())
+    steps = np.zeros(second.shape)
+    steps[bounded, bounded] = np.diag(scale)
+    steps[others, bounded] = follows * scale
+    steps[others, others] = inverse.T
+    return steps
+
+
+def _even_steps(
+    form: _LinearForm, held_out: LeaveOneOut, prior_weight: float
+) -> NDArray[np.float64]:
+    """Changes of single values of about the same curvature, to start L-BFGS with."""
+    counted = np.full(len(form.units), held_out.weights.sum())
+    if form.relative is not None:
+        rows_of = np.bincount(held_out.y, held_out.weights, form.fixed.shape[1])
+        counted[form.n_directions :] = np.tile(rows_of, 2)
+    return np.asarray(form.units / np.sqrt(prior_weight + _LEFT_VARIANCE * counted))
+
+
 def _minimised(
-    form: _LinearForm, held_out: LeaveOneOut, prior_weight: float, tol: float
+    form: _LinearForm,
+    held_out: LeaveOneOut,
+    prior_weight: float,
+    tol: float,
+    warm: WarmStart | None = None,
 ) -> tuple[NDArray[np.float64], float]:
     """Values of least loss with their priors, and the loss alone."""
-    (n_rows, n_classes), n_directions = form.fixed.shape, form.n_directions
-    weights, total_weight = held_out.weights, float(held_out.weights.sum())
-    n_betas, n_free = form.n_betas, len(form.first)
-    n_shifts = len(form.units) - n_free
-    beta_units, relative = form.units[:n_betas], form.relative
-    # Numbers of about the same curvature: L-BFGS starts well scaled.
-    counted = np.full(len(form.units), total_weight)
-    if relative is not None:
-        rows_of = np.bincount(held_out.y, weights, n_classes)
-        counted[n_directions:] = np.tile(rows_of, 2)
-    units = form.units / np.sqrt(prior_weight + _LEFT_VARIANCE * counted)
+    total_weight = float(held_out.weights.sum())
+    chunks = _Chunk.all_of(form, held_out)
+    work = np.empty((2, max(chunk.fixed.size for chunk in chunks)))
+    # Roots of the weights of the squares of values.
+    priors = np.full(len(form.units), np.sqrt(prior_weight))
+    priors[: len(form.bounds)] = 0.0
+    priors[: form.n_betas] = np.sqrt(prior_weight * _BETA_PRIOR)
+    priors[: form.n_betas] /= form.units[: form.n_betas]
 
-    def prior(values: FloatArray) -> float:
-        spread = float(((values[:n_betas] / beta_units) ** 2).sum())
-        shifts = float((values[n_free:] ** 2).sum())
-        return 0.5 * prior_weight * (shifts + _BETA_PRIOR * spread)
+    def loss_at(values: FloatArray) -> tuple[float, FloatArray]:
+        # Chunks of rows stay in cache from the scores to the last product with them.
+        loss, gradient = 0.0, np.zeros(len(values))
+        for chunk in chunks:
+            part, slopes = chunk.loss(values, work)
+            loss += part
+            gradient += slopes
+        return loss, gradient
+
+    # Values are `origin` plus the product of `steps` and the point.
+    even = _even_steps(form, held_out, prior_weight)
+    origin, steps, point = np.zeros(len(even)), sp.diags_array(even), form.first / even
+    if warm is not None and warm.values is not None:
+        origin, point, tol = warm.values * form.units, point * 0.0, _WARM_TOL
+        if warm.steps is None:
+            second = sum(chunk.curvature(origin, work) for chunk in chunks)
+            second += np.diag(priors**2)
+            second *= np.outer(form.units, form.units) / total_weight
+            warm.steps = _independent_steps(second, len(form.bounds))
+        steps = form.units[:, None] * warm.steps
 
     def objective(point: FloatArray) -> tuple[float, FloatArray]:
-        values = point * units
-        shifts = values[n_directions:].reshape(-1, n_classes)
-        loss = 0.0
-        slopes = np.zeros(n_directions)
-        sums = np.zeros_like(shifts)
-        # Chunks of rows stay in cache from the scores to the last product with them.
-        for chunk in row_blocks(n_rows, n_classes, _CHUNK_VALUES):
-            scores = form.fixed[chunk].copy(order="K")
-            for value, direction in zip(values, form.directions, strict=False):
-                scores += float(value) * direction[chunk]
-            if relative is not None:
-                by_class = np.multiply.outer(shifts[1], relative[chunk])
-                by_class += shifts[0][:, None]
-                scores += by_class.T
-            part = weights[chunk]
-            losses, residual = cross_entropy_residual(scores, held_out.y[chunk], part)
-            # A BLAS dot product would wake its threads for a few thousand numbers.
-            slopes += [np.einsum("ij,ij", residual, d[chunk]) for d in form.directions]
-            if relative is not None:
-                sums[0] += residual.sum(axis=0)
-                sums[1] += np.einsum("i,ij->j", relative[chunk], residual)
-            loss += float((losses * part).sum())
-        gradient = np.concatenate([slopes, sums.ravel()])
-        gradient[n_free:] += prior_weight * values[n_free:]
-        spread = values[:n_betas] / beta_units
-        gradient[:n_betas] += prior_weight * _BETA_PRIOR * (spread / beta_units)
-        gradient *= units
-        return (loss + prior(values)) / total_weight, gradient / total_weight
+        values = origin + steps @ point
+        loss, gradient = loss_at(values)
+        loss += 0.5 * float(((priors * values) ** 2).sum())
+        gradient += priors * (priors * values)
+        return loss / total_weight, steps.T @ gradient / total_weight
 
-    values = np.concatenate([form.first, np.zeros(n_shifts)])
+    values = origin + steps @ point
     if values.size:
         bounds: list[Any] = [
-            (low, None if high is None else high / unit)
-            for (low, high), unit in zip(form.bounds, units, strict=False)
+            ((low - start) / step, None if high is None else (high - start) / step)
+            for (low, high), start, step in zip(
+                form.bounds, origin, steps.diagonal(), strict=False
+            )
         ]
-        values = units * np.asarray(
-            scipy.optimize.minimize(
-                objective,
-                values / units,
-                jac=True,
-                method="L-BFGS-B",
-                bounds=bounds + [(None, None)] * n_shifts,
-                options={"maxiter": 500, "ftol": tol, "gtol": 1e-8},
-            ).x
-        )
-    return values, objective(values / units)[0] - prior(values) / total_weight
+        point = scipy.optimize.minimize(
+            objective,
+            point,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds + [(None, None)] * (len(values) - len(bounds)),
+            options={"maxiter": 500, "ftol": tol, "gtol": 1e-8},
+        ).x
+        values = origin + steps @ point
+        for i, bound in enumerate(form.bounds):
+            values[i] = np.clip(values[i], *bound)  # from rounding
+    if warm is not None:
+        # From zero, where a gradient may vanish, no beta would ever rise again.
+        rises = bool((values[: form.n_betas] > 0).all())
+        warm.values = values / form.units if rises else None
+    return values, loss_at(values)[0] / total_weight

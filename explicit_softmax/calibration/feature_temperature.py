@@ -47,7 +47,7 @@ from explicit_softmax.calibration.leave_one_out import (
     WithoutEach,
     check_own_class,
     dense_own_gains,
-    own_counts,
+    own_entries,
     sparse_own_logs,
     without_each,
 )
@@ -168,24 +168,30 @@ class LoneFeatures:
         cls, smoothed: SmoothedCounts, left: WithoutEach
     ) -> tuple[WithoutEach, LoneFeatures]:
         """Rows without them, and they."""
-        frequency = smoothed.counts.document_frequency
+        frequency, rows = smoothed.counts.document_frequency, sp.csr_array(left.X)
         if frequency is None:
             return left, cls.none(smoothed, left)
-        rows = sp.csr_array(left.X)
-        row = entry_rows(rows)
-        others = frequency[rows.indices] * (1.0 - _ROUNDING)
-        is_lone = others <= left.unit[row]
-        row, feature = row[is_lone], rows.indices[is_lone]
+        others = frequency * (1.0 - _ROUNDING)
+        may_be_lone = others <= left.unit.max(initial=0.0)
+        at = np.flatnonzero(may_be_lone[rows.indices])
+        row = np.searchsorted(rows.indptr, at, "right") - 1
+        is_lone = others[rows.indices[at]] <= left.unit[row]
+        at, row = at[is_lone], row[is_lone]
+        if not at.size:
+            return left, cls.none(smoothed, left)
+        feature = rows.indices[at]
         block = np.searchsorted(
             [block.stop for block in smoothed.blocks], feature, "right"
         )
         norms = np.zeros(left.norms.shape)
-        np.add.at(norms, (row, block), rows.data[is_lone] * left.scale[row])
+        np.add.at(norms, (row, block), rows.data[at] * left.scale[row])
         evidence = np.log(smoothed.class_offset / smoothed.block_mass)
         gains = norms * (np.log(left.offset / left.mass) - evidence[left.y])
-        kept = ~is_lone
-        indptr = np.concatenate(([0], np.cumsum(kept)))[rows.indptr]
-        parts = rows.data[kept], rows.indices[kept], indptr.astype(rows.indptr.dtype)
+        kept = np.ones(rows.nnz, dtype=bool)
+        kept[at] = False
+        lengths = np.diff(rows.indptr) - np.bincount(row, minlength=len(left.y))
+        indptr = np.concatenate(([0], np.cumsum(lengths)), dtype=rows.indptr.dtype)
+        parts = rows.data[kept], rows.indices[kept], indptr
         rest = replace(left, X=sp.csr_array(parts, shape=rows.shape))
         evidence = evidence - evidence.mean(axis=0)
         return rest, cls(norms, gains, evidence.T)
@@ -254,24 +260,19 @@ class FeatureEvidence:
         if sets_apart and not smoothed.is_noise and smoothed.class_offset.all():
             left, lone = LoneFeatures.apart(smoothed, left)
         rows = sp.csr_array(left.X)
-        row = entry_rows(rows)
         unit = float(2.0 ** np.frexp(left.norms.sum(axis=1).mean() or 1.0)[1])
-        values = (rows.data * (left.scale / unit)[row]).astype(dtype, copy=False)
         narrow, feature = without_empty_columns(rows)
         column: IntArray = narrow.indices
         place = np.arange(feature.size)
         if left.unit.size and (left.unit == left.unit[0]).all():
             part = frequency_parts(smoothed, feature, left.unit[0])
         else:
-            parts = frequency_parts(smoothed, rows.indices, left.unit[row])
+            parts = frequency_parts(smoothed, rows.indices, left.unit[entry_rows(rows)])
             n_parts = len(smoothed.blocks) * N_GROUPS
             pairs = column.astype(np.int64) * n_parts + parts
             pairs, column = np.unique(pairs, return_inverse=True)
             place, part = pairs // n_parts, pairs % n_parts
-        own = np.empty_like(values)
-        for chunk, gains in _own_gains(smoothed, left):
-            stored = slice(rows.indptr[chunk.start], rows.indptr[chunk.stop])
-            np.divide(gains.data, unit, out=own[stored], casting="same_kind")
+        values, own = _own_gains(smoothed, rows, left, unit, dtype)
         weights = smoothed
         if smoothed.is_noise:  # which spreads a row over all features
             place = feature[place]
@@ -297,7 +298,7 @@ class FeatureEvidence:
     def _of_dense(cls, smoothed: SmoothedCounts, left: WithoutEach) -> FeatureEvidence:
         """Evidence of dense rows in their own type, a column for each feature."""
         own = np.empty_like(left.X)
-        for rows, gains in _own_gains(smoothed, left):
+        for rows, gains in dense_own_gains(smoothed, left):
             own[rows] = gains
         feature = np.arange(own.shape[1])
         return cls(
@@ -322,51 +323,36 @@ def _stays_dense(smoothed: SmoothedCounts, X: Rows) -> bool:
 
 
 def _own_gains(
-    smoothed: SmoothedCounts, left: WithoutEach
-) -> Iterator[tuple[slice, Rows]]:
-    """Value times the evidence for the own class without the row, less that with it.
+    smoothed: SmoothedCounts,
+    rows: sp.csr_array,
+    left: WithoutEach,
+    unit: float = 1.0,
+    dtype: Any = np.float64,
+) -> FloatArray:
+    """Scaled features, and they times what they say less of the own class.
 
-    Some rows at a time, (n_rows, n_features), sparse unless they stay dense.
+    That is the evidence for the own class without the row, less that with it. Two
+    values for each entry of sparse rows, (2, n_stored), in the given unit.
     """
-    if _stays_dense(smoothed, left.X):
-        yield from dense_own_gains(smoothed, left)
-        return
-    width = left.X.shape[1]
-    if sp.issparse(left.X):
-        width = left.X.nnz // max(1, len(left.y))
-    for rows in row_blocks(len(left.y), width, _CHUNK_VALUES):
-        part = left.part(rows)
-        X = sp.csr_array(part.X)
-        row = entry_rows(X)
-        gains = X.data * part.scale[row] * _gained_without(smoothed, X, part, row)
-        check_own_class(gains)
-        yield rows, sp.csr_array((gains, X.indices, X.indptr), shape=X.shape)
-
-
-def _gained_without(
-    smoothed: SmoothedCounts, X: sp.csr_array, left: WithoutEach, row: IntArray
-) -> NDArray[np.float64]:
-    """Evidence of each feature for the own class without the row, less that with it."""
-    within = replace(
-        left,
-        unit=np.zeros_like(left.unit),
-        offset=smoothed.class_offset[left.y],
-        mass=smoothed.block_mass[left.y],
-    )
-    gained = np.empty(X.nnz)
+    found = np.empty((2, rows.nnz), dtype)
+    one_block = len(smoothed.blocks) == 1
     for b, block in enumerate(smoothed.blocks):
-        inside: Any = slice(None)
-        part = X
-        if len(smoothed.blocks) > 1:
-            inside = (block.start <= X.indices) & (X.indices < block.stop)
-            part = X[:, block]
-        counted = own_counts(smoothed, b, part, left.y)
-        logs = sparse_own_logs(smoothed, b, part, left, counted)
-        logs -= sparse_own_logs(smoothed, b, part, within, counted)
+        part = rows if one_block else rows[:, block]
+        offset, mass = smoothed.class_offset[left.y, b], smoothed.block_mass[left.y, b]
         with np.errstate(divide="ignore"):  # reported with the logarithms
-            masses = np.log(left.mass[:, b]) - np.log(within.mass[:, b])
-        gained[inside] = logs - masses[row[inside]]
-    return gained
+            masses = np.log(left.mass[:, b]) - np.log(mass)
+        of_block = found if one_block else np.empty((2, part.nnz), dtype)
+        for some in own_entries(smoothed, b, part, left):
+            gained = sparse_own_logs(smoothed, b, some, left.offset[:, b], some.rest)
+            gained -= sparse_own_logs(smoothed, b, some, offset, some.counted)
+            gained -= masses[some.rows][some.row]
+            gained *= some.values
+            check_own_class(gained)
+            of_block[:, some.stored] = some.values / unit, gained / unit
+        if not one_block:
+            inside = (block.start <= rows.indices) & (rows.indices < block.stop)
+            found[:, inside] = of_block
+    return found
 
 
 def own_margins(
@@ -389,8 +375,13 @@ def own_margins(
     margins = np.zeros(len(y))
     left = without_each(smoothed, X, y, sample_weight, norm_exponent)
     gained = _prior_gained(plain, smoothed.log_count, smoothed.log_norm, left)
-    for rows, gains in _own_gains(smoothed, left):
-        gained[rows] += gains @ beta
+    if _stays_dense(smoothed, left.X):
+        for some, gains in dense_own_gains(smoothed, left):
+            gained[some] += gains @ beta
+    else:
+        rows = sp.csr_array(left.X)
+        _, gains = _own_gains(smoothed, rows, left)
+        gained += sp.csr_array((gains, rows.indices, rows.indptr), rows.shape) @ beta
     margins[row_norms(X) > 0] = gained
     return margins
 
@@ -497,9 +488,9 @@ class FeatureLoss:
             column_shift=slope / self.mean_norm,
         )
 
-    def log_loss(self, point: NDArray[np.float64]) -> float:
-        """Mean loss in nats, without the priors."""
-        return float(self(point)[0] - self._prior(point) / self.total)
+    def log_loss(self, point: NDArray[np.float64], objective: float) -> float:
+        """Mean loss in nats, without the priors, of a point and its objective."""
+        return float(objective - self._prior(point) / self.total)
 
     def __call__(self, point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Objective and gradient, per unit of weight."""
@@ -594,12 +585,14 @@ class FeatureLoss:
         found, left = self.evidence, self.evidence.left
         squares = np.zeros(len(self.tie))
         for _, columns, X, _, weights in self._chunks():
-            spread = weights.var(axis=1, dtype=float) * self.base[columns] ** 2
+            spread = np.empty(len(weights))
+            for part in row_blocks(len(weights), weights.shape[1], _SCORES):
+                spread[part] = weights[part].var(axis=1, dtype=float)
             if sp.issparse(X):
-                sums = np.asarray(X.multiply(X).sum(axis=0, dtype=float)).ravel()
+                sums = X.power(2).T @ np.ones(X.shape[0], X.dtype)
             else:
                 sums = np.einsum("ij,ij->j", X, X, dtype=float)
-            squares[columns] += sums * spread
+            squares[columns] += sums * spread * self.base[columns] ** 2
         curvature = np.bincount(self.tie, squares, self.n_factors)
         rows_of = np.bincount(left.y, left.weights, found.weights.n_classes)
         rows_of = np.tile(rows_of, len(self.first_shifts))
@@ -611,7 +604,9 @@ def _tempered_product(X: Any, beta: FloatArray, weights: FloatArray) -> FloatArr
     """Scores (n_rows, n_classes): in the type of sparse rows, in float64 of dense."""
     if not sp.issparse(X):
         return np.asarray(X @ (weights * beta[:, None]), dtype=float)
-    # There are fewer features of rows than weights of features.
+    # The smaller of both is multiplied by beta.
+    if weights.size <= X.nnz:
+        return np.asarray(X @ (weights * beta[:, None]))
     by_column = X.format == "csc"
     beta = np.repeat(beta, np.diff(X.indptr)) if by_column else beta[X.indices]
     tempered = type(X)((X.data * beta, X.indices, X.indptr), shape=X.shape)
@@ -623,8 +618,8 @@ def minimised(
     max_iter: int,
     tol: float = 1e-12,
     start: NDArray[np.float64] | None = None,
-) -> NDArray[np.float64]:
-    """Point of least objective, factors not negative.
+) -> tuple[NDArray[np.float64], float]:
+    """Point of least objective, factors not negative, and its objective.
 
     L-BFGS goes over the roots of the factors: bounds of a million numbers would cost
     more time than the loss. A root of zero is no minimum where the loss, convex in the
@@ -653,7 +648,7 @@ def minimised(
     )
     point = found.x * units
     point[:n_factors] **= 2
-    return np.asarray(point)
+    return np.asarray(point), float(found.fun)
 
 
 def chosen_temperatures(
@@ -691,12 +686,12 @@ def chosen_temperatures(
         prior_weight,
         blocks[::N_GROUPS],
     )
-    point = minimised(loss, *how)
+    point, objective = minimised(loss, *how)
     factors = np.ones(parts.size if by_feature else blocks.size)
     factors[chosen] = point[: chosen.size]
     factors = factors if by_feature else factors[parts]
     fitted = replace(loss.fitted(point), beta=blocks[parts] * factors)
-    return fitted, loss.log_loss(point)
+    return fitted, loss.log_loss(point, objective)
 
 
 def _single_weight(smoothed: SmoothedCounts) -> float:

@@ -47,12 +47,11 @@ from explicit_softmax.solution.counts import (
     FloatArray,
     IntArray,
     Rows,
-    entry_rows,
     remainder,
     row_blocks,
     row_norms,
     row_scale,
-    values_at,
+    values_of_entries,
     without_empty_columns,
 )
 from explicit_softmax.solution.decoder import best_ordered
@@ -164,7 +163,7 @@ def leave_one_out_each(
     its own class, is looked up once.
     """
     parts: list[Rows] = []
-    counted: list[FloatArray | None] = []
+    entries: list[list[OwnEntries]] = []
     ordered: list[Rows] = []
     features: IntArray | None = None
     known: Any = None
@@ -180,8 +179,8 @@ def leave_one_out_each(
         if not parts:
             blocks = smoothed.blocks
             parts = [rows] if len(blocks) == 1 else [rows[:, part] for part in blocks]
-            counted = [
-                own_counts(smoothed, b, part, left.y) if sp.issparse(part) else None
+            entries = [
+                list(own_entries(smoothed, b, part, left)) if sp.issparse(part) else []
                 for b, part in enumerate(parts)
             ]
             ordered = parts
@@ -192,7 +191,7 @@ def leave_one_out_each(
                     )
                     for part, block in zip(parts, blocks, strict=True)
                 ]
-        yield _left_out(smoothed, left, parts, ordered, counted, layout)
+        yield _left_out(smoothed, left, parts, ordered, entries, layout)
 
 
 def _left_out(
@@ -200,10 +199,10 @@ def _left_out(
     left: WithoutEach,
     parts: list[Rows],
     ordered: list[Rows],
-    counted: list[FloatArray | None],
+    entries: list[list[OwnEntries]],
     layout: Layout,
 ) -> LeaveOneOut:
-    """Leave-one-out scores of rows, given by block, with their `own_counts`.
+    """Leave-one-out scores of rows, given by block, with their entries if sparse.
 
     `ordered` are the same parts as they are best multiplied with the weights.
     """
@@ -213,7 +212,7 @@ def _left_out(
     for b, part in enumerate(parts):
         out[b] = block_log_likelihood(smoothed, b, layout).scores(ordered[b])
         out[b] *= left.scale[:, None]
-        out[b][at, y] = _own_class(smoothed, b, part, left, counted[b])
+        out[b][at, y] = _own_class(smoothed, b, part, left, entries[b])
     log_count = np.tile(smoothed.log_count, (n_rows, 1))
     log_count[at, y] = left.log_count
     log_norm = np.tile(left.log_norm_of_all, (n_rows, 1))
@@ -339,14 +338,15 @@ def _own_class(
     b: int,
     X: Rows,
     left: WithoutEach,
-    counted: FloatArray | None,
+    entries: list[OwnEntries],
 ) -> NDArray[np.float64]:
     """Evidence of block b for the own class without the row."""
     if sp.issparse(X):
-        logs = sparse_own_logs(smoothed, b, X, left, counted)
-        row = entry_rows(X)
-        terms = X.data * left.scale[row] * logs
-        own = np.bincount(row, weights=terms, minlength=X.shape[0]).astype(float)
+        own = np.zeros(X.shape[0])
+        for some in entries:
+            logs = sparse_own_logs(smoothed, b, some, left.offset[:, b], some.rest)
+            terms = np.bincount(some.row, some.values * logs, len(some.y))
+            own[some.rows] = terms
     else:
         own = _dense_own_class(smoothed, b, X, left)
     check_own_class(own)
@@ -430,44 +430,82 @@ def _dense_own_logs(
     return scaled, logs
 
 
-def own_counts(
-    smoothed: SmoothedCounts, b: int, X: sp.csr_array, y: IntArray
-) -> NDArray[np.float64]:
-    """Count of each stored feature of a block in the class of its row."""
-    feature = X.indices + smoothed.blocks[b].start
-    return values_at(smoothed.counts.cooccurrence, feature, y[entry_rows(X)])
+@dataclass(frozen=True, eq=False)
+class OwnEntries:
+    """Features that some rows store in a block, and their counts in the own class.
+
+    Parameters
+    ----------
+    rows, stored : slice
+        Which rows, and where their entries are among those of all rows.
+    y : ndarray of int, shape (n_rows,)
+        Classes of the rows.
+    row, feature : ndarray of int, shape (n_stored,)
+        Row of each entry, counted from the first, and its feature within the block.
+    values : ndarray of shape (n_stored,)
+        Scaled features.
+    counted, rest : ndarray of shape (n_stored,)
+        Count of the feature in the class of the row, and what is left without the row.
+    """
+
+    rows: slice
+    stored: slice
+    y: IntArray
+    row: IntArray
+    feature: IntArray
+    values: NDArray[np.float64]
+    counted: NDArray[np.float64]
+    rest: NDArray[np.float64]
+
+
+def own_entries(
+    smoothed: SmoothedCounts, b: int, X: sp.csr_array, left: WithoutEach
+) -> Iterator[OwnEntries]:
+    """Entries of sparse rows in block b, of so many rows at a time as stay in cache."""
+    counts, y = smoothed.counts, left.y
+    all_counted = values_of_entries(counts.cooccurrence[smoothed.blocks[b]], X, y)
+    # Each chunk takes a pass over the features where they have noise of their own.
+    size = max(_CHUNK_VALUES, X.shape[1] if smoothed.is_noise else 0)
+    for rows in row_blocks(len(y), X.nnz // max(len(y), 1), size):
+        indptr = X.indptr[rows.start : rows.stop + 1]
+        stored = slice(int(indptr[0]), int(indptr[-1]))
+        row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+        scale, data, counted = left.scale[rows], X.data[stored], all_counted[stored]
+        taken = data * (scale * left.unit[rows])[row]
+        rest = _rest(counted, taken, counts.largest_mass)
+        entry = row, X.indices[stored], data * scale[row]
+        yield OwnEntries(rows, stored, y[rows], *entry, counted, rest)
 
 
 def sparse_own_logs(
     smoothed: SmoothedCounts,
     b: int,
-    X: sp.csr_array,
-    left: WithoutEach,
-    counted: FloatArray | None = None,
+    entries: OwnEntries,
+    class_offset: NDArray[np.float64],
+    left: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Evidence of each stored feature of sparse rows for the own class of the row.
+    """Evidence of each entry of sparse rows for the own class of the row.
 
-    It is that of a block of features, E folded in, but for - log S~_y. `counted` are
-    the `own_counts` where they are known.
+    It is that of a block of features, E folded in, but for - log S~_y. `class_offset`
+    is v of the own class of each of all rows, and `left` what counts of the entries.
     """
-    block, y = smoothed.blocks[b], left.y
-    row = entry_rows(X)
-    feature, offset = X.indices, left.offset[:, b]
-    if counted is None:
-        counted = own_counts(smoothed, b, X, y)
-    ratio = smoothed.ratio(block)[feature]
-    taken = X.data * (left.scale * left.unit)[row]
-    rest = ratio * _rest(counted, taken, smoothed.counts.largest_mass) + offset[row]
+    block, feature, row = smoothed.blocks[b], entries.feature, entries.row
+    of_row = class_offset[entries.rows]
+    offset = of_row[row]
+    ratio = smoothed.ratio(block)[feature] if smoothed.is_noise else 1.0
+    lifted = ratio * left
+    lifted += offset
     with np.errstate(divide="ignore"):
-        logs = np.log(rest, out=np.zeros_like(rest), where=(rest > 0) | (X.data > 0))
+        has_log = (lifted > 0) | (entries.values > 0)
+        logs = np.log(lifted, out=np.zeros_like(lifted), where=has_log)
     if not smoothed.is_noise:
         return np.asarray(logs)
     # The sum of p log F~ over all features: those of the row once more, where the
     # counts without the row differ.
     noise = smoothed.offset[block][feature]
-    before = np.log(ratio * counted + offset[row])
-    through = _noise_sums(smoothed, b, y, offset)
-    through += np.bincount(row, noise * (logs - before), X.shape[0])
+    before = np.log(ratio * entries.counted + offset)
+    through = _noise_sums(smoothed, b, entries.y, of_row)
+    through += np.bincount(row, noise * (logs - before), len(of_row))
     kept = smoothed.scale[block][feature]
     return np.asarray(kept * logs + (1.0 - kept) * through[row])
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from explicit_softmax.calibration.calibrate import (
     FIRST_STRENGTH,
     Intercepts,
+    WarmStart,
     best_strength,
     calibrate,
 )
@@ -478,11 +479,14 @@ class ExplicitModel:
         return decoder
 
     @np.errstate(over="ignore", invalid="ignore")  # reported with the solution
-    def choose(self, held_out: LeaveOneOut | None = None) -> Choice:
+    def choose(
+        self, held_out: LeaveOneOut | None = None, warm: WarmStart | None = None
+    ) -> Choice:
         """Choose what is not given.
 
         `held_out` has the leave-one-out scores of the sample where the strength is
-        given and somebody has them.
+        given and somebody has them, and `warm` what the fit of a like model left, as
+        in `calibrate`.
         """
         settings, n_classes = self.settings, self.counts.n_classes
         n_blocks = len(settings.blocks(self.counts.n_features))
@@ -520,6 +524,8 @@ class ExplicitModel:
             self._held_out(strength, rows) if held_out is None else held_out,
             intercepts=intercepts,
             prior_weight=_row_weight(rows),
+            # A few numbers are found as fast from afar, and more surely.
+            warm=warm if intercepts == "columns" else None,
         )
         listener()(1)
         choice = Choice(calibration, strength, log_loss)

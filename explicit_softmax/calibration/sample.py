@@ -158,10 +158,9 @@ class RowSample:
                 members = counted[keys[counted] <= threshold]
             if members.size == counted.size:
                 threshold = _LARGEST_KEY
-            members = members[np.argsort(keys[members], kind="stable")]
-            part_weights = np.asarray(weights[members], dtype=float)
-            rows = X[members], y[members], part_weights, keys[members]
-            sample = cls(*rows, threshold, limit, members)._grouped()
+            distinct, summed = _distinct(X, keys, weights, members)
+            rows = X[distinct], y[distinct], summed, keys[distinct]
+            sample = cls(*rows, threshold, limit, distinct)
             filled = len(sample.y) >= limit.n_rows_in(_n_stored(sample.X)) + 1
             if members.size == counted.size or filled:
                 return sample.head(limit)
@@ -223,28 +222,10 @@ class RowSample:
 
     def _grouped(self) -> RowSample:
         """In the order of keys, equal rows once; without those of no weight left."""
-        if not len(self.keys):
-            return self
-        order = np.argsort(self.keys, kind="stable")
-        keys = self.keys[order]
-        same = np.concatenate(([False], keys[1:] == keys[:-1]))
-        tied = same | np.concatenate((same[1:], [False]))
-        if tied.any():
-            second = np.zeros(len(order))
-            numbers = key_numbers(self.X.shape[1], seed=1)
-            products, _ = _rounded(row_products(self.X[order[tied]], numbers))
-            second[tied] = products[:, 1]
-            again = np.lexsort((second, keys))
-            order, second = order[again], second[again]
-            same[1:] &= second[1:] == second[:-1]
-        first = np.flatnonzero(~same)
-        group = np.cumsum(~same) - 1
-        weights = np.bincount(group, self.weights[order]).astype(np.float64)
-        kept = weights > _ROUNDING * np.bincount(group, np.abs(self.weights[order]))
-        members = order[first[kept]]
-        in_place = np.array_equal(members, np.arange(len(order)))
-        rows = self if in_place else self.part(members)
-        return replace(rows, weights=weights[kept])
+        everything = np.arange(len(self.keys))
+        members, weights = _distinct(self.X, self.keys, self.weights, everything)
+        rows = self if np.array_equal(members, everything) else self.part(members)
+        return replace(rows, weights=weights)
 
     def part(self, rows: Any) -> RowSample:
         """Some of the rows, in their order."""
@@ -256,6 +237,33 @@ class RowSample:
             keys=self.keys[rows],
             members=None if self.members is None else self.members[rows],
         )
+
+
+def _distinct(
+    X: Rows, keys: NDArray[np.uint64], weights: FloatArray, members: IntArray
+) -> tuple[IntArray, NDArray[np.float64]]:
+    """Some of the rows in the order of keys, equal ones once, and summed weights.
+
+    Without those of no weight left.
+    """
+    if not len(members):
+        return members, np.zeros(0)
+    order = members[np.argsort(keys[members], kind="stable")]
+    same = np.concatenate(([False], np.diff(keys[order]) == 0))
+    tied = same | np.concatenate((same[1:], [False]))
+    if tied.any():
+        second = np.zeros(len(order))
+        numbers = key_numbers(X.shape[1], seed=1)
+        products, _ = _rounded(row_products(X[order[tied]], numbers))
+        second[tied] = products[:, 1]
+        again = np.lexsort((second, keys[order]))
+        order, second = order[again], second[again]
+        same[1:] &= second[1:] == second[:-1]
+    group = np.cumsum(~same) - 1
+    part = weights[order]
+    summed = np.bincount(group, part).astype(np.float64)
+    kept = summed > _ROUNDING * np.bincount(group, np.abs(part))
+    return order[~same][kept], summed[kept]
 
 
 def row_keys(

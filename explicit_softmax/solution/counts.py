@@ -32,6 +32,11 @@ _MANY_CLASSES = 32
 # Sorting an entry costs about as much as marking or numbering so many columns.
 _SORT_STEP = 16
 
+# Look-ups at that many places a cell or more, or in tables of so few cells, are faster
+# where all cells are stored.
+_LOOK_UPS = 0.25
+_FEW_CELLS = 2**20
+
 # Significant bits of the factors that rows are scaled by.
 SCALE_BITS = 16
 
@@ -111,6 +116,8 @@ def without_empty_columns(rows: sp.csr_array) -> tuple[sp.csr_array, IntArray]:
         is_kept = np.zeros(rows.shape[1], dtype=bool)
         is_kept[rows.indices] = True
         kept = np.flatnonzero(is_kept)
+        if kept.size == rows.shape[1]:
+            return rows, kept
         column = (np.cumsum(is_kept, dtype=rows.indices.dtype) - 1)[rows.indices]
     parts = rows.data, column.ravel(), rows.indptr
     return sp.csr_array(parts, shape=(rows.shape[0], kept.size)), kept
@@ -383,11 +390,8 @@ def counted_rows(
         weight = np.asarray(sample_weight, float)
     # Place 0 is that of entries that are zero, or have no weight.
     numbers = np.arange(1, F.nnz + 1, dtype=F.indices.dtype)
-    places = sp.csr_matrix((numbers, F.indices, F.indptr), shape=F.shape)
-    labels = np.repeat(y.astype(X.indices.dtype), np.diff(X.indptr))
-    # Without any entry, SciPy would give a sparse answer.
-    place = np.asarray(places[X.indices, labels]).ravel() if F.nnz else 0 * X.indices
-    by_row = (X.data, place, X.indptr)
+    places = sp.csr_array((numbers, F.indices, F.indptr), shape=F.shape)
+    by_row = (X.data, values_of_entries(places, X, y), X.indptr)
     sums = sp.csr_array(by_row, shape=(len(y), F.nnz + 1)).T
 
     def counted(norm_exponent: float) -> CooccurrenceCounts:
@@ -562,17 +566,35 @@ def raise_bad_value(X: Rows, first_row: int) -> None:
     )
 
 
-def values_at(
-    cooccurrence: Any, features: IntArray, labels: IntArray
-) -> NDArray[np.float64]:
-    """Counts at pairs of a feature and a class, 1-d, for ndarray and CSR."""
+def values_at(table: Any, features: IntArray, labels: IntArray) -> NDArray[Any]:
+    """Values at pairs of a feature and a class, 1-d, of an ndarray or CSR."""
     if not len(features):
-        return np.zeros(0)  # for which SciPy would give a sparse answer
-    if sp.issparse(cooccurrence):
+        return np.zeros(0, table.dtype)  # for which SciPy would give a sparse answer
+    if sp.issparse(table):
         # csr_matrix and not csr_array: the shape of this answer differs between
         # releases of SciPy for arrays only.
-        cooccurrence = sp.csr_matrix(cooccurrence)
-    return np.asarray(cooccurrence[features, labels], dtype=np.float64).ravel()
+        table = sp.csr_matrix(table)
+    return np.asarray(table[features, labels]).ravel()
+
+
+def values_of_entries(table: Any, rows: sp.csr_array, y: IntArray) -> NDArray[Any]:
+    """Value of a table (n_features, n_classes) for each entry of rows.
+
+    It is that of the feature of the entry and of the class of its row.
+    """
+    n_features, n_classes = table.shape
+    n_cells = n_features * n_classes
+    if n_cells > max(rows.nnz / _LOOK_UPS, _FEW_CELLS):
+        return values_at(table, rows.indices, y[entry_rows(rows)])
+    cells = np.asarray(table.toarray() if sp.issparse(table) else table).ravel()
+    values = np.empty(rows.nnz, table.dtype)
+    for block in row_blocks(len(y), rows.nnz // max(len(y), 1), _BLOCK_VALUES):
+        indptr = rows.indptr[block.start : block.stop + 1]
+        stored = slice(indptr[0], indptr[-1])
+        places = rows.indices[stored] * np.intp(n_classes)
+        places += np.repeat(y[block], np.diff(indptr))
+        np.take(cells, places, out=values[stored], mode="clip")  # without a buffer
+    return values
 
 
 def remainder(

@@ -96,10 +96,10 @@ class Calibration:
         features or one for each.
         """
         prior = log_count + self.norm_weight * log_norm
-        shift = np.zeros_like(prior) + self.column_shift
         if self.translation == "column":
-            intercept = np.zeros_like(prior) + self.intercept_shift
-            return prior / self.priming_number + shift, intercept
+            intercept = np.broadcast_to(self.intercept_shift, prior.shape)
+            return prior / self.priming_number + self.column_shift, intercept
+        shift = np.broadcast_to(self.column_shift, prior.shape)
         return shift, prior + self.intercept_shift
 
     def scores(
@@ -126,9 +126,10 @@ class Calibration:
             Up to a constant per row.
         """
         per_norm, intercept = self.class_terms(log_count, log_norm)
-        scores = norms * per_norm + intercept
+        scores = np.asarray(norms * per_norm)
+        scores += intercept
         for beta, part in zip(self.beta, log_likelihoods, strict=True):
-            scores = scores + beta * part
+            scores += beta * part
         return scores
 
 
@@ -256,7 +257,9 @@ def _dense_weights(
         part = _dense_log_prob(smoothed, b)
         part *= _block_beta(smoothed, calibration, b)
         part += per_norm
-        weights[block] = _centred(part, 1)
+        # `mean` takes seven times as long where the classes are few.
+        mean = np.einsum("ij->i", part) / counts.n_classes
+        np.subtract(part, mean[:, None], out=weights[block])
     return weights, intercept
 
 
