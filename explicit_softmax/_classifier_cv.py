@@ -93,9 +93,9 @@ shape (n_blocks,), default="feature"
         more than 2**20 features or 2**18 scores, but at least 1,024. Otherwise the
         folds of scikit-learn's `check_cv`: rows are counted once for each norm
         exponent, and the counts without a fold are those of all less those of the fold.
-        What is "auto" is chosen in each fold by as many rows as without folds, from
-        what was chosen for the smoothing strength before; mean log-losses are those of
-        single fits to about 1e-5.
+        What is "auto" is chosen in each fold by as many rows as without folds; the
+        intercepts of "exact" start from those of the smoothing strength before, so that
+        a mean log-loss is that of single fits to about 1e-5.
     scoring : str or callable, default="neg_log_loss"
         What is best, by scikit-learn's convention. Inverse temperatures and intercepts
         minimise the log-loss whatever it is. Scorers get weights if there are any and

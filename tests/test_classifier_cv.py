@@ -106,8 +106,15 @@ def test_ranks_are_those_of_scores_where_these_differ():
         ({}, 1e-10),
         ({"scoring": "accuracy"}, 1e-10),
         ({"inverse_temperature": "auto", "norm_exponents": [0.0]}, 1e-7),
-        # Intercepts that a search by folds starts from the strength before.
-        ({"translation": "exact", "inverse_temperature": "auto"}, 1e-5),
+        # The search starts intercepts from those of the strength before.
+        (
+            {
+                "translation": "exact",
+                "inverse_temperature": "auto",
+                "priming_numbers": [5.0],
+            },
+            1e-5,
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:priming_numbers have no effect")

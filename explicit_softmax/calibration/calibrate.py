@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import scipy.linalg
 import scipy.optimize
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from explicit_softmax.calibration.leave_one_out import LeaveOneOut
@@ -44,13 +46,30 @@ _LEAST_GAIN = 1e-3
 
 # Relative precision of a loss, and of one that is only compared with those of other
 # candidates.
-FULL_TOL = 1e-8
+_TOL = 1e-8
 COMPARISON_TOL = 1e-6
-# From a start that is close the first steps of L-BFGS gain little, though it is not the
-# end: fits that go on from another have this precision to be as good as others.
-CLOSE_TOL = 1e-10
+# That of a fit that goes on from another, which takes few steps to get there.
+_WARM_TOL = 1e-10
 
 Intercepts: TypeAlias = Literal["none", "columns", "exponent"]
+
+
+@dataclass(eq=False)
+class WarmStart:
+    """What a fit leaves to the next one, to scores that are much like its own.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_values,), default=None
+        What it found, in units of the scores.
+    steps : ndarray of shape (n_values, n_values), default=None
+        Combinations of values, one in each column, along which the loss curves alike
+        and independently of the others: its curvature, which hardly differs, is worked
+        out once.
+    """
+
+    values: NDArray[np.float64] | None = None
+    steps: NDArray[np.float64] | None = None
 
 
 def calibrate(
@@ -61,9 +80,10 @@ def calibrate(
     beta: FloatArray | None = None,
     norm_weight: float | None = None,
     intercepts: Intercepts = "none",
-    start: Calibration | None = None,
+    start: FloatArray | None = None,
+    warm: WarmStart | None = None,
     prior_weight: float = 1.0,
-    tol: float = FULL_TOL,
+    tol: float = _TOL,
 ) -> tuple[Calibration, float]:
     """Minimise the leave-one-out log-loss, a convex problem in few numbers.
 
@@ -84,9 +104,11 @@ def calibrate(
         each class (the translating weights of Eq. 12, of which those of columns matter
         where norms of rows differ); or the exponent of the class frequency, ``shift = x
         log n``, where the classes are too many for the rows.
-    start : Calibration, default=None
-        What to start from, such as what was chosen for other scores like these; of no
-        effect if one of its inverse temperatures is zero.
+    start : ndarray of shape (n_blocks,), default=None
+        Inverse temperatures to start from where they are chosen.
+    warm : WarmStart, default=None
+        What the fit before left, with the same arguments to like scores; it is replaced
+        by what this one leaves.
     prior_weight : float, default=1.0
         Weight of the priors below, in units of the weights of the rows.
     tol : float, default=1e-8
@@ -120,7 +142,7 @@ def calibrate(
     form = _linear_form(
         held_out, given, beta is None, norm_weight is None, intercepts, start
     )
-    values, loss = _minimised(form, held_out, prior_weight, tol)
+    values, loss = _minimised(form, held_out, prior_weight, tol, warm)
     if beta is None:
         given = replace(given, beta=values[:n_blocks])
     if norm_weight is None:
@@ -150,12 +172,14 @@ def best_strength(
     parabola through the last three losses, over the log of the strength, and returns
     the best of all of these.
     """
-    start: Calibration | None = None
+    start: FloatArray | None = None
 
     def loss(n_steps: float) -> float:
         nonlocal start
         held_out = held_out_at(FIRST_STRENGTH * _STRENGTH_FACTOR**n_steps)
-        start, value = calibrated(held_out, start=start, tol=COMPARISON_TOL)
+        found, value = calibrated(held_out, start=start, tol=COMPARISON_TOL)
+        # From zero, where a gradient may vanish, no beta would ever rise again.
+        start = found.beta if (found.beta > 0).all() else None
         return value
 
     losses = {0.0: loss(0.0), 1.0: loss(1.0)}
@@ -207,20 +231,17 @@ def _linear_form(
     choose_beta: bool,
     choose_norm_weight: bool,
     intercepts: Intercepts,
-    start: Calibration | None,
+    start: FloatArray | None,
 ) -> _LinearForm:
     """Scores at `given`, where what is chosen is zero, and their derivatives."""
     n_blocks, _, n_classes = held_out.log_likelihoods.shape
-    if start is None or (start.beta == 0).any():
-        # From zero, where a gradient may vanish, no beta would ever rise again.
-        even = np.full(n_blocks, 1.0 / held_out.mean_norm)
-        start = replace(given, beta=even, norm_weight=1.0)
     directions: list[FloatArray] = []
     first: list[float] = []
     bounds: list[tuple[float, float | None]] = []
     if choose_beta:
         directions.extend(held_out.log_likelihoods)
-        first.extend(start.beta)
+        even = np.full(n_blocks, 1.0 / held_out.mean_norm)
+        first.extend(even if start is None else start)
         bounds.extend([(0.0, None)] * n_blocks)
         fixed = _prior_scores(held_out, given, held_out.log_count)
     else:
@@ -229,7 +250,7 @@ def _linear_form(
         no_count = np.zeros_like(held_out.log_count)
         gamma = replace(given, norm_weight=1.0)
         directions.append(_prior_scores(held_out, gamma, no_count))
-        first.append(start.norm_weight)
+        first.append(1.0)
         bounds.append((0.0, 1.0))
     relative: FloatArray | None = None
     if intercepts == "exponent":
@@ -237,8 +258,7 @@ def _linear_form(
         first.append(0.0)
     elif intercepts == "columns":
         relative = held_out.norms / held_out.mean_norm - 1.0
-        slope = np.zeros(n_classes) + start.column_shift * held_out.mean_norm
-        first.extend(np.concatenate([start.intercept_shift + slope, slope]))
+        first.extend(np.zeros(2 * n_classes))
     units = np.ones(len(first))
     n_betas = n_blocks if choose_beta else 0
     for b, block in enumerate(directions[:n_betas]):
@@ -309,6 +329,35 @@ class _Chunk:
             gradient[n_directions:] = (self.basis @ residual).ravel()
         return float((losses * self.weights).sum()), gradient
 
+    def curvature(self, values: FloatArray, work: FloatArray) -> FloatArray:
+        """Second derivatives of `loss`, which takes the same arguments; with shifts.
+
+        With p the softmax of a row and J the derivatives of its scores, they are the
+        sum of the weighted J' diag(p) J - (J'p)(J'p)'.
+        """
+        self.loss(values, work)
+        n_rows, n_classes = self.fixed.shape
+        n = len(self.directions)
+        p = work[0, : self.fixed.size].reshape(n_classes, n_rows).T
+        p[np.arange(n_rows), self.y] += self.weights  # the residual lacks them
+        basis = np.asarray(self.basis)
+        root = np.sqrt(self.weights)[:, None]
+        means = [(p * direction).sum(axis=1)[:, None] for direction in self.directions]
+        second = np.empty((len(values), len(values)))
+        means_of_all = np.hstack([*means, *(b[:, None] * p for b in basis)]) / root
+        np.negative(means_of_all.T @ means_of_all, out=second)
+        for i, direction in enumerate(self.directions):
+            part = p * direction
+            second[i, n:] += (basis @ part).ravel()
+            second[i, :n] += [np.sum(part * other) for other in self.directions]
+        second[n:, :n] = second[:n, n:].T
+        at = np.arange(n_classes)
+        for i, j in np.ndindex(2, 2):
+            second[n + i * n_classes + at, n + j * n_classes + at] += (
+                basis[i] * basis[j]
+            ) @ p
+        return second
+
 
 def _prior_scores(
     held_out: LeaveOneOut, calibration: Calibration, log_count: FloatArray
@@ -318,55 +367,103 @@ def _prior_scores(
     return prior.scores([], held_out.norms[:, None], log_count, held_out.log_norm)
 
 
-def _minimised(
-    form: _LinearForm, held_out: LeaveOneOut, prior_weight: float, tol: float
-) -> tuple[NDArray[np.float64], float]:
-    """Values of least loss with their priors, and the loss alone."""
-    total_weight = float(held_out.weights.sum())
-    n_betas, n_free = form.n_betas, len(form.bounds)
-    beta_units = form.units[:n_betas]
-    # Numbers of about the same curvature: L-BFGS starts well scaled.
-    counted = np.full(len(form.units), total_weight)
+def _independent_steps(second: FloatArray, n_bounded: int) -> NDArray[np.float64]:
+    """Combinations of values whose second derivatives are one, by those of the values.
+
+    Each of the first `n_bounded` changes one of the bounded values and what follows it
+    of the others, which have a Cholesky factor; these are independent of each other.
+    """
+    second = second + 1e-10 * second.diagonal().max() * np.eye(len(second))
+    bounded, others = slice(n_bounded), slice(n_bounded, None)
+    root = np.linalg.cholesky(second[others, others])
+    inverse = scipy.linalg.solve_triangular(root, np.eye(len(root)), lower=True)
+    follows = -inverse.T @ (inverse @ second[others, bounded])
+    rest = second[bounded, bounded] + second[bounded, others] @ follows
+    scale = 1.0 / np.sqrt(rest.diagonal())
+    steps = np.zeros(second.shape)
+    steps[bounded, bounded] = np.diag(scale)
+    steps[others, bounded] = follows * scale
+    steps[others, others] = inverse.T
+    return steps
+
+
+def _even_steps(
+    form: _LinearForm, held_out: LeaveOneOut, prior_weight: float
+) -> NDArray[np.float64]:
+    """Changes of single values of about the same curvature, to start L-BFGS with."""
+    counted = np.full(len(form.units), held_out.weights.sum())
     if form.relative is not None:
         rows_of = np.bincount(held_out.y, held_out.weights, form.fixed.shape[1])
         counted[form.n_directions :] = np.tile(rows_of, 2)
-    units = form.units / np.sqrt(prior_weight + _LEFT_VARIANCE * counted)
+    return np.asarray(form.units / np.sqrt(prior_weight + _LEFT_VARIANCE * counted))
+
+
+def _minimised(
+    form: _LinearForm,
+    held_out: LeaveOneOut,
+    prior_weight: float,
+    tol: float,
+    warm: WarmStart | None = None,
+) -> tuple[NDArray[np.float64], float]:
+    """Values of least loss with their priors, and the loss alone."""
+    total_weight = float(held_out.weights.sum())
     chunks = _Chunk.all_of(form, held_out)
     work = np.empty((2, max(chunk.fixed.size for chunk in chunks)))
+    # Roots of the weights of the squares of values.
+    priors = np.full(len(form.units), np.sqrt(prior_weight))
+    priors[: len(form.bounds)] = 0.0
+    priors[: form.n_betas] = np.sqrt(prior_weight * _BETA_PRIOR)
+    priors[: form.n_betas] /= form.units[: form.n_betas]
 
-    def prior(values: FloatArray) -> float:
-        spread = float(((values[:n_betas] / beta_units) ** 2).sum())
-        shifts = float((values[n_free:] ** 2).sum())
-        return 0.5 * prior_weight * (shifts + _BETA_PRIOR * spread)
-
-    def objective(point: FloatArray) -> tuple[float, FloatArray]:
-        values = point * units
+    def loss_at(values: FloatArray) -> tuple[float, FloatArray]:
         # Chunks of rows stay in cache from the scores to the last product with them.
         loss, gradient = 0.0, np.zeros(len(values))
         for chunk in chunks:
             part, slopes = chunk.loss(values, work)
             loss += part
             gradient += slopes
-        gradient[n_free:] += prior_weight * values[n_free:]
-        spread = values[:n_betas] / beta_units
-        gradient[:n_betas] += prior_weight * _BETA_PRIOR * (spread / beta_units)
-        gradient *= units
-        return (loss + prior(values)) / total_weight, gradient / total_weight
+        return loss, gradient
 
-    values = form.first
+    # Values are `origin` plus the product of `steps` and the point.
+    even = _even_steps(form, held_out, prior_weight)
+    origin, steps, point = np.zeros(len(even)), sp.diags_array(even), form.first / even
+    if warm is not None and warm.values is not None:
+        origin, point, tol = warm.values * form.units, point * 0.0, _WARM_TOL
+        if warm.steps is None:
+            second = sum(chunk.curvature(origin, work) for chunk in chunks)
+            second += np.diag(priors**2)
+            second *= np.outer(form.units, form.units) / total_weight
+            warm.steps = _independent_steps(second, len(form.bounds))
+        steps = form.units[:, None] * warm.steps
+
+    def objective(point: FloatArray) -> tuple[float, FloatArray]:
+        values = origin + steps @ point
+        loss, gradient = loss_at(values)
+        loss += 0.5 * float(((priors * values) ** 2).sum())
+        gradient += priors * (priors * values)
+        return loss / total_weight, steps.T @ gradient / total_weight
+
+    values = origin + steps @ point
     if values.size:
         bounds: list[Any] = [
-            (low, None if high is None else high / unit)
-            for (low, high), unit in zip(form.bounds, units, strict=False)
+            ((low - start) / step, None if high is None else (high - start) / step)
+            for (low, high), start, step in zip(
+                form.bounds, origin, steps.diagonal(), strict=False
+            )
         ]
-        values = units * np.asarray(
-            scipy.optimize.minimize(
-                objective,
-                values / units,
-                jac=True,
-                method="L-BFGS-B",
-                bounds=bounds + [(None, None)] * (len(units) - n_free),
-                options={"maxiter": 500, "ftol": tol, "gtol": 1e-8},
-            ).x
-        )
-    return values, objective(values / units)[0] - prior(values) / total_weight
+        point = scipy.optimize.minimize(
+            objective,
+            point,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds + [(None, None)] * (len(values) - len(bounds)),
+            options={"maxiter": 500, "ftol": tol, "gtol": 1e-8},
+        ).x
+        values = origin + steps @ point
+        for i, bound in enumerate(form.bounds):
+            values[i] = np.clip(values[i], *bound)  # from rounding
+    if warm is not None:
+        # From zero, where a gradient may vanish, no beta would ever rise again.
+        rises = bool((values[: form.n_betas] > 0).all())
+        warm.values = values / form.units if rises else None
+    return values, loss_at(values)[0] / total_weight

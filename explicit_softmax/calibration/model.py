@@ -19,10 +19,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from explicit_softmax.calibration.calibrate import (
-    CLOSE_TOL,
     FIRST_STRENGTH,
-    FULL_TOL,
     Intercepts,
+    WarmStart,
     best_strength,
     calibrate,
 )
@@ -481,13 +480,13 @@ class ExplicitModel:
 
     @np.errstate(over="ignore", invalid="ignore")  # reported with the solution
     def choose(
-        self, held_out: LeaveOneOut | None = None, start: Calibration | None = None
+        self, held_out: LeaveOneOut | None = None, warm: WarmStart | None = None
     ) -> Choice:
         """Choose what is not given.
 
         `held_out` has the leave-one-out scores of the sample where the strength is
-        given and somebody has them, and `start` is where to start from, as in
-        `calibrate`.
+        given and somebody has them, and `warm` what the fit of a like model left, as
+        in `calibrate`.
         """
         settings, n_classes = self.settings, self.counts.n_classes
         n_blocks = len(settings.blocks(self.counts.n_features))
@@ -525,8 +524,8 @@ class ExplicitModel:
             self._held_out(strength, rows) if held_out is None else held_out,
             intercepts=intercepts,
             prior_weight=_row_weight(rows),
-            start=start,
-            tol=FULL_TOL if start is None else CLOSE_TOL,
+            # A few numbers are found as fast from afar, and more surely.
+            warm=warm if intercepts == "columns" else None,
         )
         listener()(1)
         choice = Choice(calibration, strength, log_loss)
@@ -553,7 +552,10 @@ class ExplicitModel:
         else:
             budget = BUDGETS["groups"]
             values = budget.n_values // self.counts.n_classes
-            rows = rows.head(Limit(budget.n_rows, values, budget.least_rows))
+            few = rows.head(Limit(budget.n_rows, values, budget.least_rows))
+            # Translations stay where far fewer rows would only over-fit them.
+            fits_shifts = fits_shifts and 2 * len(few.y) >= len(rows.y)
+            rows = few
         evidence = FeatureEvidence.of(
             smoothed,
             rows.X,

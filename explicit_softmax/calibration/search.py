@@ -19,7 +19,7 @@ import scipy.sparse as sp
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from explicit_softmax.calibration.calibrate import COMPARISON_TOL, calibrate
+from explicit_softmax.calibration.calibrate import COMPARISON_TOL, WarmStart, calibrate
 from explicit_softmax.calibration.leave_one_out import LeaveOneOut, leave_one_out_each
 from explicit_softmax.calibration.model import ExplicitModel, Settings
 from explicit_softmax.calibration.sample import BUDGETS, RowSample
@@ -225,11 +225,10 @@ def score_by_folds(
                 if is_partition
                 else count(train, exponent)
             )
-            start: Calibration | None = None
+            warm = WarmStart()  # neighbours have much in common
             for model, held_out in _models(grid, counts, sample, exponent, X.dtype):
-                choice = model.choose(held_out, start)
-                start = choice.calibration  # neighbours have much in common
-                scores.append(score(replace(model, choice=choice), fold))
+                solved = replace(model, choice=model.choose(held_out, warm))
+                scores.append(score(solved, fold))
         return scores
 
     # All candidates need samples of the same size: strengths are given in each.

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from explicit_softmax.calibration import calibrate as module
-from explicit_softmax.calibration.calibrate import best_strength, calibrate
+from explicit_softmax.calibration.calibrate import WarmStart, best_strength, calibrate
 from explicit_softmax.calibration.leave_one_out import leave_one_out
 from explicit_softmax.solution.counts import CooccurrenceCounts
 from explicit_softmax.solution.smoothing import feature_blocks, smooth_counts
@@ -118,7 +118,7 @@ def test_the_answer_has_the_least_loss(
     loss = stated_objective(held_out, translation, intercepts, point)[1]
     assert_allclose(log_loss, loss, rtol=1e-12)
     # The default tolerance, from any start, ends close by.
-    start = Calibration(np.full(n_blocks, 0.01), K)
+    start = np.full(n_blocks, 0.01)
     near, near_loss = calibrate(held_out, K, start=start, **how)
     assert_allclose(near.beta, calibration.beta, rtol=0.01)
     assert_allclose(near_loss, log_loss, rtol=3e-4)
@@ -263,3 +263,67 @@ def test_best_strength_finds_the_vertex_of_a_parabola(minimum, width):
     assert len(asked) == len(set(asked)) <= 10
     # No further than eight steps.
     assert_allclose(found, min(minimum, 0.1 * 4.0**8), rtol=1e-10)
+
+
+@pytest.mark.parametrize("n_blocks", [1, 2])
+def test_warm_fits_end_where_others_end_in_fewer_steps(monkeypatch, n_blocks):
+    X, y, n_classes = topics()
+    steps = []
+    minimize = scipy.optimize.minimize
+
+    def counted(*args, **kwargs):
+        result = minimize(*args, **kwargs)
+        steps.append(result.nfev)
+        return result
+
+    monkeypatch.setattr(scipy.optimize, "minimize", counted)
+    warm = WarmStart()
+    how = {"norm_weight": 0.0, "intercepts": "columns", "translation": "intercept"}
+    for strength in (0.05, 0.1, 0.2, 0.1):
+        held_out = held_out_of(X, y, n_classes, n_blocks=n_blocks, strength=strength)
+        found, loss = calibrate(held_out, K, warm=warm, **how)
+        expected, least = calibrate(held_out, K, tol=TOL, **how)
+        assert_allclose(loss, least, rtol=1e-3 if strength == 0.05 else 1e-6)
+        assert_allclose(found.beta, expected.beta, rtol=1e-2)
+    assert max(steps[2::2]) < 0.5 * min(steps[1::2])
+    # From the end of a fit there is nowhere to go.
+    again, _ = calibrate(held_out, K, warm=warm, **how)
+    assert steps[-1] <= 3
+    assert_allclose(again.intercept_shift, found.intercept_shift, atol=1e-4)
+
+
+def test_a_beta_of_zero_is_no_start():
+    X, y = np.tile(np.eye(6), (2, 1)), np.repeat([0, 1], 6)
+    warm = WarmStart()
+    for _ in range(2):
+        found, _ = calibrate(held_out_of(X, y, 2), 1.0, intercepts="columns", warm=warm)
+        assert_array_equal(found.beta, 0.0)
+        assert warm.values is None
+
+
+def test_curvature_is_the_derivative_of_the_slopes(monkeypatch):
+    monkeypatch.setattr(module, "_CHUNK_VALUES", 200)
+    X, y, n_classes = topics()
+    rng = np.random.default_rng(0)
+    weight = rng.uniform(0.2, 3, len(X))
+    held_out = held_out_of(X, y, n_classes, weight=weight, n_blocks=2)
+    given = Calibration(np.zeros(2), K)
+    form = module._linear_form(held_out, given, True, True, "columns", None)
+    chunks = module._Chunk.all_of(form, held_out)
+    assert len(chunks) > 2
+    work = np.empty((2, max(chunk.fixed.size for chunk in chunks)))
+    values = form.units * rng.normal(size=len(form.units))
+
+    def slopes(values):
+        return np.sum([chunk.loss(values, work)[1] for chunk in chunks], axis=0)
+
+    second = np.sum([chunk.curvature(values, work) for chunk in chunks], axis=0)
+    expected = scipy.optimize.approx_fprime(values, slopes, 1e-7)
+    assert_allclose(second, expected, rtol=1e-4, atol=1e-4 * np.abs(second).max())
+    np.fill_diagonal(second, second.diagonal() + 1.0)
+    steps = module._independent_steps(second, 3)
+    assert_array_equal(steps[:3, 3:], 0.0)
+    assert_array_equal(steps[:3, :3], np.diag(steps.diagonal()[:3]))
+    curved = steps.T @ second @ steps
+    assert_allclose(curved.diagonal(), 1.0, rtol=1e-6)
+    assert_allclose(curved[3:], np.eye(len(values))[3:], atol=1e-6)

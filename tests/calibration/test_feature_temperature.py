@@ -16,6 +16,7 @@ from explicit_softmax.calibration.feature_temperature import (
     minimised,
 )
 from explicit_softmax.calibration.model import ExplicitModel, Settings
+from explicit_softmax.calibration.sample import BUDGETS
 from explicit_softmax.solution.counts import CooccurrenceCounts
 from explicit_softmax.solution.smoothing import feature_blocks, smooth_counts
 from explicit_softmax.solution.theorem import Calibration
@@ -293,6 +294,24 @@ def test_more_temperatures_have_a_lower_leave_one_out_loss():
     ]
     auto, frequency, feature = (choice.log_loss for choice in losses)
     assert max(feature, frequency) < auto
+
+
+def test_translations_stay_where_groups_have_far_fewer_rows(monkeypatch):
+    X, y = documents(300, 40, seed=5)
+    auto, fitted = (
+        model_of(X, y, replace(FREQUENCY, inverse_temperature=kind)).solution.choice
+        for kind in ("auto", "frequency")
+    )
+    budget = replace(BUDGETS["groups"], n_values=4000, least_rows=50)
+    monkeypatch.setitem(BUDGETS, "groups", budget)
+    kept = model_of(X, y).solution.choice
+    for name in ("intercept_shift", "column_shift"):
+        given, free, same = (
+            getattr(found.calibration, name) for found in (auto, fitted, kept)
+        )
+        assert_array_equal(same, given)
+        assert abs(free - given).max() > 0.01
+    assert np.unique(kept.calibration.beta).size > 3
 
 
 def test_dense_features_are_one_group(monkeypatch):
