@@ -397,6 +397,8 @@ default="auto"
         """
         if is_collection(documents):
             return partial_fit_blocks(self, documents)
+        # Before a later call, the decorator checks nothing.
+        self._validate_params()
         if self._min_counts() is not None:
             raise ValueError(
                 f"min_count={self.min_count!r} prunes n-grams, and none can be counted "
@@ -455,9 +457,11 @@ default="auto"
         check_is_fitted(self)
         self._model.check_additive("forget")
         stream = self._encoder.stream(self._split(as_documents(documents)))
-        self._model = self._model - self._counted(
-            self._encoder, stream, self._model.settings
-        )
+        counted = self._counted(self._encoder, stream, self._model.settings)
+        model = self._model - counted
+        if not model.class_count.any():
+            raise ValueError("forget would leave no document")
+        self._model = model
         return self
 
     def merge(self, *others: Self) -> Self:
@@ -753,6 +757,7 @@ default="auto"
         _check_number("n_tokens", n_tokens, Integral, 0)
         _check_number("top_k", 1 if top_k is None else top_k, Integral, 1)
         _check_number("temperature", temperature, Real, 0)
+        _check_number("top_p", top_p, Real, 0)
         if not 0 < top_p <= 1:
             raise ValueError(f"top_p must be above 0 and at most 1, not {top_p!r}")
         rng = check_random_state(random_state)
@@ -974,7 +979,9 @@ default="auto"
         """Least counts of n-grams of 1 to K + 1 tokens; None if all are kept."""
         given: Any = self.min_count
         size = int(self.context_size)
-        counts: list[Any] = [1, given] if isinstance(given, Integral) else [*given]
+        counts: list[Any] = [1, given]
+        if not isinstance(given, Integral):
+            counts = [*given] if isinstance(given, Sequence | np.ndarray) else []
         are_counts = 0 < len(counts) <= size + 1 and all(
             isinstance(count, Integral) for count in counts
         )
@@ -1094,6 +1101,7 @@ def _draw(
 
 
 def _check_number(name: str, value: Any, kind: Any, least: int) -> None:
-    if not isinstance(value, kind) or not least <= value < math.inf:
+    is_kind = isinstance(value, kind) and not isinstance(value, bool)
+    if not is_kind or not least <= value < math.inf:
         wanted = "an integer" if kind is Integral else "a finite number"
         raise ValueError(f"{name} must be {wanted} of at least {least}, not {value!r}")

@@ -132,6 +132,10 @@ def mixture():
     return language_model(mixture=True)
 
 
+def skips():
+    return language_model(context_size=3, mixture="skip")
+
+
 def windows(**parameters):
     return language_model(aggregation="cat", **GIVEN, **parameters)
 
@@ -184,6 +188,7 @@ FITS = {
     ),
     "language model": (language_model, lambda m: m.fit(iter(DOCUMENTS))),
     "mixture": (mixture, lambda m: m.fit(DOCUMENTS)),
+    "skips": (skips, lambda m: m.fit(DOCUMENTS)),
     "words": (words, lambda m: m.fit(TEXTS)),
     "byte pairs": (lambda: ExplicitLanguageModel(), lambda m: m.fit(TEXTS)),
     "windows": (windows, lambda m: m.fit(DOCUMENTS)),
@@ -210,7 +215,7 @@ COUNTS = {
     "forget texts": (hashed, lambda m: m.forget(TEXTS[:1], Y[:1])),
     **{
         f"{method} of {make.__name__}": (make, call)
-        for make in (language_model, mixture, windows)
+        for make in (language_model, mixture, skips, windows)
         for method, call in {
             "partial_fit": lambda m: m.partial_fit(DOCUMENTS[2:]),
             "merge": merge(make),
@@ -268,10 +273,11 @@ READS = {
         )
     },
     "bits_per_byte": (words, lambda m: m.bits_per_byte(TEXTS)),
+    "evaluate skips": (skips, lambda m: m.evaluate(DOCUMENTS)),
     "generate": (mixture, lambda m: m.generate([0], 3, top_k=2, random_state=0)),
     **{
         f"save {make.__name__}": (make, lambda m: m.save(FOLDER / "model"))
-        for make in (unsolved, network, texts, mixture, windows)
+        for make in (unsolved, network, texts, mixture, skips, windows)
     },
     "to_arpa": (language_model, lambda m: m.to_arpa(FOLDER / "arpa.gz")),
 }

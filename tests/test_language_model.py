@@ -231,6 +231,12 @@ def test_bad_parameters_are_named(method, name, value):
         getattr(model, method)(DOCUMENTS)
 
 
+def test_parameters_are_checked_before_each_call():
+    model = make().fit(DOCUMENTS).set_params(context_size="2")
+    with unchanged(model), pytest.raises(ValueError, match="'context_size' parameter"):
+        model.partial_fit(DOCUMENTS)
+
+
 def test_models_that_cannot_be_merged():
     model = make().partial_fit(DOCUMENTS)
     cases = [
@@ -361,7 +367,8 @@ class TestGenerate:
 
     @pytest.mark.parametrize(
         ("name", "value"),
-        [("n_tokens", -1), ("n_tokens", 2.5), ("top_k", 0)]
+        [("n_tokens", -1), ("n_tokens", 2.5), ("n_tokens", True), ("top_k", 0)]
+        + [("top_p", value) for value in (0, 1.5, "0.5", None, np.ones(2))]
         + [("temperature", value) for value in (-1, np.nan, np.inf, "1")],
     )
     def test_bad_numbers_are_named(self, model, name, value):

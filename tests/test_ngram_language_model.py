@@ -89,6 +89,8 @@ def test_forgetting_leaves_the_others(aggregation):
     assert_allclose(model.predict_proba(DOCUMENTS), rest.predict_proba(DOCUMENTS))
     with unchanged(model), pytest.raises(ValueError):
         model.forget([[5] * 99])
+    with unchanged(model), pytest.raises(ValueError, match="would leave no document"):
+        model.forget(DOCUMENTS)
 
 
 def test_likelihoods_with_and_without_ends(model):
@@ -205,7 +207,8 @@ class TestPruning:
         assert same.evaluate(HELD_OUT) == model.evaluate(HELD_OUT)
 
     @pytest.mark.parametrize(
-        "min_count", [[2], [1, 3, 2], [], [1, 1, 1, 1], [1, 0.5], ["1"], [0, 1]]
+        "min_count",
+        [[2], [1, 3, 2], [], [1, 1, 1, 1], [1, 0.5], ["1"], [0, 1], {1: 2}, {1, 2}],
     )
     def test_numbers_that_make_no_sense(self, min_count):
         with pytest.raises(

@@ -105,8 +105,10 @@ _CHUNK_VALUES = 2**22
 # Scores of so many rows and classes stay in cache.
 _SCORES = 2**17
 
-# Products with up to this many scores go column by column: they stay near the cache.
+# Products with up to this many scores go column by column, all rows at once; of more,
+# so many at a time. They stay near the cache.
 _BY_COLUMN = 2**22
+_SOME_BY_COLUMN = 2**20
 
 # What remains of a frequency after subtraction is right to this share.
 _ROUNDING = 1e-9
@@ -464,13 +466,13 @@ class FeatureLoss:
         priors = evidence.log_count, evidence.log_norm
         self.own_prior = _prior_gained(plain, *priors, left)
         self.own_prior += (lone.gains * lone_base).sum(axis=1)
-        self.held = None
+        self.held: list[tuple[slice, Any, Any, Any]] | None = None
         is_dense = isinstance(evidence.X, np.ndarray)
         if is_dense or len(tie) * n_classes <= _HELD_VALUES:
             held = np.empty((len(tie), n_classes), dtype=evidence.X.dtype)
             for part in row_blocks(len(tie), n_classes, _CHUNK_VALUES):
                 held[part] = evidence.weights.weights_of(evidence.place[part])
-            self.held = list(self._held_chunks(held))
+            self.weights, self.held = held, list(self._held_chunks(n_classes))
 
     @property
     def start(self) -> NDArray[np.float64]:
@@ -546,7 +548,14 @@ class FeatureLoss:
     def _chunks(self) -> Iterator[tuple[slice, Any, Any, Any, FloatArray]]:
         """Some rows at a time, their columns, features, and evidence."""
         if self.held is not None:
-            yield from self.held
+            # New memory for each chunk would cost as much as the copy.
+            buffer = np.empty_like(self.weights)
+            for rows, columns, *parts in self.held:
+                weights = self.weights
+                if not isinstance(columns, slice):
+                    out = buffer[: len(columns)]
+                    weights = weights.take(columns, axis=0, out=out, mode="clip")
+                yield rows, columns, *parts, weights
             return
         found, n_classes = self.evidence, self.evidence.weights.n_classes
         n_rows = found.X.shape[0]
@@ -557,23 +566,26 @@ class FeatureLoss:
             weights = found.weights.weights_of(found.place[columns])
             yield rows, columns, X, own, weights.astype(X.dtype, copy=False)
 
-    def _held_chunks(
-        self, weights: FloatArray
-    ) -> Iterator[tuple[slice, Any, Any, Any, FloatArray]]:
-        """All chunks, sparse ones by column where their scores stay in cache.
+    def _held_chunks(self, n_classes: int) -> Iterator[tuple[slice, Any, Any, Any]]:
+        """Some rows at a time, their columns, features, and evidence.
 
-        Their products then read the evidence in order, once. Otherwise they read
-        scores in order, and the evidence of frequent features stays in cache.
+        Sparse ones are by column: their products read the evidence in order, once,
+        while the scores stay in cache.
         """
-        found, n_classes = self.evidence, weights.shape[1]
+        found = self.evidence
         n_rows = found.X.shape[0]
-        for rows in row_blocks(n_rows, n_classes, max(_SCORES, weights.size)):
-            parts = found.X, found.own
-            if rows.stop - rows.start < n_rows:  # slices of all rows would be copies
-                parts = found.X[rows], found.own[rows]
-            if sp.issparse(found.X) and parts[0].shape[0] * n_classes <= _BY_COLUMN:
-                parts = tuple(sp.csc_array(part) for part in parts)
-            yield rows, slice(None), *parts, weights
+        if isinstance(found.X, np.ndarray):
+            values = max(_SCORES, found.X.shape[1] * n_classes)
+            for rows in row_blocks(n_rows, n_classes, values):
+                yield rows, slice(None), found.X[rows], found.own[rows]
+        elif n_rows * n_classes <= _BY_COLUMN:
+            parts = sp.csc_array(found.X), sp.csc_array(found.own)
+            yield slice(0, n_rows), slice(None), *parts
+        else:
+            for rows in row_blocks(n_rows, n_classes, _SOME_BY_COLUMN):
+                X, columns = without_empty_columns(found.X[rows])
+                own, _ = without_empty_columns(found.own[rows])
+                yield rows, columns, sp.csc_array(X), sp.csc_array(own)
 
     @property
     def units(self) -> NDArray[np.float64]:

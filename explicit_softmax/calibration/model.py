@@ -592,7 +592,10 @@ class ExplicitModel:
         else:
             budget = BUDGETS["groups"]
             values = budget.n_values // self.counts.n_classes
-            rows = rows.head(Limit(budget.n_rows, values, budget.least_rows))
+            few = rows.head(Limit(budget.n_rows, values, budget.least_rows))
+            # Translations stay where far fewer rows would only over-fit them.
+            fits_shifts = fits_shifts and 2 * len(few.y) >= len(rows.y)
+            rows = few
         evidence = FeatureEvidence.of(
             smoothed,
             rows.X,

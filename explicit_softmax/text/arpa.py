@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from os import PathLike, fspath
+from os import PathLike, fsdecode
 from typing import IO, Any, cast
 from urllib.parse import quote
 
@@ -241,13 +241,13 @@ def read_arpa(
     Files with any back-off weights and probabilities can be read: they are not checked
     to sum to one. ValueError that names the line if it is no complete ARPA file.
     """
-    opened: Any = gzip.open if fspath(path).endswith(".gz") else open
+    opened: Any = gzip.open if fsdecode(path).endswith(".gz") else open
     with opened(path, "rb") as file:
         try:
             return _read(_Lines(file), progress)
         except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(
-                f"{fspath(path)!r} is no complete ARPA file: {error}"
+                f"{fsdecode(path)!r} is no complete ARPA file: {error}"
             ) from error
 
 

@@ -346,7 +346,9 @@ class TokenIds:
         for number, document in enumerate(documents):
             tell(1)
             if are_split:
-                counts.update(_word_list(document, number))
+                words = _word_list(document, number)
+                check_strings(["".join(words)], number)
+                counts.update(words)
             else:
                 check_strings([document], number)
                 counts.update(document.split())
@@ -368,8 +370,8 @@ class TokenIds:
 
         Documents are read twice or more; functions have split those that are strings.
         """
-        first = next((each for each in documents if not is_empty(each)), None)
-        if first is None:
+        first = next((each for each in documents if not is_empty(each)), "")
+        if is_empty(first):
             raise ValueError(NO_TOKEN)
         are_split = not isinstance(first, str)
         if are_split and not has_words(first):
@@ -578,7 +580,9 @@ def is_empty(document: Any) -> bool:
 
 def has_words(document: Any) -> bool:
     """Whether a document that is not empty is a sequence of words."""
-    return isinstance(document, Iterable) and isinstance(next(iter(document)), str)
+    if not isinstance(document, Iterable) or getattr(document, "ndim", 1) == 0:
+        return False
+    return isinstance(next(iter(document)), str)
 
 
 def _batches(documents: Iterable[Any]) -> Iterator[list[Any]]:

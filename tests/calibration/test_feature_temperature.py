@@ -16,6 +16,7 @@ from explicit_softmax.calibration.feature_temperature import (
     minimised,
 )
 from explicit_softmax.calibration.model import ExplicitModel, Settings
+from explicit_softmax.calibration.sample import BUDGETS
 from explicit_softmax.solution.counts import CooccurrenceCounts
 from explicit_softmax.solution.smoothing import feature_blocks, smooth_counts
 from explicit_softmax.solution.theorem import Calibration
@@ -66,14 +67,16 @@ def loss_of(evidence, calibration, *, fits_shifts=True, seed=3):
     return loss, point, base
 
 
-@pytest.mark.parametrize("held_values", [0, 2**24])
+@pytest.mark.parametrize(
+    "sizes",
+    [{"_HELD_VALUES": 0}, {"_BY_COLUMN": 0, "_SOME_BY_COLUMN": 5 * N_CLASSES}, {}],
+)
 @pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("smoothing", ["prior", "uniform", "noise"])
-def test_the_loss_is_that_of_refits(
-    monkeypatch, smoothing, weights, layout, held_values
-):
-    monkeypatch.setattr(module, "_HELD_VALUES", held_values)
+def test_the_loss_is_that_of_refits(monkeypatch, smoothing, weights, layout, sizes):
+    for name, size in sizes.items():
+        monkeypatch.setattr(module, name, size)
     X, y = documents()
     weight = WEIGHTS[weights]
     smoothed = smoothed_counts(layout(X), y, smoothing, weight)
@@ -112,8 +115,11 @@ def test_the_loss_is_that_of_refits(
     assert_allclose(loss.log_loss(point, loss(point)[0]), losses / total, rtol=1e-10)
 
 
+@pytest.mark.parametrize("some_by_column", [2**20, 5 * N_CLASSES])
 @pytest.mark.parametrize("fits_shifts", [False, True])
-def test_the_gradient_is_that_of_differences(fits_shifts):
+def test_the_gradient_is_that_of_differences(monkeypatch, fits_shifts, some_by_column):
+    monkeypatch.setattr(module, "_BY_COLUMN", some_by_column)
+    monkeypatch.setattr(module, "_SOME_BY_COLUMN", some_by_column)
     X, y = documents()
     weight = WEIGHTS["any"]
     smoothed = smoothed_counts(X, y, weight=weight)
@@ -288,6 +294,24 @@ def test_more_temperatures_have_a_lower_leave_one_out_loss():
     ]
     auto, frequency, feature = (choice.log_loss for choice in losses)
     assert max(feature, frequency) < auto
+
+
+def test_translations_stay_where_groups_have_far_fewer_rows(monkeypatch):
+    X, y = documents(300, 40, seed=5)
+    auto, fitted = (
+        model_of(X, y, replace(FREQUENCY, inverse_temperature=kind)).solution.choice
+        for kind in ("auto", "frequency")
+    )
+    budget = replace(BUDGETS["groups"], n_values=4000, least_rows=50)
+    monkeypatch.setitem(BUDGETS, "groups", budget)
+    kept = model_of(X, y).solution.choice
+    for name in ("intercept_shift", "column_shift"):
+        given, free, same = (
+            getattr(found.calibration, name) for found in (auto, fitted, kept)
+        )
+        assert_array_equal(same, given)
+        assert abs(free - given).max() > 0.01
+    assert np.unique(kept.calibration.beta).size > 3
 
 
 def test_dense_features_are_one_group(monkeypatch):

@@ -1,6 +1,7 @@
 """ARPA files: what is read and written, beside the real KenLM."""
 
 import gzip
+import os
 from urllib.parse import unquote
 
 import numpy as np
@@ -176,6 +177,14 @@ def test_longest_lines_do_not_depend_on_where_blocks_end(tmp_path, monkeypatch, 
         else:
             with pytest.raises(ValueError, match="line 10 is longer than 50 bytes"):
                 read(tmp_path, text)
+
+
+@pytest.mark.parametrize("name", ["m.arpa", "m.arpa.gz"])
+def test_paths_of_bytes(tmp_path, name):
+    model = ExplicitLanguageModel(context_size=1).fit(corpus())
+    path = os.fsencode(tmp_path / name)
+    model.to_arpa(path)
+    assert ExplicitLanguageModel.from_arpa(path).context_size == 1
 
 
 @pytest.mark.parametrize("compress", [True, False])

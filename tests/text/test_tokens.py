@@ -217,6 +217,14 @@ BAD = {
         (["a", b"a"], TypeError, "document 1 is not a string but bytes"),
         (["a", "\ud800"], ValueError, "document 1 is not valid Unicode"),
     ],
+    lambda documents: [
+        *TokenIds.for_documents(documents, None, 9).encoded(documents)
+    ]: [
+        ([None], TypeError, "document 0 must be a sequence of token ids, not NoneType"),
+        ([np.array(3)], TypeError, "document 0 must be a sequence .* 0 dimensions"),
+        ([np.array("a")], TypeError, "document 0 must be a sequence .* 0 dimensions"),
+        ([["a"], ["b", "\ud800"]], ValueError, "document 1 is not valid Unicode"),
+    ],
 }
 
 
