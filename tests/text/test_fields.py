@@ -72,9 +72,15 @@ def test_words_are_found_as_by_a_dictionary(words, others):
     assert found.tolist() == [ids.get(word, -1) for word in wanted]
 
 
-def test_long_words_take_few_steps():
+def test_long_words_take_few_steps_and_are_compared_in_full():
     words = fields_of([b"w", b"w" * 10**5])
     assert sum(1 for _ in words.steps()) <= 33
+    # Each of these differs from another in one byte only.
+    alike = [b"w" * size + end for size in (255, 256, 300) for end in (b"a", b"b")]
+    alike += [word + b"w" for word in alike]
+    table = WordTable({word: number for number, word in enumerate(alike[::2])})
+    expected = [number // 2 if number % 2 == 0 else -1 for number in range(len(alike))]
+    assert table.find(fields_of(alike)).tolist() == expected
 
 
 def test_another_factor_is_taken_where_words_have_one_hash(monkeypatch):
