@@ -32,9 +32,9 @@ _MANY_CLASSES = 32
 # Sorting an entry costs about as much as marking or numbering so many columns.
 _SORT_STEP = 16
 
-# Look-ups at that many places a cell or more, or in tables of so few cells, are faster
+# So many look-ups for each cell or more, or in a table of so few cells, are faster
 # where all cells are stored.
-_LOOK_UPS = 0.25
+_LOOK_UPS = 0.1
 _FEW_CELLS = 2**20
 
 # Significant bits of the factors that rows are scaled by.
