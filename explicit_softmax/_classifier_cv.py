@@ -49,7 +49,6 @@ from explicit_softmax.calibration.search import (
     score_by_leave_one_out,
 )
 from explicit_softmax.solution.counts import row_norms
-from explicit_softmax.solution.loss import log_loss
 
 # Candidates that differ by rounding alone, as all norm exponents do where rows have one
 # norm, have scores that differ by some units in the last of sixteen digits, times the
@@ -420,7 +419,7 @@ validation_scores_, n_features_in_, feature_names_in_
             test = fold.members
             part = None if weights is None else weights[test]
             if scorer is None:
-                return -log_loss(fold.decoders(model), fold.X, codes[test], part)
+                return -fold.log_loss(model, codes[test], part)
             classifier = copy(self)
             classifier._model = model
             # Rows have no names here.

@@ -8,7 +8,7 @@ to the model from which it was made.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from operator import add, sub
@@ -48,6 +48,7 @@ from explicit_softmax.solution.counts import (
     IntArray,
     Rows,
     row_products,
+    row_scale,
 )
 from explicit_softmax.solution.decoder import Decoder
 from explicit_softmax.solution.progress import listener
@@ -61,6 +62,7 @@ from explicit_softmax.solution.theorem import (
     Calibration,
     Layout,
     Translation,
+    block_log_likelihood,
     evidence_decoder,
     explicit_decoder,
 )
@@ -377,13 +379,47 @@ class ExplicitModel:
             last = last.shifted((shift - shift.mean()).astype(last.intercept.dtype))
         return (*before, last)
 
-    def decoder_of(self, features: IntArray) -> Decoder:
-        """The decoder of the solution for rows that have these features alone.
+    def scores_of(
+        self,
+        blocks: Sequence[Rows],
+        norms: FloatArray,
+        features: IntArray,
+        cooccurrence: Any,
+    ) -> NDArray[np.float64]:
+        """Scores of rows that have these features alone, up to a constant each.
 
-        For temperatures of blocks, and not for "noise", which spreads rows over all
+        Those of the decoder, which takes longer to write down than these. For
+        temperatures of blocks, and not for "noise", which spreads rows over all
         features.
+
+        Parameters
+        ----------
+        blocks : sequence of n_blocks csr_array or csc_array
+            The features of each block.
+        norms : ndarray of shape (n_rows,)
+            Norms of the rows.
+        features : ndarray of int, shape (n_features,)
+            Numbers of the features, increasing.
+        cooccurrence : csr_array of shape (n_features, n_classes)
+            Their raw counts.
         """
-        return self._decoder(self.chosen, features)
+        choice = self.chosen
+        with np.errstate(over="ignore", invalid="ignore"):  # reported below
+            smoothed = self._smoothed(choice.smoothing_strength)
+            smoothed = smoothed.restricted(features, cooccurrence)
+            scale = np.asarray(row_scale(norms, self.settings.norm_exponent))[:, None]
+            scores = choice.calibration.scores(
+                (
+                    block_log_likelihood(smoothed, b).scores(rows) * scale
+                    for b, rows in enumerate(blocks)
+                ),
+                norms[:, None] * scale,
+                smoothed.log_count,
+                smoothed.log_norm,
+            )
+        self._check_range(scores)
+        scores[norms == 0] = smoothed.log_count
+        return np.asarray(scores)
 
     @property
     def evidence(self) -> Decoder:
@@ -458,12 +494,12 @@ class ExplicitModel:
         blocks = self.settings.blocks(self.counts.n_features)
         return smooth_counts(self.counts, self.settings.smoothing, strength, blocks)
 
-    def _decoder(self, choice: Choice, features: IntArray | None = None) -> Decoder:
+    def _decoder(self, choice: Choice) -> Decoder:
         settings = self.settings
         with np.errstate(over="ignore", invalid="ignore"):  # reported below
             smoothed = self._smoothed(choice.smoothing_strength)
             decoder = explicit_decoder(
-                smoothed if features is None else smoothed.restricted(features),
+                smoothed,
                 choice.calibration,
                 layout=self.layout,
                 norm_exponent=settings.norm_exponent,
@@ -471,12 +507,16 @@ class ExplicitModel:
                 dtype=self.dtype,
             )
         values = decoder.weights.data if decoder.is_sparse else decoder.weights
-        if not all(np.isfinite(v).all() for v in (values, decoder.intercept)):
+        self._check_range(values, decoder.intercept)
+        return decoder
+
+    def _check_range(self, *values: FloatArray) -> None:
+        """ValueError if weights, or the scores that they make, are not finite."""
+        if not all(np.isfinite(v).all() for v in values):
             raise ValueError(
                 "the weights of the solution are beyond the range of "
-                f"{np.dtype(self.dtype)}: {settings.extremes()}"
+                f"{np.dtype(self.dtype)}: {self.settings.extremes()}"
             )
-        return decoder
 
     @np.errstate(over="ignore", invalid="ignore")  # reported with the solution
     def choose(

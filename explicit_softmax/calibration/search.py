@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product, repeat
+from itertools import pairwise, product, repeat
 from numbers import Real
 from typing import Any
 
@@ -29,11 +29,17 @@ from explicit_softmax.solution.counts import (
     IntArray,
     Rows,
     counted_rows,
+    row_blocks,
+    row_norms,
     without_empty_columns,
 )
-from explicit_softmax.solution.decoder import Decoder
+from explicit_softmax.solution.decoder import best_ordered
+from explicit_softmax.solution.loss import cross_entropy_residual, log_loss
 from explicit_softmax.solution.smoothing import smooth_counts
-from explicit_softmax.solution.theorem import Calibration
+from explicit_softmax.solution.theorem import Calibration, is_sparse_layout
+
+# Scores of test rows that are held at a time.
+_FOLD_VALUES = 2**22
 
 # From this number of norm exponents on, it pays to look places of counts up.
 _FEW_EXPONENTS = 3
@@ -149,7 +155,7 @@ def score_by_leave_one_out(
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Test rows of a fold.
+    """Test rows of a fold, and what the models of some counts share of them.
 
     Parameters
     ----------
@@ -159,11 +165,18 @@ class Fold:
         The rows; those of `features` only.
     features : ndarray of int, shape (n_features,)
         Numbers of the features that any of them has; None: all features.
+    cooccurrence : csr_array of shape (n_features, n_classes), default=None
+        Counts of `features` in the other rows.
+    parts : sequence of tuple
+        Which rows, their norms, and their features of each block, as they are best
+        multiplied; some rows at a time.
     """
 
     members: IntArray
     X: Rows
     features: IntArray | None
+    cooccurrence: Any = None
+    parts: Sequence[tuple[slice, FloatArray, list[Rows]]] = ()
 
     @classmethod
     def of(cls, X: Rows, members: IntArray, keeps_all: bool) -> Fold:
@@ -173,11 +186,42 @@ class Fold:
             return cls(members, rows, None)
         return cls(members, *without_empty_columns(sp.csr_array(rows)))
 
-    def decoders(self, model: ExplicitModel) -> tuple[Decoder, ...]:
-        """What predicts the rows `X` by a model, one layer."""
+    def scored_by(self, counts: CooccurrenceCounts, settings: Settings) -> Fold:
+        """The fold for models of these counts."""
         if self.features is None:
-            return model.decoders
-        return (model.decoder_of(self.features),)
+            return self
+        cooccurrence = counts.cooccurrence[self.features]
+        restricted = replace(counts, cooccurrence=cooccurrence)
+        is_sparse = is_sparse_layout(restricted, "auto")
+        stops = np.array([b.stop for b in settings.blocks(counts.n_features)])
+        ends = [0, *np.searchsorted(self.features, stops)]
+        blocks = [slice(*pair) for pair in pairwise(ends)]
+        parts = []
+        for rows in row_blocks(len(self.members), counts.n_classes, _FOLD_VALUES):
+            X = self.X[rows]
+            each = [X] if len(blocks) == 1 else [X[:, block] for block in blocks]
+            ordered = [
+                best_ordered(part, cooccurrence[block])
+                if is_sparse
+                else sp.csc_array(part)
+                for part, block in zip(each, blocks, strict=True)
+            ]
+            parts.append((rows, row_norms(X), ordered))
+        return replace(self, cooccurrence=cooccurrence, parts=parts)
+
+    def log_loss(
+        self, model: ExplicitModel, y: IntArray, sample_weight: FloatArray | None = None
+    ) -> float:
+        """Weighted mean log-loss of these rows in nats."""
+        if self.features is None:
+            return log_loss(model.decoders, self.X, y, sample_weight)
+        weight = np.ones(len(y)) if sample_weight is None else sample_weight
+        total = 0.0
+        for rows, norms, blocks in self.parts:
+            scores = model.scores_of(blocks, norms, self.features, self.cooccurrence)
+            losses, _ = cross_entropy_residual(scores, y[rows])
+            total += float(losses @ weight[rows])
+        return total / float(weight.sum())
 
 
 def score_by_folds(
@@ -225,10 +269,10 @@ def score_by_folds(
                 if is_partition
                 else count(train, exponent)
             )
-            warm = WarmStart()  # neighbours have much in common
+            counted, warm = fold.scored_by(counts, grid.settings), WarmStart()
             for model, held_out in _models(grid, counts, sample, exponent, X.dtype):
                 solved = replace(model, choice=model.choose(held_out, warm))
-                scores.append(score(solved, fold))
+                scores.append(score(solved, counted))
         return scores
 
     # All candidates need samples of the same size: strengths are given in each.

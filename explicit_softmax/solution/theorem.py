@@ -325,8 +325,9 @@ def _dense_log_prob(smoothed: SmoothedCounts, b: int) -> FloatArray:
     block = smoothed.blocks[b]
     part = smoothed.counts.cooccurrence[block]
     log_prob = part.toarray() if sp.issparse(part) else part.copy()
-    # log(F~/u) = log(a C / u + v): u is 1 or p, or 0 where nothing is added.
-    log_prob *= smoothed.ratio(block)[:, None]
+    # log(F~/u) = log(a C / u + v): a and u are q and p, or 1, or u is 0: then v is.
+    if smoothed.is_noise:
+        log_prob *= smoothed.ratio(block)[:, None]
     log_prob += smoothed.class_offset[:, b]
     np.log(log_prob, out=log_prob)
     log_prob -= np.log(smoothed.block_mass[:, b])
