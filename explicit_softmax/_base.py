@@ -368,7 +368,7 @@ class ExplicitSoftmaxBase(
         refuse_collection(X)
         rows, labels = validate_data(self, X, y, reset=reset, **_ACCEPTED)
         rows = self._clipped(rows)
-        _check_labels(labels)
+        labels = checked_labels(labels)
         if sp.issparse(rows) and not (rows.has_canonical_format and rows.data.all()):
             rows = rows.copy()
             rows.sum_duplicates()
@@ -383,17 +383,21 @@ class ExplicitSoftmaxBase(
         return rows, labels, weights
 
 
-def _check_labels(labels: NDArray[Any]) -> None:
-    """ValueError unless labels are of classes; TypeError if they cannot be sorted."""
+def checked_labels(labels: NDArray[Any]) -> NDArray[Any]:
+    """Labels; ValueError unless they are of classes, TypeError if they mix kinds."""
+    if labels.dtype.kind == "T":  # NumPy's own strings, which scikit-learn has not
+        labels = labels.astype(object)
     try:
         check_classification_targets(labels)
     except TypeError:
-        # Those that cannot be sorted begin with a string; others are refused above.
-        row = next(n for n, label in enumerate(labels) if not isinstance(label, str))
-        raise TypeError(
-            f"y mixes labels of different kinds: row 0 has {labels[0]!r}, "
-            f"row {row} has {labels[row]!r}"
-        ) from None
+        kind = type(labels[0])
+        for row in [n for n, label in enumerate(labels) if type(label) is not kind][:1]:
+            raise TypeError(
+                f"y mixes labels of different kinds: row 0 has {labels[0]!r}, "
+                f"row {row} has {labels[row]!r}"
+            ) from None
+        raise
+    return labels
 
 
 def class_weighted(

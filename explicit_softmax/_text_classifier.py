@@ -15,11 +15,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.metrics import accuracy_score
 from sklearn.pipeline import FeatureUnion
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from explicit_softmax._base import checked_labels
 from explicit_softmax._classifier import ExplicitSoftmaxClassifier
 from explicit_softmax._classifier_cv import ExplicitSoftmaxClassifierCV
 from explicit_softmax._dask import (
@@ -247,6 +247,7 @@ class ExplicitTextClassifier(
         texts, labels, weights = _checked_rows(X, y, sample_weight)
         report = FitReport(self, texts, y, sample_weight, 2, "partial_fit")
         if hasattr(self, "classifier_"):
+            self._check_unchanged()
             n_read = len(texts) * len(self._features.sizes)
             with report.stage("count-features", n_read):
                 rows = self._features.transform(texts)
@@ -286,6 +287,11 @@ class ExplicitTextClassifier(
         """
         check_is_fitted(self)
         for other in others:
+            if not isinstance(other, type(self)):
+                raise TypeError(
+                    f"merge takes fitted {type(self).__name__} models, not "
+                    f"{type(other).__name__}"
+                )
             check_is_fitted(other)
             if other._description() != self._description():
                 raise ValueError(
@@ -434,6 +440,7 @@ class ExplicitTextClassifier(
         ValueError
             If a class is unknown.
         """
+        check_scalar(top, "top", Integral, min_val=1)
         if not isinstance(text, str):
             raise TypeError(f"explain takes one string, not {type(text).__name__}")
         check_is_fitted(self)
@@ -445,7 +452,7 @@ class ExplicitTextClassifier(
         if classes is None:
             chosen = np.argsort(-log_proba, kind="stable")[:2]
         else:
-            asked = column_or_1d(classes)
+            asked = column_or_1d(np.atleast_1d(classes))
             unknown = np.setdiff1d(asked, self.classes_)
             if unknown.size:
                 raise ValueError(f"classes has labels that are unknown: {unknown[:9]}")
@@ -580,7 +587,7 @@ class ExplicitTextClassifier(
         if is_collection(X):
             lazy: NDArray[Any] = predict(transformed_blocks(self._features, X))
             return lazy
-        texts = checked_texts(X)
+        texts = _some_texts(X)
         n_read = len(texts) * len(self._features.sizes)
         parts = []
         with long_task(self, method, lambda: n_read):
@@ -597,6 +604,7 @@ class ExplicitTextClassifier(
     def _count_blocks(self, method: str, X: Any, y: Any, **keywords: Any) -> Self:
         """What `method`, of the classifier, makes of a collection of Dask."""
         if method == "partial_fit" and hasattr(self, "classifier_"):
+            self._check_unchanged()
             features, classifier = self._features, self.classifier_
         else:
             features = self._hashed_features()
@@ -632,6 +640,11 @@ class ExplicitTextClassifier(
 
     def _vectorizers(self, features: Any) -> Sequence[tuple[str, Any]]:
         if not isinstance(features, str):
+            if not _are_vectorizers(features):
+                raise ValueError(
+                    "features must be a string, or a list of pairs (name, vectorizer) "
+                    f"with different names, not {features!r}"
+                )
             return [(name, clone(vectorizer)) for name, vectorizer in features]
         hashing = self.hashing
         n_hashed = None if not hashing else _HASHED if hashing is True else int(hashing)
@@ -679,27 +692,64 @@ class ExplicitTextClassifier(
 
     def _description(self) -> list[Any]:
         """What makes columns of features the same."""
-        made = [
-            (name, type(vectorizer), vectorizer.get_params())
-            for name, vectorizer in self.vectorizer_.transformer_list
-        ]
-        return [made, self._features.log_counts]
+        made = self.vectorizer_.transformer_list
+        return [_described(made), self._features.log_counts]
+
+    def _check_unchanged(self) -> None:
+        """ValueError if texts would now be counted with other features."""
+        named = isinstance(self.features, str) and self.features != "auto"
+        kept = {name for name, _ in self.vectorizer_.transformer_list}
+        wanted = self._vectorizers(self._stream_features)
+        wanted = [each for each in wanted if each[0] in kept]
+        if [_described(wanted), self.log_counts] != self._description() or (
+            named and self.features != self.features_
+        ):
+            raise ValueError(
+                "features, hashing, or log_counts are not those with which this model "
+                "was counted: call fit to start again"
+            )
+
+
+def _described(vectorizers: Sequence[tuple[str, Any]]) -> list[Any]:
+    return [(name, type(each), each.get_params()) for name, each in vectorizers]
+
+
+def _are_vectorizers(features: Sequence[Any]) -> bool:
+    """Whether these are some names, all different, with what vectorizes."""
+    are_pairs = all(
+        isinstance(pair, tuple | list)
+        and len(pair) == 2
+        and isinstance(pair[0], str)
+        and hasattr(pair[1], "fit_transform")
+        for pair in features
+    )
+    return are_pairs and 0 < len(features) == len({name for name, _ in features})
 
 
 def _checked_rows(
     X: Any, y: Any, sample_weight: Any
 ) -> tuple[list[str], NDArray[Any], NDArray[np.float64] | None]:
     refuse_collection(X)
-    texts = checked_texts(X)
+    texts = _some_texts(X)
     if y is None:
         raise ValueError("ExplicitTextClassifier needs y, the labels of the texts")
     labels = column_or_1d(y if hasattr(y, "__len__") else list(y), warn=True)
     check_consistent_length(texts, labels)
-    check_classification_targets(labels)
+    labels = checked_labels(labels)
     weights = None
     if sample_weight is not None:
         weights = _check_sample_weight(sample_weight, labels, dtype=np.float64)
     return texts, labels, weights
+
+
+def _some_texts(X: Any) -> list[str]:
+    texts = checked_texts(X)
+    if not texts:
+        raise ValueError(
+            "X holds no text: if it is an iterator, it may have been read to its end "
+            "before"
+        )
+    return texts
 
 
 def _sample(texts: list[str]) -> NDArray[np.intp]:

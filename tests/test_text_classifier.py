@@ -216,6 +216,11 @@ def test_explain_names_what_speaks_for_the_class(fitted):
     assert len(table["class"]) == 4
     assert table["evidence"][0] >= table["evidence"][1] > 0
     assert fitted.explain("", top=2)["class"] == []
+    one = fitted.explain("ship", classes="sea")
+    assert one == fitted.explain("ship", classes=["sea"])
+    for top, error in ((0, ValueError), (-1, ValueError), (1.5, TypeError)):
+        with pytest.raises(error, match=r"^top "):
+            fitted.explain("ship", top=top)
     with pytest.raises(ValueError, match="labels that are unknown"):
         fitted.explain("ship", classes=["moon"])
     with pytest.raises(TypeError, match="explain takes one string, not list"):
@@ -264,7 +269,7 @@ def test_tags():
         (["a", "b"], None, "needs y"),
         (["a", "b"], [0.5, 1.5], "Unknown label type"),
         (["", "  "], [0, 1], "the texts have no features"),
-        ([], [], "no features|0 sample"),
+        ([], [], "X holds no text"),
     ],
 )
 def test_bad_input_leaves_a_model_as_it_was(fitted, X, y, message):
@@ -295,6 +300,71 @@ def test_bad_parameters(params):
     (name,) = params
     with pytest.raises(ValueError, match=f"The '{name}' parameter"):
         ExplicitTextClassifier(**params).fit(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize("name", ["fitted", "hashed"])
+def test_texts_of_nothing(request, name):
+    clf = request.getfixturevalue(name)
+    for text in ("", " "):
+        assert clf.explain(text)["feature"] == []
+        assert clf.predict([text]).shape == (1,)
+    for call in (clf.predict, lambda X: clone(clf).fit(X, [])):
+        with pytest.raises(ValueError, match="X holds no text: if it is an iterator"):
+            call(iter([]))
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        [],
+        ["words"],
+        [("w",)],
+        [("w", 3)],
+        [CountVectorizer()],
+        [("w", CountVectorizer()), ("w", CountVectorizer())],
+    ],
+)
+def test_features_that_are_no_vectorizers(features):
+    with pytest.raises(ValueError, match="features must be a string, or a list of p"):
+        ExplicitTextClassifier(features=features).fit(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"features": "words"}, {"hashing": 64}, {"log_counts": False}]
+)
+def test_features_cannot_change_within_a_stream(changed):
+    clf = ExplicitTextClassifier(features="words+bigrams", hashing=32)
+    clf.fit(TEXTS, LABELS).partial_fit(TEXTS, LABELS)
+    expected = clf.predict_proba(TEST)
+    with pytest.raises(ValueError, match="features, hashing, or log_counts are not"):
+        clf.set_params(**changed).partial_fit(TEXTS, LABELS)
+    np.testing.assert_array_equal(clf.predict_proba(TEST), expected)
+
+
+def test_features_that_were_chosen_are_counted_on(hashed):
+    assert hashed.features == "auto"
+    more = pickle.loads(pickle.dumps(hashed)).partial_fit(TEST, TEST_LABELS)
+    assert more.features_ == hashed.features_
+    with pytest.raises(TypeError, match="merge takes fitted ExplicitTextClassifier"):
+        more.merge(more.classifier_)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_missing_texts_and_labels_are_named(missing):
+    clf = ExplicitTextClassifier(features="words")
+    with pytest.raises(ValueError, match=r"X must hold strings, and row 1 .*missing"):
+        clf.fit(["a", missing], ["x", "y"])
+    with pytest.raises(TypeError, match="y mixes labels of different kinds: row 0 has"):
+        clf.fit(["a", "b", "c"], np.array(["x", missing, "y"], dtype=object))
+
+
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="NumPy before 2")
+def test_strings_of_numpy():
+    kind = np.dtypes.StringDType()
+    clf = ExplicitTextClassifier(features="words")
+    clf.fit(np.array(TEXTS, dtype=kind), LABELS.astype(kind))
+    expected = clone(clf).fit(TEXTS, LABELS)
+    np.testing.assert_array_equal(clf.predict(TEST), expected.predict(TEST))
 
 
 @pytest.mark.parametrize("name", ["fitted", "hashed"])

@@ -83,7 +83,9 @@ class TextFeatures:
             self.union.transformer_list, self.sizes, strict=True
         ):
             terms = sorted(set(vectorizer.build_analyzer()(text)))
-            if isinstance(vectorizer, HashingVectorizer):
+            if not terms:  # hashing refuses an empty list
+                places: Any = []
+            elif isinstance(vectorizer, HashingVectorizer):
                 hasher = FeatureHasher(size, input_type="string", alternate_sign=False)
                 places = hasher.transform([term] for term in terms).indices
             else:
@@ -386,7 +388,8 @@ def checked_texts(X: Any) -> list[str]:
     texts = list(X)
     for i, text in enumerate(texts):
         if not isinstance(text, str):
-            missing = text is None or text != text
+            is_nan = isinstance(text, float) and text != text
+            missing = is_nan or type(text).__name__ in ("NoneType", "NAType")
             advice = " (missing: drop it, or pass '')" if missing else ""
             raise ValueError(
                 f"X must hold strings, and row {i} is {text!r} of type "
@@ -422,7 +425,7 @@ def read_labeled_text(
     ------
     ValueError
         If a line has no label or more than one, or if there is none at all; the line is
-        named.
+        named. If the file is not in `encoding`.
 
     See Also
     --------
@@ -442,9 +445,11 @@ def read_labeled_text(
     >>> labels.tolist()
     ['rain', 'sun']
     """
+    if not (isinstance(prefix, str) and prefix):
+        raise ValueError(f"prefix must be a string that is not empty, not {prefix!r}")
     texts, labels = [], []
     with open(path, encoding=encoding) as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(_decoded(file, path), start=1):
             words = line.split()
             if not words:
                 continue
@@ -459,3 +464,11 @@ def read_labeled_text(
     if not texts:
         raise ValueError(f"{path} has no labelled line")
     return texts, np.array(labels)
+
+
+def _decoded(file: Iterable[str], path: Any) -> Iterator[str]:
+    """Lines of a file; ValueError if they are in another encoding."""
+    try:
+        yield from file
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} cannot be decoded: {error}") from None

@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from explicit_softmax import ExplicitLanguageModel
 from explicit_softmax.text import arpa
 from explicit_softmax.text.tokens import TokenIds, word_tokenizer
+from tests.strategies import properties
 from tests.text.test_kneser_ney import corpus
 
 
@@ -243,6 +244,7 @@ AWKWARD = ["", "%0", "%%0", "%1", "%20", "%3Cs%3E", "<s>", "</s>", "<unk>", "<UN
 PIECES = ["", "%", "%2", "0", "a", " ", "\t", "\n", "\0", "\x85", "\u3000", "é"]
 
 
+@properties
 @given(
     st.lists(
         st.one_of(

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.feature_extraction.text import CountVectorizer
@@ -13,6 +13,7 @@ from explicit_softmax.text.features import (
     make_vectorizers,
     read_labeled_text,
 )
+from tests.strategies import properties
 
 TEXTS = ["a cat sat", "the cat sat sat", "a dog", ""]
 
@@ -65,7 +66,7 @@ def test_given_vectorizers_are_not_taken_for_ours(kind, given_number):
     np.testing.assert_array_equal(rows.toarray(), expected)
 
 
-@settings(max_examples=25)
+@properties
 @given(st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join), min_size=1))
 @pytest.mark.parametrize("n_hashed", [None, 16])
 def test_characters_are_those_of_the_vectorizer(n_hashed, texts):
@@ -84,7 +85,7 @@ def test_characters_are_those_of_the_vectorizer(n_hashed, texts):
         assert found.union.transformer_list[0][1].vocabulary_ == expected.vocabulary_
 
 
-@settings(max_examples=50)
+@properties
 @given(
     st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join)),
     st.sampled_from([1, 2, 5, 0.4]),
@@ -202,10 +203,14 @@ def test_files_of_fasttext(tmp_path):
         ("__label__a __label__b one\n", "line 1: .* not 2"),
         ("__label__ one\n", "line 1: there must be one label"),
         ("\n", "has no labelled line"),
+        ("__label__a one\n__label__a \udcff\n", "train.txt cannot be decoded"),
     ],
 )
 def test_bad_files_of_fasttext(tmp_path, text, message):
     path = tmp_path / "train.txt"
-    path.write_text(text, "utf-8")
+    path.write_text(text, "utf-8", errors="surrogateescape")
     with pytest.raises(ValueError, match=message):
         read_labeled_text(path)
+    for prefix in ("", None):
+        with pytest.raises(ValueError, match="prefix must be a string that is not"):
+            read_labeled_text(path, prefix=prefix)

@@ -7,6 +7,7 @@ from numpy.testing import assert_array_equal
 
 from explicit_softmax.text import fields
 from explicit_softmax.text.fields import Fields, WordTable, read_numbers, split_fields
+from tests.strategies import properties
 
 WORDS = st.one_of(
     st.binary(min_size=1, max_size=20),
@@ -19,6 +20,7 @@ def fields_of(words):
     return Fields(b"".join(words), np.cumsum(sizes) - sizes, sizes)
 
 
+@properties
 @given(st.lists(st.text("ab.é \t\r\v\f\x00\x1c\xa0", max_size=8), min_size=1))
 def test_lines_are_split_at_white_space_as_bytes_are(lines):
     text = "".join(f"{line}\n" for line in lines).encode()
@@ -36,6 +38,7 @@ def as_float(text):
         return 0.0, True
 
 
+@properties
 @given(
     st.lists(
         st.one_of(
@@ -55,6 +58,7 @@ def test_numbers_are_those_of_float_to_the_last_bit(texts):
     assert_array_equal(np.signbit(values)[~wrong], np.signbit(expected)[~wrong])
 
 
+@properties
 @given(
     st.lists(WORDS, min_size=1, max_size=50, unique=True),
     st.lists(st.tuples(st.integers(0, 99), WORDS), max_size=50),
