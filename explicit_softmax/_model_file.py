@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FORMAT = "explicit_softmax model"
-_VERSION = 3
+_VERSION = 4
 
 # Types of arrays by their names in the header.
 _TYPES = {

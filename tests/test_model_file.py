@@ -129,7 +129,7 @@ BOMB = zlib.compress(bytes(2**20), 9)
     ("made", "message"),
     [
         ({"format": "another"}, "it holds something else"),
-        ({"version": "99"}, r"by another release \(version 99 of the format, not 3"),
+        ({"version": "99"}, r"by another release \(version 99 of the format, not 4"),
         ({"crc32": "1"}, "its header is damaged"),
         ({"arrays": {"a": entry(dtype="object")}}, "object"),
         ({"arrays": {"a": entry(shape=[-1])}}, "lists arrays that cannot be"),

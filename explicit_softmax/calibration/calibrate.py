@@ -337,20 +337,22 @@ class _Chunk:
         """
         self.loss(values, work)
         n_rows, n_classes = self.fixed.shape
-        n = len(self.directions)
-        p = work[0, : self.fixed.size].reshape(n_classes, n_rows).T
+        size, n = self.fixed.size, len(self.directions)
+        p, spare = work[:, :size].reshape(2, n_classes, n_rows).transpose(0, 2, 1)
         p[np.arange(n_rows), self.y] += self.weights  # the residual lacks them
-        basis = np.asarray(self.basis)
-        root = np.sqrt(self.weights)[:, None]
-        means = [(p * direction).sum(axis=1)[:, None] for direction in self.directions]
-        second = np.empty((len(values), len(values)))
-        means_of_all = np.hstack([*means, *(b[:, None] * p for b in basis)]) / root
-        np.negative(means_of_all.T @ means_of_all, out=second)
+        basis, root = np.asarray(self.basis), np.sqrt(self.weights)
+        # J'p, rows side by side.
+        means = np.empty((len(values), n_rows))
+        second = np.zeros((len(values), len(values)))
         for i, direction in enumerate(self.directions):
-            part = p * direction
-            second[i, n:] += (basis @ part).ravel()
-            second[i, :n] += [np.sum(part * other) for other in self.directions]
+            np.multiply(p, direction, out=spare)
+            means[i] = spare.sum(axis=1) / root
+            second[i, n:] = (basis @ spare).ravel()
+            second[i, :n] = [np.sum(spare * other) for other in self.directions]
         second[n:, :n] = second[:n, n:].T
+        for scale, part in zip(basis / root, np.split(means[n:], 2), strict=True):
+            np.multiply(p.T, scale, out=part)
+        second -= means @ means.T
         at = np.arange(n_classes)
         for i, j in np.ndindex(2, 2):
             second[n + i * n_classes + at, n + j * n_classes + at] += (

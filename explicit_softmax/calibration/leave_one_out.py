@@ -47,11 +47,12 @@ from explicit_softmax.solution.counts import (
     FloatArray,
     IntArray,
     Rows,
+    look_up_table,
     remainder,
     row_blocks,
     row_norms,
     row_scale,
-    values_of_entries,
+    values_at,
     without_empty_columns,
 )
 from explicit_softmax.solution.decoder import best_ordered
@@ -463,17 +464,19 @@ def own_entries(
 ) -> Iterator[OwnEntries]:
     """Entries of sparse rows in block b, of so many rows at a time as stay in cache."""
     counts, y = smoothed.counts, left.y
-    all_counted = values_of_entries(counts.cooccurrence[smoothed.blocks[b]], X, y)
+    table = look_up_table(counts.cooccurrence[smoothed.blocks[b]], X.nnz)
     # Each chunk takes a pass over the features where they have noise of their own.
     size = max(_CHUNK_VALUES, X.shape[1] if smoothed.is_noise else 0)
+    size = X.nnz if sp.issparse(table) else size  # SciPy looks at it all each time
     for rows in row_blocks(len(y), X.nnz // max(len(y), 1), size):
         indptr = X.indptr[rows.start : rows.stop + 1]
         stored = slice(int(indptr[0]), int(indptr[-1]))
         row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-        scale, data, counted = left.scale[rows], X.data[stored], all_counted[stored]
+        scale, data, feature = left.scale[rows], X.data[stored], X.indices[stored]
+        counted = values_at(table, feature, y[rows][row])
         taken = data * (scale * left.unit[rows])[row]
         rest = _rest(counted, taken, counts.largest_mass)
-        entry = row, X.indices[stored], data * scale[row]
+        entry = row, feature, data * scale[row]
         yield OwnEntries(rows, stored, y[rows], *entry, counted, rest)
 
 

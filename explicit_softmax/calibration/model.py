@@ -8,7 +8,7 @@ to the model from which it was made.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from operator import add, sub
@@ -381,11 +381,10 @@ class ExplicitModel:
 
     def scores_of(
         self,
-        blocks: Sequence[Rows],
-        norms: FloatArray,
+        parts: Iterable[tuple[FloatArray, Sequence[Rows]]],
         features: IntArray,
         cooccurrence: Any,
-    ) -> NDArray[np.float64]:
+    ) -> Iterator[NDArray[np.float64]]:
         """Scores of rows that have these features alone, up to a constant each.
 
         Those of the decoder, which takes longer to write down than these. For
@@ -394,32 +393,32 @@ class ExplicitModel:
 
         Parameters
         ----------
-        blocks : sequence of n_blocks csr_array or csc_array
-            The features of each block.
-        norms : ndarray of shape (n_rows,)
-            Norms of the rows.
+        parts : iterable of tuple
+            Norms of some rows, (n_rows,), and the features of each block, CSR or CSC.
         features : ndarray of int, shape (n_features,)
             Numbers of the features, increasing.
-        cooccurrence : csr_array of shape (n_features, n_classes)
+        cooccurrence : ndarray or csr_array of shape (n_features, n_classes)
             Their raw counts.
         """
-        choice = self.chosen
-        with np.errstate(over="ignore", invalid="ignore"):  # reported below
-            smoothed = self._smoothed(choice.smoothing_strength)
-            smoothed = smoothed.restricted(features, cooccurrence)
-            scale = np.asarray(row_scale(norms, self.settings.norm_exponent))[:, None]
-            scores = choice.calibration.scores(
-                (
-                    block_log_likelihood(smoothed, b).scores(rows) * scale
-                    for b, rows in enumerate(blocks)
-                ),
-                norms[:, None] * scale,
-                smoothed.log_count,
-                smoothed.log_norm,
-            )
-        self._check_range(scores)
-        scores[norms == 0] = smoothed.log_count
-        return np.asarray(scores)
+        choice, exponent = self.chosen, self.settings.norm_exponent
+        smoothed = self._smoothed(choice.smoothing_strength)
+        smoothed = smoothed.restricted(features, cooccurrence)
+        n_blocks = len(smoothed.blocks)
+        log_probs = [block_log_likelihood(smoothed, b) for b in range(n_blocks)]
+        prior = smoothed.log_count, smoothed.log_norm
+        for norms, blocks in parts:
+            scale = np.asarray(row_scale(norms, exponent))[:, None]
+            with np.errstate(over="ignore", invalid="ignore"):  # reported below
+                said = [
+                    log_prob.scores(X)
+                    for log_prob, X in zip(log_probs, blocks, strict=True)
+                ]
+                for part in said:
+                    part *= scale
+                scores = choice.calibration.scores(said, norms[:, None] * scale, *prior)
+            self._check_range(scores)
+            scores[norms == 0] = smoothed.log_count
+            yield scores
 
     @property
     def evidence(self) -> Decoder:

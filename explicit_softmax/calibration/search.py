@@ -38,8 +38,8 @@ from explicit_softmax.solution.loss import cross_entropy_residual, log_loss
 from explicit_softmax.solution.smoothing import smooth_counts
 from explicit_softmax.solution.theorem import Calibration, is_sparse_layout
 
-# Scores of test rows that are held at a time.
-_FOLD_VALUES = 2**22
+# Scores of a chunk of test rows stay in cache.
+_CHUNK_VALUES = 2**16
 
 # From this number of norm exponents on, it pays to look places of counts up.
 _FEW_EXPONENTS = 3
@@ -197,7 +197,7 @@ class Fold:
         ends = [0, *np.searchsorted(self.features, stops)]
         blocks = [slice(*pair) for pair in pairwise(ends)]
         parts = []
-        for rows in row_blocks(len(self.members), counts.n_classes, _FOLD_VALUES):
+        for rows in row_blocks(len(self.members), counts.n_classes, _CHUNK_VALUES):
             X = self.X[rows]
             each = [X] if len(blocks) == 1 else [X[:, block] for block in blocks]
             ordered = [
@@ -216,9 +216,10 @@ class Fold:
         if self.features is None:
             return log_loss(model.decoders, self.X, y, sample_weight)
         weight = np.ones(len(y)) if sample_weight is None else sample_weight
+        parts = ((norms, blocks) for _, norms, blocks in self.parts)
+        each = model.scores_of(parts, self.features, self.cooccurrence)
         total = 0.0
-        for rows, norms, blocks in self.parts:
-            scores = model.scores_of(blocks, norms, self.features, self.cooccurrence)
+        for (rows, *_), scores in zip(self.parts, each, strict=True):
             losses, _ = cross_entropy_residual(scores, y[rows])
             total += float(losses @ weight[rows])
         return total / float(weight.sum())

@@ -32,9 +32,9 @@ _MANY_CLASSES = 32
 # Sorting an entry costs about as much as marking or numbering so many columns.
 _SORT_STEP = 16
 
-# Look-ups at that many places a cell or more, or in tables of so few cells, are faster
+# So many look-ups for each cell or more, or in a table of so few cells, are faster
 # where all cells are stored.
-_LOOK_UPS = 0.25
+_LOOK_UPS = 0.1
 _FEW_CELLS = 2**20
 
 # Significant bits of the factors that rows are scaled by.
@@ -524,7 +524,10 @@ def _count_sparse(
     present: Any = None if weight is None else np.repeat(weight, np.diff(X.indptr))
     if X.nnz and not X.data.all():
         present = (X.data != 0) * (1.0 if present is None else present)
-    frequency = np.bincount(X.indices, present, n_features).astype(np.float64)
+    frequency = np.zeros(n_features)
+    for part in row_blocks(X.nnz, 1, max(_BLOCK_VALUES, n_features)):
+        weights = None if present is None else present[part]
+        frequency += np.bincount(X.indices[part], weights, n_features)
     factor = ones if scale is None else ones * scale
     # Y' in CSR, built without a sort by value; Y'H costs one visit of each non-zero,
     # and its transposition to features x classes leaves sorted indices.
@@ -573,8 +576,18 @@ def values_at(table: Any, features: IntArray, labels: IntArray) -> NDArray[Any]:
     if sp.issparse(table):
         # csr_matrix and not csr_array: the shape of this answer differs between
         # releases of SciPy for arrays only.
-        table = sp.csr_matrix(table)
-    return np.asarray(table[features, labels]).ravel()
+        return np.asarray(sp.csr_matrix(table)[features, labels]).ravel()
+    places = features * np.intp(table.shape[1])
+    places += labels
+    return np.asarray(table.ravel().take(places))
+
+
+def look_up_table(table: Any, n_times: int) -> Any:
+    """A table (n_features, n_classes) in the form that is best for so many look-ups."""
+    n_cells = table.shape[0] * table.shape[1]
+    if sp.issparse(table) and n_cells <= max(n_times / _LOOK_UPS, _FEW_CELLS):
+        return table.toarray()
+    return table
 
 
 def values_of_entries(table: Any, rows: sp.csr_array, y: IntArray) -> NDArray[Any]:
@@ -582,18 +595,14 @@ def values_of_entries(table: Any, rows: sp.csr_array, y: IntArray) -> NDArray[An
 
     It is that of the feature of the entry and of the class of its row.
     """
-    n_features, n_classes = table.shape
-    n_cells = n_features * n_classes
-    if n_cells > max(rows.nnz / _LOOK_UPS, _FEW_CELLS):
-        return values_at(table, rows.indices, y[entry_rows(rows)])
-    cells = np.asarray(table.toarray() if sp.issparse(table) else table).ravel()
+    table = look_up_table(table, rows.nnz)
     values = np.empty(rows.nnz, table.dtype)
-    for block in row_blocks(len(y), rows.nnz // max(len(y), 1), _BLOCK_VALUES):
+    size = rows.nnz if sp.issparse(table) else _BLOCK_VALUES
+    for block in row_blocks(len(y), rows.nnz // max(len(y), 1), size):
         indptr = rows.indptr[block.start : block.stop + 1]
         stored = slice(indptr[0], indptr[-1])
-        places = rows.indices[stored] * np.intp(n_classes)
-        places += np.repeat(y[block], np.diff(indptr))
-        np.take(cells, places, out=values[stored], mode="clip")  # without a buffer
+        labels = np.repeat(y[block], np.diff(indptr))
+        values[stored] = values_at(table, rows.indices[stored], labels)
     return values
 
 

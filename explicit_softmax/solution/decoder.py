@@ -253,5 +253,10 @@ def _product_by_column(X: sp.csc_array, weights: sp.csr_array) -> FloatArray:
     n_features, n_classes = weights.shape
     out = np.zeros((X.shape[0], n_classes), np.result_type(X.dtype, weights.dtype))
     for block in row_blocks(n_features, n_classes, max(_CACHED_VALUES, out.size)):
-        out += X[:, block] @ weights[block].toarray()
+        ends = X.indptr[block.start : block.stop + 1]
+        stored = slice(ends[0], ends[-1])
+        # Not X[:, block], which would be a copy.
+        parts = X.data[stored], X.indices[stored], ends - ends[0]
+        some = sp.csc_array(parts, shape=(X.shape[0], len(ends) - 1))
+        out += some @ weights[block].toarray()
     return out

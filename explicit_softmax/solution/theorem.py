@@ -95,7 +95,9 @@ class Calibration:
         `log_count` and `log_norm` are log n_i and log K_i, one row for all rows of
         features or one for each.
         """
-        prior = log_count + self.norm_weight * log_norm
+        prior = log_count
+        if self.norm_weight:
+            prior = log_count + self.norm_weight * log_norm
         if self.translation == "column":
             intercept = np.broadcast_to(self.intercept_shift, prior.shape)
             return prior / self.priming_number + self.column_shift, intercept
@@ -126,10 +128,12 @@ class Calibration:
             Up to a constant per row.
         """
         per_norm, intercept = self.class_terms(log_count, log_norm)
-        scores = np.asarray(norms * per_norm)
-        scores += intercept
+        if self.translation == "column" or np.any(self.column_shift):
+            scores = norms * per_norm + intercept
+        else:  # a pass and its memory less
+            scores = intercept
         for beta, part in zip(self.beta, log_likelihoods, strict=True):
-            scores += beta * part
+            scores = scores + beta * part
         return scores
 
 
