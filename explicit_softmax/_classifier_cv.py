@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -9,6 +10,7 @@ from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
 from scipy.stats import rankdata
@@ -45,10 +47,11 @@ from explicit_softmax.calibration.search import (
     Fold,
     Grid,
     Scored,
+    counting,
     score_by_folds,
     score_by_leave_one_out,
 )
-from explicit_softmax.solution.counts import row_norms
+from explicit_softmax.solution.counts import CooccurrenceCounts, row_norms
 
 # Candidates that differ by rounding alone, as all norm exponents do where rows have one
 # norm, have scores that differ by some units in the last of sixteen digits, times the
@@ -280,12 +283,17 @@ validation_scores_, n_features_in_, feature_names_in_
             train = rows, codes, weights
             n_classes = len(self.classes_)
             n_scores = n_classes * len(shared.blocks(rows.shape[1]))
+            counts = None
             if self.cv is None:
                 limit = BUDGETS["candidates"].limit(n_scores)
                 sample = RowSample.from_rows(*train, limit)
+                count = counting(grid, rows, codes, n_classes, weights)
                 best = self._search_by_leave_one_out(
-                    grid, train, sample, routed, report
+                    grid, count, weights, sample, routed, report
                 )
+                if sp.issparse(rows):  # whose entries are looked up by now
+                    counts = count(best["norm_exponent"])
+                del count  # and what it looked up
             else:
                 best = self._search_by_folds(grid, train, routed, report)
             settings = replace(shared, **best)
@@ -294,7 +302,7 @@ validation_scores_, n_features_in_, feature_names_in_
                 limit = settings.sample_limit(rows.shape[1], n_classes)
             with report.stage("solve", settings.n_steps):
                 model = ExplicitModel.from_rows(
-                    rows, codes, n_classes, settings, weights, limit
+                    rows, codes, n_classes, settings, weights, limit, counts
                 )
                 # No counts are added later: the sampled rows are not needed again.
                 return model.without_sample()
@@ -365,7 +373,8 @@ validation_scores_, n_features_in_, feature_names_in_
     def _search_by_leave_one_out(
         self,
         grid: Grid,
-        train: tuple[Any, Any, Any],
+        count: Callable[[float], CooccurrenceCounts],
+        weights: NDArray[np.float64] | None,
         sample: RowSample,
         routed: Any,
         report: FitReport,
@@ -374,7 +383,7 @@ validation_scores_, n_features_in_, feature_names_in_
         filled = sample.part(np.flatnonzero(row_norms(sample.X) > 0))
         places: Any = filled.members
         members = np.arange(len(filled.y))
-        if train[2] is None:  # scorers see equal rows, which are kept once, as often
+        if weights is None:  # scorers see equal rows, which are kept once, as often
             members = np.repeat(members, filled.weights.astype(np.intp))
         rows, labels = filled.X[members], self.classes_[filled.y[members]]
 
@@ -384,16 +393,15 @@ validation_scores_, n_features_in_, feature_names_in_
             row_log_likelihood = log_softmax(scores, axis=1)[own]
             if scorer is None:
                 return -candidate.log_loss, row_log_likelihood
-            weights = None if train[2] is None else filled.weights
-            params = self._score_params(routed, places[members], weights)
+            some = None if weights is None else filled.weights
+            params = self._score_params(routed, places[members], some)
             classifier = _LeftOut(self.classes_, scores[members])
             return float(scorer(classifier, rows, labels, **params)), row_log_likelihood
 
         with report.stage("search", len(list(grid.candidates()))) as step:
             scored = score_by_leave_one_out(
                 grid,
-                *train,
-                len(self.classes_),
+                count,
                 sample,
                 after_each(score, step),
                 self.n_jobs,

@@ -249,11 +249,13 @@ class ExplicitModel:
         settings: Settings,
         sample_weight: FloatArray | None = None,
         limit: Limit | None = None,
+        counts: CooccurrenceCounts | None = None,
     ) -> ExplicitModel:
         """Count rows, and sample as many as `limit` allows; None: as `settings` need.
 
-        Raises ValueError if a feature is negative or not finite, or if the blocks or
-        the inverse temperatures of `settings` do not fit the features.
+        `counts` are those of the rows where they are known. Raises ValueError if a
+        feature is negative or not finite, or if the blocks or the inverse temperatures
+        of `settings` do not fit the features.
         """
         if limit is None:
             limit = settings.sample_limit(X.shape[1], n_classes)
@@ -262,14 +264,15 @@ class ExplicitModel:
             # One pass for the norms and the keys of the rows.
             products = row_products(X, key_numbers(X.shape[1]))
             norms, keys = products[:, 0], row_keys(X, y, products)
-        counts = CooccurrenceCounts.from_rows(
-            X,
-            y,
-            n_classes,
-            sample_weight=sample_weight,
-            norm_exponent=settings.norm_exponent,
-            norms=norms,
-        )
+        if counts is None:
+            counts = CooccurrenceCounts.from_rows(
+                X,
+                y,
+                n_classes,
+                sample_weight=sample_weight,
+                norm_exponent=settings.norm_exponent,
+                norms=norms,
+            )
         sample = RowSample.from_rows(X, y, sample_weight, limit, keys)
         listener()(1)
         return cls(counts, sample, settings, X.dtype)

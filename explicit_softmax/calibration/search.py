@@ -107,24 +107,20 @@ class Scored:
 
 def score_by_leave_one_out(
     grid: Grid,
-    X: Rows,
-    y: IntArray,
-    sample_weight: FloatArray | None,
-    n_classes: int,
+    count: Callable[[float], CooccurrenceCounts],
     sample: RowSample,
     score: Callable[[Scored], Any],
     n_jobs: int | None = None,
 ) -> list[Any]:
     """What `score` says of each candidate, in the order of `Grid.candidates`.
 
-    Rows are counted once for each norm exponent, and candidates are compared on the
-    rows of `sample`, each left out in turn. Intercepts of single classes are left to
-    the final choice.
+    `count` gives the counts of all rows for a norm exponent, see `counting`. Candidates
+    are compared on the rows of `sample`, each left out in turn. Intercepts of single
+    classes are left to the final choice.
     """
     settings = grid.settings
-    beta, norm_weight = settings.given_numbers(len(settings.blocks(X.shape[1])))
-
-    count = _counting(grid, X, y, n_classes, sample_weight)
+    n_blocks = len(settings.blocks(sample.X.shape[1]))
+    beta, norm_weight = settings.given_numbers(n_blocks)
 
     def score_exponent(exponent: float) -> list[Any]:
         counts = count(exponent)
@@ -282,7 +278,7 @@ def score_by_folds(
     if limit.n_rows:
         n_blocks = len(first.blocks(X.shape[1]))
         limit = BUDGETS["candidates"].limit(n_classes * n_blocks)
-    total = _counting(grid, X, y, n_classes, sample_weight)
+    total = counting(grid, X, y, n_classes, sample_weight)
     totals = [total(exponent) for exponent in grid.norm_exponents]
     return np.array(
         Parallel(n_jobs=n_jobs, prefer="threads")(
@@ -292,7 +288,7 @@ def score_by_folds(
     )
 
 
-def _counting(
+def counting(
     grid: Grid,
     X: Rows,
     y: IntArray,

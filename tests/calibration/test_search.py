@@ -12,6 +12,7 @@ from explicit_softmax.calibration.model import ExplicitModel, Settings
 from explicit_softmax.calibration.sample import Limit, RowSample
 from explicit_softmax.calibration.search import (
     Grid,
+    counting,
     score_by_folds,
     score_by_leave_one_out,
 )
@@ -41,7 +42,11 @@ def test_leave_one_out_candidates_equal_refits(temperature, layout, weighted):
     sample = RowSample.from_rows(layout(X), y, weight, Limit(25))
     assert len(sample.y) == 25
     scored = score_by_leave_one_out(
-        grid, layout(X), y, weight, 3, sample, lambda candidate: candidate, n_jobs=2
+        grid,
+        counting(grid, layout(X), y, 3, weight),
+        sample,
+        lambda candidate: candidate,
+        n_jobs=2,
     )
     how = {"blocks": [slice(0, 5)], "smoothing": "prior", "sample_weight": weight}
     single = np.array([(row == X).all(axis=1).sum() == 1 for row in X])
