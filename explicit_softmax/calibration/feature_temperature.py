@@ -206,10 +206,10 @@ class FeatureEvidence:
 
     Parameters
     ----------
-    X : ndarray or csr_array of shape (n_rows, n_columns)
+    X : ndarray, csr_array, or csc_array of shape (n_rows, n_columns)
         Scaled features over `unit`. A column is a feature or, where rows of unequal
         weight see a feature in two groups, a feature in one of them.
-    own : ndarray or csr_array of shape (n_rows, n_columns)
+    own : ndarray, csr_array, or csc_array of shape (n_rows, n_columns)
         Value times the evidence for the own class without the row, less that with it.
     unit : float
         A power of two about the norm of rows, which brings values into the range of
@@ -264,28 +264,40 @@ class FeatureEvidence:
             left, lone = LoneFeatures.apart(smoothed, left)
         rows = sp.csr_array(left.X)
         unit = float(2.0 ** np.frexp(left.norms.sum(axis=1).mean() or 1.0)[1])
-        narrow, feature = without_empty_columns(rows)
-        column: IntArray = narrow.indices
+        n_rows, n_features = rows.shape
+        n_classes = smoothed.counts.n_classes
+        is_even = left.unit.size and (left.unit == left.unit[0]).all()
+        is_small = n_features * n_classes <= _HELD_VALUES
+        is_small &= n_rows * n_classes <= _BY_COLUMN
+        if is_even and is_small and not smoothed.is_noise:
+            # As the loss will read them.
+            rows = sp.csc_array(rows)
+            feature = np.flatnonzero(np.diff(rows.indptr))
+            ends = np.append(rows.indptr[feature], rows.indptr[-1:])
+            columns: tuple[IntArray, IntArray] = rows.indices, ends
+        else:
+            narrow, feature = without_empty_columns(rows)
+            columns = narrow.indices, rows.indptr
         place = np.arange(feature.size)
-        if left.unit.size and (left.unit == left.unit[0]).all():
+        if is_even:
             part = frequency_parts(smoothed, feature, left.unit[0])
         else:
             parts = frequency_parts(smoothed, rows.indices, left.unit[entry_rows(rows)])
             n_parts = len(smoothed.blocks) * N_GROUPS
-            pairs = column.astype(np.int64) * n_parts + parts
+            pairs = columns[0].astype(np.int64) * n_parts + parts
             pairs, column = np.unique(pairs, return_inverse=True)
             place, part = pairs // n_parts, pairs % n_parts
+            columns = column.ravel().astype(rows.indices.dtype), rows.indptr
         values, own = _own_gains(smoothed, rows, left, unit, dtype)
         weights = smoothed
         if smoothed.is_noise:  # which spreads a row over all features
             place = feature[place]
         else:
             weights = smoothed.restricted(feature)
-        shape = rows.shape[0], place.size
-        columns = column.ravel().astype(rows.indices.dtype), rows.indptr
+        shape = n_rows, place.size
         return cls(
-            sp.csr_array((values, *columns), shape=shape),
-            sp.csr_array((own, *columns), shape=shape),
+            type(rows)((values, *columns), shape=shape),
+            type(rows)((own, *columns), shape=shape),
             unit,
             place if smoothed.is_noise else feature[place],
             part,
@@ -327,7 +339,7 @@ def _stays_dense(smoothed: SmoothedCounts, X: Rows) -> bool:
 
 def _own_gains(
     smoothed: SmoothedCounts,
-    rows: sp.csr_array,
+    rows: Rows,
     left: WithoutEach,
     unit: float = 1.0,
     dtype: Any = np.float64,
@@ -335,7 +347,7 @@ def _own_gains(
     """Scaled features, and they times what they say less of the own class.
 
     That is the evidence for the own class without the row, less that with it. Two
-    values for each entry of sparse rows, (2, n_stored), in the given unit.
+    values for each entry of sparse rows, CSR or CSC, (2, n_stored), in the given unit.
     """
     found = np.empty((2, rows.nnz), dtype)
     one_block = len(smoothed.blocks) == 1
@@ -353,7 +365,9 @@ def _own_gains(
             check_own_class(gained)
             of_block[:, some.stored] = some.values / unit, gained / unit
         if not one_block:
-            inside = (block.start <= rows.indices) & (rows.indices < block.stop)
+            inside: Any = (block.start <= rows.indices) & (rows.indices < block.stop)
+            if rows.format == "csc":
+                inside = slice(*rows.indptr[[block.start, block.stop]])
             found[:, inside] = of_block
     return found
 

@@ -460,19 +460,26 @@ class OwnEntries:
 
 
 def own_entries(
-    smoothed: SmoothedCounts, b: int, X: sp.csr_array, left: WithoutEach
+    smoothed: SmoothedCounts, b: int, X: Rows, left: WithoutEach
 ) -> Iterator[OwnEntries]:
-    """Entries of sparse rows in block b, of so many rows at a time as stay in cache."""
+    """Entries of sparse rows in block b, in their order.
+
+    As many at a time as stay in cache, of some rows (CSR) or of some features (CSC).
+    """
     counts, y = smoothed.counts, left.y
     table = look_up_table(counts.cooccurrence[smoothed.blocks[b]], X.nnz)
     # Each chunk takes a pass over the features where they have noise of their own.
     size = max(_CHUNK_VALUES, X.shape[1] if smoothed.is_noise else 0)
     size = X.nnz if sp.issparse(table) else size  # SciPy looks at it all each time
-    for rows in row_blocks(len(y), X.nnz // max(len(y), 1), size):
-        indptr = X.indptr[rows.start : rows.stop + 1]
+    n_major, by_column = len(X.indptr) - 1, X.format == "csc"
+    for some in row_blocks(n_major, X.nnz // max(n_major, 1), size):
+        indptr = X.indptr[some.start : some.stop + 1]
         stored = slice(int(indptr[0]), int(indptr[-1]))
-        row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-        scale, data, feature = left.scale[rows], X.data[stored], X.indices[stored]
+        major = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+        rows, row, feature = some, major, X.indices[stored]
+        if by_column:
+            rows, row, feature = slice(0, len(y)), feature, some.start + major
+        scale, data = left.scale[rows], X.data[stored]
         counted = values_at(table, feature, y[rows][row])
         taken = data * (scale * left.unit[rows])[row]
         rest = _rest(counted, taken, counts.largest_mass)
