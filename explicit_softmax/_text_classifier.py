@@ -98,7 +98,8 @@ class ExplicitTextClassifier(
         gain. `partial_fit`, which cannot look ahead, takes "words+bigrams+chars".
     min_df : int or float, default=1
         N-grams in fewer texts, or in a smaller share of the texts, are left out; as in
-        CountVectorizer. Without effect on hashed features and given vectorizers.
+        CountVectorizer. Where some of the texts choose the features, in the same share
+        of these. Without effect on hashed features and given vectorizers.
     log_counts : bool, default=True
         Whether an n-gram that a text has n times counts log(1 + n) in place of n.
     hashing : bool or int, default=False
@@ -241,6 +242,11 @@ class ExplicitTextClassifier(
         Returns
         -------
         self : ExplicitTextClassifier
+
+        Raises
+        ------
+        ValueError
+            As in `fit`, and if what is counted was changed since the first call.
         """
         if is_collection(X):
             keywords = {"classes": classes, "sample_weight": sample_weight}
