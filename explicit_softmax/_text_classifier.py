@@ -98,7 +98,8 @@ class ExplicitTextClassifier(
         gain. `partial_fit`, which cannot look ahead, takes "words+bigrams+chars".
     min_df : int or float, default=1
         N-grams in fewer texts, or in a smaller share of the texts, are left out; as in
-        CountVectorizer. Without effect on hashed features and given vectorizers.
+        CountVectorizer. Where some of the texts choose the features, in the same share
+        of these. Without effect on hashed features and given vectorizers.
     log_counts : bool, default=True
         Whether an n-gram that a text has n times counts log(1 + n) in place of n.
     hashing : bool or int, default=False
@@ -159,6 +160,7 @@ class ExplicitTextClassifier(
     classes_: NDArray[Any]
     classifier_: ExplicitSoftmaxClassifierCV | ExplicitSoftmaxClassifier
     _features: TextFeatures
+    _given: Any
 
     def __init__(
         self,
@@ -240,6 +242,11 @@ class ExplicitTextClassifier(
         Returns
         -------
         self : ExplicitTextClassifier
+
+        Raises
+        ------
+        ValueError
+            As in `fit`, and if what is counted was changed since the first call.
         """
         if is_collection(X):
             keywords = {"classes": classes, "sample_weight": sample_weight}
@@ -657,6 +664,12 @@ class ExplicitTextClassifier(
         sample = _sample(texts)
         few = [texts[i] for i in sample]
         vectorizers = self._vectorizers(_CANDIDATES[-1])
+        min_df: Any = self.min_df
+        if not self.hashing and isinstance(min_df, Integral):
+            # As large a share of the sample as of all texts.
+            min_df = max(int(min_df) * len(few) // len(texts), 1)
+            for _, vectorizer in vectorizers:
+                vectorizer.set_params(min_df=min_df)
         found, rows = fit_features(few, vectorizers, self.log_counts)
         kinds = [name for name, _ in found.union.transformer_list]
         best, least = _CANDIDATES[0], np.inf
@@ -689,6 +702,7 @@ class ExplicitTextClassifier(
         self._features, self.vectorizer_ = features, features.union
         self.features_ = "+".join(name for name, _ in features.union.transformer_list)
         self.classifier_, self.classes_ = classifier, classifier.classes_
+        self._given = self.features
 
     def _description(self) -> list[Any]:
         """What makes columns of features the same."""
@@ -698,9 +712,12 @@ class ExplicitTextClassifier(
     def _check_unchanged(self) -> None:
         """ValueError if texts would now be counted with other features."""
         named = isinstance(self.features, str) and self.features != "auto"
-        kept = {name for name, _ in self.vectorizer_.transformer_list}
-        wanted = self._vectorizers(self._stream_features)
-        wanted = [each for each in wanted if each[0] in kept]
+        wanted = self.vectorizer_.transformer_list
+        # The same list is not compared: clones of a tokenizer can differ from it.
+        if isinstance(self.features, str) or self.features is not self._given:
+            kept = {name for name, _ in wanted}
+            wanted = self._vectorizers(self._stream_features)
+            wanted = [each for each in wanted if each[0] in kept]
         if [_described(wanted), self.log_counts] != self._description() or (
             named and self.features != self.features_
         ):

@@ -6,7 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.feature_extraction.text import (
+    CountVectorizer,
+    HashingVectorizer,
+    TfidfVectorizer,
+)
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion
 from sklearn.preprocessing import FunctionTransformer
@@ -118,6 +122,15 @@ def test_larger_sets_of_features_must_be_worth_their_price(monkeypatch):
     assert clf.features_ == "words+bigrams+chars"
     monkeypatch.setattr(_text_classifier, "_LEAST_GAIN", 0.1)
     assert ExplicitTextClassifier().fit(texts, labels).features_ == "words"
+
+
+def test_least_frequency_is_a_share_of_the_sample(monkeypatch):
+    monkeypatch.setattr(_text_classifier, "_MOST_TEXTS", 30)
+    texts = [f"{text} once again" for text in TEXTS]
+    clf = ExplicitTextClassifier(min_df=40).fit(texts, LABELS)
+    assert "words__once" in clf.get_feature_names_out()
+    with pytest.raises(ValueError, match="the texts have no features"):
+        ExplicitTextClassifier(min_df=151).fit(texts, LABELS)
 
 
 @pytest.mark.parametrize(
@@ -339,6 +352,30 @@ def test_features_cannot_change_within_a_stream(changed):
     with pytest.raises(ValueError, match="features, hashing, or log_counts are not"):
         clf.set_params(**changed).partial_fit(TEXTS, LABELS)
     np.testing.assert_array_equal(clf.predict_proba(TEST), expected)
+
+
+class _Splitter:
+    def split(self, text):
+        return text.split()
+
+
+def test_given_vectorizers_are_counted_on():
+    # Clones of these are not equal.
+    split = HashingVectorizer(
+        n_features=64,
+        alternate_sign=False,
+        tokenizer=_Splitter().split,
+        token_pattern=None,
+    )
+    words = CountVectorizer(vocabulary=np.array(WORDS["sea"]))
+    given = [("split", split), ("words", words)]
+    clf = ExplicitTextClassifier(features=given, hashing=True)
+    clf.partial_fit(TEXTS[:75], LABELS[:75], classes=list(WORDS))
+    clf = pickle.loads(pickle.dumps(clf)).partial_fit(TEXTS[75:], LABELS[75:])
+    whole = clone(clf).fit(TEXTS, LABELS)
+    np.testing.assert_allclose(clf.predict_proba(TEST), whole.predict_proba(TEST))
+    with pytest.raises(ValueError, match="features, hashing, or log_counts are not"):
+        clf.set_params(features=given[:1]).partial_fit(TEXTS, LABELS)
 
 
 def test_features_that_were_chosen_are_counted_on(hashed):

@@ -141,8 +141,12 @@ def fit_features(
                 counts = _counted(vectorizer.fit_transform, texts)
             found.append((name, vectorizer, counts))
         except ValueError as error:
-            # CountVectorizer has no type of its own for an empty vocabulary.
-            if not str(error).startswith(("empty vocabulary", "After pruning")):
+            # CountVectorizer has no type of its own for an empty vocabulary, and speaks
+            # of max_df where min_df is larger than the number of texts.
+            causes = ["empty vocabulary", "After pruning"]
+            if getattr(vectorizer, "min_df", 0) > len(texts):
+                causes.append("max_df corresponds to <")
+            if not str(error).startswith(tuple(causes)):
                 raise
         listener()(len(texts))
     if not found:
