@@ -178,7 +178,9 @@ def _counted(count: Any, texts: Sequence[str]) -> Any:
             columns.append(places.setdefault(word, len(places)))
         ends.append(len(columns))
     shape = len(texts), len(places)
-    words = sp.csr_array((np.ones(len(columns)), columns, ends), shape=shape)
+    narrow = np.int32 if len(columns) < 2**31 else np.int64
+    entries = np.ones(len(columns)), np.array(columns, narrow), np.array(ends, narrow)
+    words = sp.csr_array(entries, shape=shape)
     words.sum_duplicates()
     rows = words @ count(places)
     rows.sort_indices()

@@ -92,7 +92,7 @@ def test_characters_are_those_of_the_vectorizer(n_hashed, texts):
     st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join)),
     st.sampled_from([1, 2, 5, 0.4]),
 )
-@pytest.mark.parametrize("kind", ["words", "bigrams", "bigrams+words"])
+@pytest.mark.parametrize("kind", ["words", "bigrams", "bigrams+words", "chars"])
 def test_words_are_those_of_the_vectorizer(kind, texts, min_df):
     vectorizers = make_vectorizers(kind, min_df, None)
     expected, blocks = [], []
