@@ -404,6 +404,19 @@ def test_the_unit_of_the_features_does_not_matter(digits, unit, smoothing):
     assert clf.inverse_temperature_ * unit == pytest.approx(beta, rel=1e-4)
 
 
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("unit", [2.0**-700, 2.0**140, 2.0**700])
+def test_temperatures_of_features_in_any_unit(digits, unit, layout):
+    X, y, _, _ = digits
+    rows = layout(X[:300] * (np.arange(64) % 8 < 2))
+    clf = ExplicitSoftmaxClassifier(
+        inverse_temperature="feature", norm_exponent=0.0, translation="column"
+    )
+    expected = clf.fit(rows, y[:300]).predict_proba(rows)
+    found = clf.fit(rows * unit, y[:300]).predict_proba(rows * unit)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("solver", ["adagrad", "sgd", "lbfgs"])
 @pytest.mark.parametrize("unit", [1e-22, 1e-18, 1e18, 1e20])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -256,13 +256,13 @@ class FeatureEvidence:
         exact for factors of one. `dtype` is that of sparse rows.
         """
         left = without_each(smoothed, X, y, sample_weight, norm_exponent)
+        unit = float(2.0 ** np.frexp(left.norms.sum(axis=1).mean() or 1.0)[1])
         if _stays_dense(smoothed, left.X):
-            return cls._of_dense(smoothed, left)
+            return cls._of_dense(smoothed, left, unit)
         lone = LoneFeatures.none(smoothed, left)
         if sets_apart and not smoothed.is_noise and smoothed.class_offset.all():
             left, lone = LoneFeatures.apart(smoothed, left)
         rows = sp.csr_array(left.X)
-        unit = float(2.0 ** np.frexp(left.norms.sum(axis=1).mean() or 1.0)[1])
         narrow, feature = without_empty_columns(rows)
         column: IntArray = narrow.indices
         place = np.arange(feature.size)
@@ -297,16 +297,18 @@ class FeatureEvidence:
         )
 
     @classmethod
-    def _of_dense(cls, smoothed: SmoothedCounts, left: WithoutEach) -> FeatureEvidence:
+    def _of_dense(
+        cls, smoothed: SmoothedCounts, left: WithoutEach, unit: float
+    ) -> FeatureEvidence:
         """Evidence of dense rows in their own type, a column for each feature."""
         own = np.empty_like(left.X)
         for rows, gains in dense_own_gains(smoothed, left):
-            own[rows] = gains
+            own[rows] = gains / unit
         feature = np.arange(own.shape[1])
         return cls(
-            left.X * left.scale[:, None].astype(own.dtype),
+            left.X * (left.scale / unit)[:, None].astype(own.dtype),
             own,
-            1.0,
+            unit,
             feature,
             frequency_parts(smoothed, feature),
             evidence_decoder(smoothed),
@@ -439,7 +441,8 @@ class FeatureLoss:
         lone_base: FloatArray | float = 1.0,
     ) -> None:
         self.evidence, self.calibration = evidence, calibration
-        self.base = base * evidence.unit
+        unit = evidence.unit
+        self.base = base * unit
         self.tie, self.n_factors = tie, n_factors
         self.prior_weight = prior_weight
         left, norms = evidence.left, evidence.left.norms.sum(axis=1)
@@ -457,8 +460,11 @@ class FeatureLoss:
         per_norm, intercept = fixed.class_terms(evidence.log_count, evidence.log_norm)
         lone = evidence.lone
         said = np.broadcast_to(lone_base, len(lone.evidence))[:, None] * lone.evidence
-        self.class_terms = np.vstack([intercept, per_norm, said])
-        self.fixed_factors = np.column_stack([np.ones_like(norms), norms, lone.norms])
+        # In the unit of the features, within the range of float32.
+        self.class_terms = np.vstack([intercept, np.vstack([per_norm, said]) * unit])
+        self.fixed_factors = np.column_stack(
+            [np.ones_like(norms), norms / unit, lone.norms / unit]
+        )
         self.shift_factors = np.stack(
             [np.ones_like(norms), norms / self.mean_norm - 1.0], axis=1
         )

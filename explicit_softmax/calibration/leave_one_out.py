@@ -467,7 +467,8 @@ def own_entries(
     table = look_up_table(counts.cooccurrence[smoothed.blocks[b]], X.nnz)
     # Each chunk takes a pass over the features where they have noise of their own.
     size = max(_CHUNK_VALUES, X.shape[1] if smoothed.is_noise else 0)
-    size = X.nnz if sp.issparse(table) else size  # SciPy looks at it all each time
+    if sp.issparse(table):  # SciPy looks at all of it each time
+        size = max(X.nnz, len(y))
     for rows in row_blocks(len(y), X.nnz // max(len(y), 1), size):
         indptr = X.indptr[rows.start : rows.stop + 1]
         stored = slice(int(indptr[0]), int(indptr[-1]))

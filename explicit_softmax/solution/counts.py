@@ -597,7 +597,7 @@ def values_of_entries(table: Any, rows: sp.csr_array, y: IntArray) -> NDArray[An
     """
     table = look_up_table(table, rows.nnz)
     values = np.empty(rows.nnz, table.dtype)
-    size = rows.nnz if sp.issparse(table) else _BLOCK_VALUES
+    size = max(rows.nnz, len(y)) if sp.issparse(table) else _BLOCK_VALUES
     for block in row_blocks(len(y), rows.nnz // max(len(y), 1), size):
         indptr = rows.indptr[block.start : block.stop + 1]
         stored = slice(indptr[0], indptr[-1])
