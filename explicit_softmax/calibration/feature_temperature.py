@@ -77,6 +77,10 @@ _DENSE_SHARE = 0.1
 # A group whose beta is next to zero still is one that a feature can depart from.
 _LEAST_SHARE = 0.05
 
+# It is a share of the largest beta of a block but of no more than this over the mean
+# norm of rows: the beta of a block that next to no row has may be of any size.
+_LARGEST_BETA = 10.0
+
 # L-BFGS iterations for groups, and for single features.
 GROUP_ITERATIONS = 30
 FEATURE_ITERATIONS = 20
@@ -683,7 +687,9 @@ def chosen_temperatures(
     with those of all features (n_features,) and its translations, and the leave-one-out
     log-loss.
     """
-    blocks = np.repeat(_not_zero(calibration.beta), N_GROUPS)
+    left = evidence.left
+    mean_norm = np.average(left.norms.sum(axis=1), weights=left.weights)
+    blocks = np.repeat(_not_zero(calibration.beta, float(mean_norm)), N_GROUPS)
     parts = frequency_parts(smoothed, np.arange(smoothed.counts.n_features))
     chosen: IntArray = np.arange(blocks.size)
     tie, how = evidence.part, (GROUP_ITERATIONS, 1e-7)
@@ -691,7 +697,7 @@ def chosen_temperatures(
         chosen, tie = np.unique(evidence.feature, return_inverse=True)
         how = (
             FEATURE_ITERATIONS,
-            _PRECISION / max(evidence.left.weights.sum(), 1.0) ** 0.5,
+            _PRECISION / max(left.weights.sum(), 1.0) ** 0.5,
         )
         prior_weight *= _single_weight(smoothed)
     loss = FeatureLoss(
@@ -721,6 +727,7 @@ def _single_weight(smoothed: SmoothedCounts) -> float:
     return float(np.clip(_PRIOR_FEATURES / max(n_features, 1.0), *_PRIOR_WEIGHTS))
 
 
-def _not_zero(beta: NDArray[np.float64]) -> NDArray[np.float64]:
+def _not_zero(beta: NDArray[np.float64], mean_norm: float) -> NDArray[np.float64]:
     """Numbers around which others can vary by factors."""
-    return np.asarray(np.maximum(beta, _LEAST_SHARE * beta.max(initial=0.0)))
+    largest = min(beta.max(initial=0.0), _LARGEST_BETA / mean_norm)
+    return np.asarray(np.maximum(beta, _LEAST_SHARE * largest))

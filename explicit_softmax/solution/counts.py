@@ -33,8 +33,8 @@ _MANY_CLASSES = 32
 _SORT_STEP = 16
 
 # So many look-ups for each cell or more, or in a table of so few cells, are faster
-# where all cells are stored.
-_LOOK_UPS = 0.1
+# where all cells are stored, which is then little memory beside the look-ups.
+_LOOK_UPS = 0.25
 _FEW_CELLS = 2**20
 
 # Significant bits of the factors that rows are scaled by.
