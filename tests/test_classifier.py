@@ -404,6 +404,35 @@ def test_the_unit_of_the_features_does_not_matter(digits, unit, smoothing):
     assert clf.inverse_temperature_ * unit == pytest.approx(beta, rel=1e-4)
 
 
+@pytest.mark.parametrize("layout", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("unit", [2.0**-700, 2.0**140, 2.0**700])
+def test_temperatures_of_features_in_any_unit(digits, unit, layout):
+    X, y, _, _ = digits
+    rows = layout(X[:300] * (np.arange(64) % 8 < 2))
+    clf = ExplicitSoftmaxClassifier(
+        inverse_temperature="feature", norm_exponent=0.0, translation="column"
+    )
+    expected = clf.fit(rows, y[:300]).predict_proba(rows)
+    found = clf.fit(rows * unit, y[:300]).predict_proba(rows * unit)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_block_that_hardly_any_row_has_changes_no_other():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 5, 500)
+    X = (rng.random((500, 100)) < 0.05) * rng.random((500, 100))
+    X[np.arange(500), y] = 0.5
+    rare = np.zeros((500, 2))
+    rare[[3, 9], [0, 1]] = 1.0
+    losses = []
+    for rows, n_blocks in ((X, 1), (np.hstack([X, rare]), [100, 2])):
+        clf = ExplicitSoftmaxClassifier(
+            inverse_temperature="feature", n_blocks=n_blocks
+        )
+        losses.append(-log_loss(y, clf.fit(rows, y).predict_proba(rows)))
+    assert losses[1] == pytest.approx(losses[0], abs=1e-2)
+
+
 @pytest.mark.parametrize("solver", ["adagrad", "sgd", "lbfgs"])
 @pytest.mark.parametrize("unit", [1e-22, 1e-18, 1e18, 1e20])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

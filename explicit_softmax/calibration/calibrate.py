@@ -202,13 +202,13 @@ def best_strength(
 
 @dataclass(frozen=True, eq=False)
 class _LinearForm:
-    """Scores as ``fixed + sum_j values_j directions_j`` plus shifts of the classes.
+    """Scores, ``fixed + sum_j values_j units_j directions_j`` plus shifts of classes.
 
     Shifts, two values for each class, are ``shift + relative * slope``; there are none
     where `relative` is None. The first `n_betas` directions belong to inverse
-    temperatures; `units` are changes of values that change scores by about one. `first`
-    is where to start. Values after those that have `bounds` have a prior of unit
-    variance.
+    temperatures; `units`, one for each value, make scores change with a value by about
+    one. `first` is where to start. Values after those that have `bounds` have a prior
+    of unit variance.
     """
 
     fixed: FloatArray
@@ -269,7 +269,7 @@ def _linear_form(
         is_flat = typical <= _ROUNDING * held_out.mean_norm
         units[b] = 1.0 / (held_out.mean_norm if is_flat else typical)
     return _LinearForm(
-        fixed, directions, relative, n_betas, np.array(first), bounds, units
+        fixed, directions, relative, n_betas, np.array(first) / units, bounds, units
     )
 
 
@@ -298,7 +298,12 @@ class _Chunk:
         return [
             cls(
                 form.fixed[rows].copy(order="F"),
-                [direction[rows].copy(order="F") for direction in form.directions],
+                [
+                    np.multiply(direction[rows], unit, order="F")
+                    for direction, unit in zip(
+                        form.directions, form.units, strict=False
+                    )
+                ],
                 None if basis is None else basis[:, rows],
                 held_out.y[rows],
                 held_out.weights[rows],
@@ -397,7 +402,7 @@ def _even_steps(
     if form.relative is not None:
         rows_of = np.bincount(held_out.y, held_out.weights, form.fixed.shape[1])
         counted[form.n_directions :] = np.tile(rows_of, 2)
-    return np.asarray(form.units / np.sqrt(prior_weight + _LEFT_VARIANCE * counted))
+    return np.asarray(1.0 / np.sqrt(prior_weight + _LEFT_VARIANCE * counted))
 
 
 def _minimised(
@@ -415,7 +420,6 @@ def _minimised(
     priors = np.full(len(form.units), np.sqrt(prior_weight))
     priors[: len(form.bounds)] = 0.0
     priors[: form.n_betas] = np.sqrt(prior_weight * _BETA_PRIOR)
-    priors[: form.n_betas] /= form.units[: form.n_betas]
 
     def loss_at(values: FloatArray) -> tuple[float, FloatArray]:
         # Chunks of rows stay in cache from the scores to the last product with them.
@@ -430,13 +434,12 @@ def _minimised(
     even = _even_steps(form, held_out, prior_weight)
     origin, steps, point = np.zeros(len(even)), sp.diags_array(even), form.first / even
     if warm is not None and warm.values is not None:
-        origin, point, tol = warm.values * form.units, point * 0.0, _WARM_TOL
+        origin, point, tol = warm.values, point * 0.0, _WARM_TOL
         if warm.steps is None:
             second = sum(chunk.curvature(origin, work) for chunk in chunks)
             second += np.diag(priors**2)
-            second *= np.outer(form.units, form.units) / total_weight
-            warm.steps = _independent_steps(second, len(form.bounds))
-        steps = form.units[:, None] * warm.steps
+            warm.steps = _independent_steps(second / total_weight, len(form.bounds))
+        steps = warm.steps
 
     def objective(point: FloatArray) -> tuple[float, FloatArray]:
         values = origin + steps @ point
@@ -467,5 +470,5 @@ def _minimised(
     if warm is not None:
         # From zero, where a gradient may vanish, no beta would ever rise again.
         rises = bool((values[: form.n_betas] > 0).all())
-        warm.values = values / form.units if rises else None
-    return values, loss_at(values)[0] / total_weight
+        warm.values = values if rises else None
+    return values * form.units, loss_at(values)[0] / total_weight

@@ -77,6 +77,10 @@ _DENSE_SHARE = 0.1
 # A group whose beta is next to zero still is one that a feature can depart from.
 _LEAST_SHARE = 0.05
 
+# It is a share of the largest beta of a block but of no more than this over the mean
+# norm of rows: the beta of a block that next to no row has may be of any size.
+_LARGEST_BETA = 10.0
+
 # L-BFGS iterations for groups, and for single features: real texts take 10 to 16 of
 # these, and a million synthetic ones more, for a thousandth of a nat.
 GROUP_ITERATIONS = 30
@@ -257,13 +261,13 @@ class FeatureEvidence:
         exact for factors of one. `dtype` is that of sparse rows.
         """
         left = without_each(smoothed, X, y, sample_weight, norm_exponent)
+        unit = float(2.0 ** np.frexp(left.norms.sum(axis=1).mean() or 1.0)[1])
         if _stays_dense(smoothed, left.X):
-            return cls._of_dense(smoothed, left)
+            return cls._of_dense(smoothed, left, unit)
         lone = LoneFeatures.none(smoothed, left)
         if sets_apart and not smoothed.is_noise and smoothed.class_offset.all():
             left, lone = LoneFeatures.apart(smoothed, left)
         rows = sp.csr_array(left.X)
-        unit = float(2.0 ** np.frexp(left.norms.sum(axis=1).mean() or 1.0)[1])
         n_rows, n_features = rows.shape
         n_classes = smoothed.counts.n_classes
         is_even = left.unit.size and (left.unit == left.unit[0]).all()
@@ -310,16 +314,18 @@ class FeatureEvidence:
         )
 
     @classmethod
-    def _of_dense(cls, smoothed: SmoothedCounts, left: WithoutEach) -> FeatureEvidence:
+    def _of_dense(
+        cls, smoothed: SmoothedCounts, left: WithoutEach, unit: float
+    ) -> FeatureEvidence:
         """Evidence of dense rows in their own type, a column for each feature."""
         own = np.empty_like(left.X)
         for rows, gains in dense_own_gains(smoothed, left):
-            own[rows] = gains
+            own[rows] = gains / unit
         feature = np.arange(own.shape[1])
         return cls(
-            left.X * left.scale[:, None].astype(own.dtype),
+            left.X * (left.scale / unit)[:, None].astype(own.dtype),
             own,
-            1.0,
+            unit,
             feature,
             frequency_parts(smoothed, feature),
             evidence_decoder(smoothed),
@@ -454,7 +460,8 @@ class FeatureLoss:
         lone_base: FloatArray | float = 1.0,
     ) -> None:
         self.evidence, self.calibration = evidence, calibration
-        self.base = base * evidence.unit
+        unit = evidence.unit
+        self.base = base * unit
         self.tie, self.n_factors = tie, n_factors
         self.prior_weight = prior_weight
         left, norms = evidence.left, evidence.left.norms.sum(axis=1)
@@ -472,8 +479,11 @@ class FeatureLoss:
         per_norm, intercept = fixed.class_terms(evidence.log_count, evidence.log_norm)
         lone = evidence.lone
         said = np.broadcast_to(lone_base, len(lone.evidence))[:, None] * lone.evidence
-        self.class_terms = np.vstack([intercept, per_norm, said])
-        self.fixed_factors = np.column_stack([np.ones_like(norms), norms, lone.norms])
+        # In the unit of the features, within the range of float32.
+        self.class_terms = np.vstack([intercept, np.vstack([per_norm, said]) * unit])
+        self.fixed_factors = np.column_stack(
+            [np.ones_like(norms), norms / unit, lone.norms / unit]
+        )
         self.shift_factors = np.stack(
             [np.ones_like(norms), norms / self.mean_norm - 1.0], axis=1
         )
@@ -692,7 +702,9 @@ def chosen_temperatures(
     with those of all features (n_features,) and its translations, and the leave-one-out
     log-loss.
     """
-    blocks = np.repeat(_not_zero(calibration.beta), N_GROUPS)
+    left = evidence.left
+    mean_norm = np.average(left.norms.sum(axis=1), weights=left.weights)
+    blocks = np.repeat(_not_zero(calibration.beta, float(mean_norm)), N_GROUPS)
     parts = frequency_parts(smoothed, np.arange(smoothed.counts.n_features))
     chosen: IntArray = np.arange(blocks.size)
     tie, how = evidence.part, (GROUP_ITERATIONS, 1e-7)
@@ -700,7 +712,7 @@ def chosen_temperatures(
         chosen, tie = np.unique(evidence.feature, return_inverse=True)
         how = (
             FEATURE_ITERATIONS,
-            _PRECISION / max(evidence.left.weights.sum(), 1.0) ** 0.5,
+            _PRECISION / max(left.weights.sum(), 1.0) ** 0.5,
         )
         prior_weight *= _single_weight(smoothed)
     loss = FeatureLoss(
@@ -730,6 +742,7 @@ def _single_weight(smoothed: SmoothedCounts) -> float:
     return float(np.clip(_PRIOR_FEATURES / max(n_features, 1.0), *_PRIOR_WEIGHTS))
 
 
-def _not_zero(beta: NDArray[np.float64]) -> NDArray[np.float64]:
+def _not_zero(beta: NDArray[np.float64], mean_norm: float) -> NDArray[np.float64]:
     """Numbers around which others can vary by factors."""
-    return np.asarray(np.maximum(beta, _LEAST_SHARE * beta.max(initial=0.0)))
+    largest = min(beta.max(initial=0.0), _LARGEST_BETA / mean_norm)
+    return np.asarray(np.maximum(beta, _LEAST_SHARE * largest))

@@ -470,8 +470,9 @@ def own_entries(
     table = look_up_table(counts.cooccurrence[smoothed.blocks[b]], X.nnz)
     # Each chunk takes a pass over the features where they have noise of their own.
     size = max(_CHUNK_VALUES, X.shape[1] if smoothed.is_noise else 0)
-    size = X.nnz if sp.issparse(table) else size  # SciPy looks at it all each time
     n_major, by_column = len(X.indptr) - 1, X.format == "csc"
+    if sp.issparse(table):  # SciPy looks at all of it each time
+        size = max(X.nnz, n_major)
     for some in row_blocks(n_major, X.nnz // max(n_major, 1), size):
         indptr = X.indptr[some.start : some.stop + 1]
         stored = slice(int(indptr[0]), int(indptr[-1]))

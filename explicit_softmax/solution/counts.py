@@ -33,8 +33,8 @@ _MANY_CLASSES = 32
 _SORT_STEP = 16
 
 # So many look-ups for each cell or more, or in a table of so few cells, are faster
-# where all cells are stored.
-_LOOK_UPS = 0.1
+# where all cells are stored, which is then little memory beside the look-ups.
+_LOOK_UPS = 0.25
 _FEW_CELLS = 2**20
 
 # Significant bits of the factors that rows are scaled by.
@@ -597,7 +597,7 @@ def values_of_entries(table: Any, rows: sp.csr_array, y: IntArray) -> NDArray[An
     """
     table = look_up_table(table, rows.nnz)
     values = np.empty(rows.nnz, table.dtype)
-    size = rows.nnz if sp.issparse(table) else _BLOCK_VALUES
+    size = max(rows.nnz, len(y)) if sp.issparse(table) else _BLOCK_VALUES
     for block in row_blocks(len(y), rows.nnz // max(len(y), 1), size):
         indptr = rows.indptr[block.start : block.stop + 1]
         stored = slice(indptr[0], indptr[-1])

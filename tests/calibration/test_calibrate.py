@@ -20,6 +20,7 @@ from tests import oracles
 K = 3.0
 TOL = 1e-13  # of tests that compare optima
 INTERCEPTS = ["none", "columns", "exponent"]
+WARM = {"norm_weight": 0.0, "intercepts": "columns", "translation": "intercept"}
 
 
 def held_out_of(
@@ -278,18 +279,30 @@ def test_warm_fits_end_where_others_end_in_fewer_steps(monkeypatch, n_blocks):
 
     monkeypatch.setattr(scipy.optimize, "minimize", counted)
     warm = WarmStart()
-    how = {"norm_weight": 0.0, "intercepts": "columns", "translation": "intercept"}
     for strength in (0.05, 0.1, 0.2, 0.1):
         held_out = held_out_of(X, y, n_classes, n_blocks=n_blocks, strength=strength)
-        found, loss = calibrate(held_out, K, warm=warm, **how)
-        expected, least = calibrate(held_out, K, tol=TOL, **how)
+        found, loss = calibrate(held_out, K, warm=warm, **WARM)
+        expected, least = calibrate(held_out, K, tol=TOL, **WARM)
         assert_allclose(loss, least, rtol=1e-3 if strength == 0.05 else 1e-6)
         assert_allclose(found.beta, expected.beta, rtol=1e-2)
     assert max(steps[2::2]) < 0.5 * min(steps[1::2])
     # From the end of a fit there is nowhere to go.
-    again, _ = calibrate(held_out, K, warm=warm, **how)
+    again, _ = calibrate(held_out, K, warm=warm, **WARM)
     assert steps[-1] <= 3
     assert_allclose(again.intercept_shift, found.intercept_shift, atol=1e-4)
+
+
+@pytest.mark.parametrize("unit", [2.0**-700, 2.0**700])
+def test_warm_fits_of_features_in_any_unit(unit):
+    X, y, n_classes = topics()
+    betas = []
+    for rows in (X, X * unit):
+        warm = WarmStart()
+        for strength in (0.05, 0.1):
+            held_out = held_out_of(rows, y, n_classes, strength=strength)
+            found, _ = calibrate(held_out, K, warm=warm, **WARM)
+        betas.append(found.beta)
+    assert_allclose(betas[1] * unit, betas[0], rtol=1e-4)
 
 
 def test_a_beta_of_zero_is_no_start():
@@ -312,7 +325,7 @@ def test_curvature_is_the_derivative_of_the_slopes(monkeypatch):
     chunks = module._Chunk.all_of(form, held_out)
     assert len(chunks) > 2
     work = np.empty((2, max(chunk.fixed.size for chunk in chunks)))
-    values = form.units * rng.normal(size=len(form.units))
+    values = rng.normal(size=len(form.units))
 
     def slopes(values):
         return np.sum([chunk.loss(values, work)[1] for chunk in chunks], axis=0)

@@ -18,6 +18,7 @@ from explicit_softmax.solution.counts import (
     row_scale,
     scaled_rows,
     values_at,
+    values_of_entries,
 )
 from tests import oracles, strategies
 from tests.layouts import LAYOUTS
@@ -194,6 +195,25 @@ def test_norms_of_float32_rows_are_float64(layout):
     assert_allclose(row_scale(norms, 0.5), 1.2e39**-0.5, rtol=1e-5)
     X = np.array([[2**24, 1, 1]], dtype=np.float32)
     assert_array_equal(row_norms(LAYOUTS[layout](X)), [2**24 + 2])
+
+
+@pytest.mark.parametrize("n_stored", [0, 3, 500])
+def test_values_of_sparse_tables_are_looked_up_at_once(monkeypatch, n_stored):
+    monkeypatch.setattr(module, "_FEW_CELLS", 0)
+    monkeypatch.setattr(module, "_LOOK_UPS", math.inf)
+    n_times = []
+    monkeypatch.setattr(
+        module, "values_at", lambda *at: n_times.append(1) or values_at(*at)
+    )
+    rng = np.random.default_rng(0)
+    at = np.sort(rng.choice(1600, n_stored, replace=False))
+    rows = np.zeros(1600)
+    rows[at] = 1.0
+    rows, y = sp.csr_array(rows.reshape(200, 8)), rng.integers(0, 3, 200)
+    table = rng.poisson(0.5, (8, 3)) * 1.0
+    found = values_of_entries(sp.csr_array(table), rows, y)
+    assert_array_equal(found, table[at % 8, y[at // 8]])
+    assert n_times == [1]
 
 
 @pytest.mark.parametrize("layout", ["dense", "csr"])
