@@ -33,9 +33,10 @@ _MANY_CLASSES = 32
 _SORT_STEP = 16
 
 # So many look-ups for each cell or more, or in a table of so few cells, are faster
-# where all cells are stored, which is then little memory beside the look-ups.
-_LOOK_UPS = 0.25
+# where all cells are stored, if these are no more than half a GiB.
+_LOOK_UPS = 0.1
 _FEW_CELLS = 2**20
+_MOST_CELLS = 2**26
 
 # Significant bits of the factors that rows are scaled by.
 SCALE_BITS = 16
@@ -585,7 +586,8 @@ def values_at(table: Any, features: IntArray, labels: IntArray) -> NDArray[Any]:
 def look_up_table(table: Any, n_times: int) -> Any:
     """A table (n_features, n_classes) in the form that is best for so many look-ups."""
     n_cells = table.shape[0] * table.shape[1]
-    if sp.issparse(table) and n_cells <= max(n_times / _LOOK_UPS, _FEW_CELLS):
+    most = min(max(n_times / _LOOK_UPS, _FEW_CELLS), _MOST_CELLS)
+    if sp.issparse(table) and n_cells <= most:
         return table.toarray()
     return table
 
