@@ -2,6 +2,7 @@
 
 Features are those of CountVectorizer(binary=True) on the raw text, as float64, the same
 for all models; making them is not part of any time. Nothing is chosen on test rows.
+With --features they are others: words and bigrams, or character n-grams within words.
 
 Log-losses are means over the test rows, in nats, from predict_log_proba, or from the
 logarithm of predict_proba where there is none. The expected calibration error (ECE)
@@ -39,10 +40,25 @@ from explicit_softmax import (
     Refinement,
 )
 
+FEATURES: dict[str, dict[str, Any]] = {
+    "words": {},
+    "words+bigrams": {"ngram_range": (1, 2)},
+    "chars": {"analyzer": "char_wb", "ngram_range": (2, 5), "min_df": 2},
+}
+
+
+def _known_features(name: str) -> str:
+    if name not in FEATURES:
+        raise ValueError(name)
+    return name
+
+
 OPTIONS = {
     "dataset": Name(HELP, fast="topics"),
     "repeats": Number(5, "timed runs of a fit", fast=1),
     "classes": Number(None, "classes, at most; with it 30 + 10 rows of each", fast=8),
+    "features": Name(f"what is counted: {', '.join(FEATURES)}", kind=_known_features),
+    "models": Name("only models that have this in their names, such as CV"),
 }
 _REFINEMENT = Refinement(random_state=0)
 _EPOCHS = (1, 20)
@@ -62,6 +78,7 @@ MODELS: dict[str, Callable[[], Any]] = {
         warm_start=True, refinement=_REFINEMENT
     ),
     "explicit, CV": lambda: ExplicitSoftmaxClassifierCV(),
+    "explicit, CV by 5 folds": lambda: ExplicitSoftmaxClassifierCV(cv=5),
     "explicit, CV, warm start": lambda: ExplicitSoftmaxClassifierCV(
         warm_start=True, refinement=_REFINEMENT
     ),
@@ -83,16 +100,21 @@ def measure(options: Namespace) -> list[Record]:
     texts = load_texts(options.dataset)
     if options.classes is not None:
         texts = texts.first(options.classes, 30, 10)
-    vectorizer = CountVectorizer(binary=True, dtype=np.float64)
+    kind = options.features or "words"
+    vectorizer = CountVectorizer(binary=True, dtype=np.float64, **FEATURES[kind])
     X_train = vectorizer.fit_transform(texts.train)
     X_test = vectorizer.transform(texts.test)
-    runs = runs_of(MODELS | makers(PEERS), X_train, texts.y_train)
+    asked = options.models or ""
+    peers = {name: peer for name, peer in PEERS.items() if asked in name}
+    ours = {name: make for name, make in MODELS.items() if asked in name}
+    runs = runs_of(ours | makers(peers), X_train, texts.y_train)
     timings = time_in_turn(runs, options.repeats, options.announce)
-    records = fitted_records(timings, (X_test, texts.y_test), peers=PEERS)
+    records = fitted_records(timings, (X_test, texts.y_test), peers=peers)
     reference = named(records, LOGISTIC_REGRESSION)
     for record in records:
         record.values["x_reference"] = ratio(record, reference, "fit_seconds")
-        record.values["data"] = f"{texts.note}, {X_train.shape[1]} features"
+        features = f"{X_train.shape[1]} features (binary counts of {kind})"
+        record.values["data"] = f"{texts.note}, {features}"
     return records
 
 
@@ -104,5 +126,5 @@ def report(records: list[Record], options: Namespace) -> str:
         ("test acc", "test_accuracy", ".2%"),
         ("ECE", "test_calibration_error", ".2%"),
     ]
-    data = f"data: {records[0]['data']} (binary counts of words)"
+    data = f"data: {records[0]['data']}"
     return "\n".join([data, RULE.format(options.repeats), table(records, columns)])

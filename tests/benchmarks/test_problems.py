@@ -99,6 +99,14 @@ def test_text(run):
     assert "norm_exponent=" in printed
 
 
+def test_text_of_other_features_and_some_models(run):
+    records, printed = run("text", "--features=words+bigrams", "--models=CV")
+    assert {r["model"] for r in records} == {n for n in text.MODELS if "CV" in n}
+    assert "(binary counts of words+bigrams)" in printed
+    with pytest.raises(SystemExit):
+        run("text", "--features=letters")
+
+
 def test_text_goes_on_without_a_peer_that_refuses(run, data_root):
     lines = ["fruit\tapple pear\n", "tree\toak birch\n", "fruit\tplum\n"] * 2
     (data_root / "plants").mkdir()
@@ -108,7 +116,10 @@ def test_text_goes_on_without_a_peer_that_refuses(run, data_root):
     records = {record.model: record for record in main(argv)}
     # Two rows of "tree" are too few for five folds.
     refused = [name for name, r in records.items() if r.note.startswith("n/a: ")]
-    assert refused == ["MultinomialNB, alpha=0.1, temperature"]
+    assert refused == [
+        "explicit, CV by 5 folds",
+        "MultinomialNB, alpha=0.1, temperature",
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:leave-one-out finds no evidence")
