@@ -14,6 +14,7 @@ bin and its accuracy.
 the same one: what the explicit start is worth after one epoch, and after 20.
 """
 
+import re
 from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
@@ -58,7 +59,7 @@ OPTIONS = {
     "repeats": Number(5, "timed runs of a fit", fast=1),
     "classes": Number(None, "classes, at most; with it 30 + 10 rows of each", fast=8),
     "features": Name(f"what is counted: {', '.join(FEATURES)}", kind=_known_features),
-    "models": Name("only models that have this in their names, such as CV"),
+    "models": Name("only models whose names match this, such as 'CV$|folds'"),
 }
 _REFINEMENT = Refinement(random_state=0)
 _EPOCHS = (1, 20)
@@ -104,9 +105,9 @@ def measure(options: Namespace) -> list[Record]:
     vectorizer = CountVectorizer(binary=True, dtype=np.float64, **FEATURES[kind])
     X_train = vectorizer.fit_transform(texts.train)
     X_test = vectorizer.transform(texts.test)
-    asked = options.models or ""
-    peers = {name: peer for name, peer in PEERS.items() if asked in name}
-    ours = {name: make for name, make in MODELS.items() if asked in name}
+    asked = re.compile(options.models or "").search
+    peers = {name: peer for name, peer in PEERS.items() if asked(name)}
+    ours = {name: make for name, make in MODELS.items() if asked(name)}
     runs = runs_of(ours | makers(peers), X_train, texts.y_train)
     timings = time_in_turn(runs, options.repeats, options.announce)
     records = fitted_records(timings, (X_test, texts.y_test), peers=peers)
