@@ -21,7 +21,7 @@ from tests.text.test_kneser_ney import corpus
 @pytest.mark.parametrize("suffix", ["arpa", "arpa.gz"])
 @pytest.mark.parametrize("ends", [True, False])
 def test_kenlm_gives_the_same_probabilities(tmp_path, context_size, suffix, ends):
-    kenlm = pytest.importorskip("kenlm")
+    kenlm = pytest.importorskip("kenlm", reason="it is compiled, and an extra")
     documents = corpus()
     model = ExplicitLanguageModel(
         context_size=context_size, aggregation="ngram", predict_end=ends
@@ -112,7 +112,7 @@ def test_files_without_ends_or_unknown_words(tmp_path):
     ],
 )
 def test_unknown_words_in_upper_case_are_as_for_kenlm(tmp_path, lines):
-    kenlm = pytest.importorskip("kenlm")
+    kenlm = pytest.importorskip("kenlm", reason="it is compiled, and an extra")
     text = SMALL.replace("-1.0\t<unk>", lines)
     text = text.replace("1=5", f"1={5 + lines.count(chr(10))}")
     if "<UNK>" in lines.split("\n")[-1]:
