@@ -391,12 +391,13 @@ def checked_labels(labels: NDArray[Any]) -> NDArray[Any]:
         check_classification_targets(labels)
     except TypeError:
         kind = type(labels[0])
-        for row in [n for n, label in enumerate(labels) if type(label) is not kind][:1]:
-            raise TypeError(
-                f"y mixes labels of different kinds: row 0 has {labels[0]!r}, "
-                f"row {row} has {labels[row]!r}"
-            ) from None
-        raise
+        others = [n for n, label in enumerate(labels) if type(label) is not kind]
+        if not others:
+            raise
+        raise TypeError(
+            f"y mixes labels of different kinds: row 0 has {labels[0]!r}, "
+            f"row {others[0]} has {labels[others[0]]!r}"
+        ) from None
     return labels
 
 

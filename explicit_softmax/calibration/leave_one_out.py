@@ -47,6 +47,7 @@ from explicit_softmax.solution.counts import (
     FloatArray,
     IntArray,
     Rows,
+    entry_blocks,
     look_up_table,
     remainder,
     row_blocks,
@@ -470,16 +471,11 @@ def own_entries(
     table = look_up_table(counts.cooccurrence[smoothed.blocks[b]], X.nnz)
     # Each chunk takes a pass over the features where they have noise of their own.
     size = max(_CHUNK_VALUES, X.shape[1] if smoothed.is_noise else 0)
-    n_major, by_column = len(X.indptr) - 1, X.format == "csc"
-    if sp.issparse(table):  # SciPy looks at all of it each time
-        size = max(X.nnz, n_major)
-    for some in row_blocks(n_major, X.nnz // max(n_major, 1), size):
-        indptr = X.indptr[some.start : some.stop + 1]
-        stored = slice(int(indptr[0]), int(indptr[-1]))
-        major = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-        rows, row, feature = some, major, X.indices[stored]
-        if by_column:
-            rows, row, feature = slice(0, len(y)), feature, some.start + major
+    for rows, stored, major in entry_blocks(X, table, size):
+        if X.format == "csc":
+            rows, row, feature = slice(0, len(y)), X.indices[stored], major
+        else:
+            row, feature = major - rows.start, X.indices[stored]
         scale, data = left.scale[rows], X.data[stored]
         counted = values_at(table, feature, y[rows][row])
         taken = data * (scale * left.unit[rows])[row]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, product, repeat
+from itertools import product, repeat
 from numbers import Real
 from typing import Any
 
@@ -35,7 +35,7 @@ from explicit_softmax.solution.counts import (
 )
 from explicit_softmax.solution.decoder import best_ordered
 from explicit_softmax.solution.loss import cross_entropy_residual, log_loss
-from explicit_softmax.solution.smoothing import smooth_counts
+from explicit_softmax.solution.smoothing import restricted_blocks, smooth_counts
 from explicit_softmax.solution.theorem import Calibration, is_sparse_layout
 
 # Scores of a chunk of test rows stay in cache.
@@ -189,9 +189,7 @@ class Fold:
         cooccurrence = counts.cooccurrence[self.features]
         restricted = replace(counts, cooccurrence=cooccurrence)
         is_sparse = is_sparse_layout(restricted, "auto")
-        stops = np.array([b.stop for b in settings.blocks(counts.n_features)])
-        ends = [0, *np.searchsorted(self.features, stops)]
-        blocks = [slice(*pair) for pair in pairwise(ends)]
+        blocks = restricted_blocks(settings.blocks(counts.n_features), self.features)
         parts = []
         for rows in row_blocks(len(self.members), counts.n_classes, _CHUNK_VALUES):
             X = self.X[rows]

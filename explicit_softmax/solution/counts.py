@@ -109,6 +109,11 @@ def scaled_rows(X: Rows, norm_exponent: float) -> Rows:
     return X * scale[:, None]
 
 
+def index_type(largest: int) -> type[np.int32 | np.int64]:
+    """Type of indices up to a number: the wider one of NumPy would double memory."""
+    return np.int32 if largest < 2**31 else np.int64
+
+
 def without_empty_columns(rows: sp.csr_array) -> tuple[sp.csr_array, IntArray]:
     """Rows with those columns only that hold an entry, and the numbers of these."""
     if rows.nnz < rows.shape[1] // _SORT_STEP:
@@ -127,6 +132,23 @@ def without_empty_columns(rows: sp.csr_array) -> tuple[sp.csr_array, IntArray]:
 def entry_rows(rows: sp.csr_array) -> IntArray:
     """The row of each entry."""
     return np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+
+
+def entry_blocks(
+    X: Rows, table: Any, values: int
+) -> Iterator[tuple[slice, slice, IntArray]]:
+    """Rows of CSR, or columns of CSC, where their entries are, and that of each entry.
+
+    About so many entries at a time, or all of them where `table`, in which they will be
+    looked up, is sparse: SciPy goes over all of it each time.
+    """
+    n_major = len(X.indptr) - 1
+    if sp.issparse(table):
+        values = max(X.nnz, n_major)
+    for some in row_blocks(n_major, X.nnz // max(n_major, 1), values):
+        indptr = X.indptr[some.start : some.stop + 1]
+        major = np.repeat(np.arange(some.start, some.stop), np.diff(indptr))
+        yield some, slice(int(indptr[0]), int(indptr[-1])), major
 
 
 @dataclass(frozen=True, eq=False)
@@ -383,8 +405,14 @@ def counted_rows(
     one count, by `first_exponent`: other counts are one pass over the entries each, to
     the same bits. All of them share their indices.
     """
+    norms = row_norms(X)
     first = CooccurrenceCounts.from_rows(
-        X, y, n_classes, sample_weight=sample_weight, norm_exponent=first_exponent
+        X,
+        y,
+        n_classes,
+        sample_weight=sample_weight,
+        norm_exponent=first_exponent,
+        norms=norms,
     )
     F, weight = first.cooccurrence, np.ones(len(y))
     if sample_weight is not None:
@@ -398,7 +426,7 @@ def counted_rows(
     def counted(norm_exponent: float) -> CooccurrenceCounts:
         if norm_exponent == first_exponent:
             return first
-        scale = _checked_scale(X, norm_exponent, None)
+        scale = _checked_scale(X, norm_exponent, norms)
         data = (sums @ (weight if scale is None else weight * scale))[1:]
         if not np.isfinite(data.sum()):
             raise_bad_value(X, 0)  # sums that overflow
@@ -526,6 +554,7 @@ def _count_sparse(
     if X.nnz and not X.data.all():
         present = (X.data != 0) * (1.0 if present is None else present)
     frequency = np.zeros(n_features)
+    # Some at a time: each of these counts makes a wide copy of its indices.
     for part in row_blocks(X.nnz, 1, max(_BLOCK_VALUES, n_features)):
         weights = None if present is None else present[part]
         frequency += np.bincount(X.indices[part], weights, n_features)
@@ -534,7 +563,7 @@ def _count_sparse(
     # and its transposition to features x classes leaves sorted indices.
     # Its indices are as narrow as those of rows mostly are: the wider ones of NumPy
     # would make counts a third larger, and slower to add up.
-    narrow = np.int32 if max(n_rows, X.nnz) < 2**31 else np.int64
+    narrow = index_type(max(n_rows, X.nnz))
     order = np.argsort(y, kind="stable").astype(narrow)
     indptr = np.zeros(n_classes + 1, dtype=narrow)
     np.cumsum(np.bincount(y, minlength=n_classes), out=indptr[1:])
@@ -599,12 +628,8 @@ def values_of_entries(table: Any, rows: sp.csr_array, y: IntArray) -> NDArray[An
     """
     table = look_up_table(table, rows.nnz)
     values = np.empty(rows.nnz, table.dtype)
-    size = max(rows.nnz, len(y)) if sp.issparse(table) else _BLOCK_VALUES
-    for block in row_blocks(len(y), rows.nnz // max(len(y), 1), size):
-        indptr = rows.indptr[block.start : block.stop + 1]
-        stored = slice(indptr[0], indptr[-1])
-        labels = np.repeat(y[block], np.diff(indptr))
-        values[stored] = values_at(table, rows.indices[stored], labels)
+    for _, stored, row in entry_blocks(rows, table, _BLOCK_VALUES):
+        values[stored] = values_at(table, rows.indices[stored], y[row])
     return values
 
 

@@ -82,6 +82,14 @@ def feature_blocks(n_features: int, n_blocks: int | Sequence[int]) -> tuple[slic
     )
 
 
+def restricted_blocks(
+    blocks: tuple[slice, ...], features: IntArray
+) -> tuple[slice, ...]:
+    """Blocks of some of the features, whose numbers increase."""
+    stops = np.searchsorted(features, [block.stop for block in blocks]).tolist()
+    return tuple(map(slice, [0, *stops[:-1]], stops))
+
+
 @dataclass(frozen=True, eq=False)
 class SmoothedCounts:
     """F~ = diag(scale) C + offset x class_offset, block by block.
@@ -130,13 +138,11 @@ class SmoothedCounts:
         """
         if cooccurrence is None:
             cooccurrence = self.counts.cooccurrence[features]
-        stops = np.searchsorted(features, [block.stop for block in self.blocks])
-        starts = np.concatenate(([0], stops[:-1]))
         counts = replace(self.counts, cooccurrence=cooccurrence)
         return replace(
             self,
             counts=counts,
-            blocks=tuple(map(slice, starts.tolist(), stops.tolist())),
+            blocks=restricted_blocks(self.blocks, features),
             scale=self.scale[features],
             offset=self.offset[features],
         )

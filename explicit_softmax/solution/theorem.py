@@ -200,8 +200,8 @@ def explicit_decoder(
     return Decoder(
         weights,
         left,
-        _centred(right, 0),
-        _centred(intercept, 0),
+        _centred(right),
+        _centred(intercept),
         zero_row_scores=smoothed.log_count,
         norm_exponent=norm_exponent,
     ).astype(dtype)
@@ -372,6 +372,6 @@ def _sparse_log_prob(
     return data, np.hstack([terms, through_noise[:, None]]), (1.0 - kept)[:, None]
 
 
-def _centred(terms: FloatArray, axis: int) -> FloatArray:
-    """Terms less their mean over the classes."""
-    return np.asarray(terms - terms.mean(axis=axis, keepdims=True))
+def _centred(terms: FloatArray) -> FloatArray:
+    """Terms (n_classes, ...) less their mean over the classes."""
+    return np.asarray(terms - terms.mean(axis=0))

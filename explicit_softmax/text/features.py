@@ -22,6 +22,7 @@ from sklearn.feature_extraction import FeatureHasher
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.pipeline import FeatureUnion
 
+from explicit_softmax.solution.counts import index_type
 from explicit_softmax.solution.progress import listener
 
 # Single letters and digits are words too: "I", "a", "7".
@@ -178,7 +179,7 @@ def _counted(count: Any, texts: Sequence[str]) -> Any:
             columns.append(places.setdefault(word, len(places)))
         ends.append(len(columns))
     shape = len(texts), len(places)
-    narrow = np.int32 if len(columns) < 2**31 else np.int64
+    narrow = index_type(len(columns))
     entries = np.ones(len(columns)), np.array(columns, narrow), np.array(ends, narrow)
     words = sp.csr_array(entries, shape=shape)
     words.sum_duplicates()
@@ -239,7 +240,7 @@ class _ReadWords:
         place = {word: i for i, word in enumerate(words)}
         parts = [place[word] for part in found for word in part]
         numbers = np.frombuffer(read, dtype=np.intc)
-        narrow = np.int32 if n_found[numbers].sum() < 2**31 else np.int64
+        narrow = index_type(n_found[numbers].sum())
         rows = np.concatenate(([0], np.cumsum(n_found))).astype(narrow)
         places = np.array(parts, dtype=narrow)
         # Words of a string as a row, that of a string that was read as a copy of it.
@@ -279,7 +280,7 @@ class _ReadWords:
         has_words = stops > starts
         at = np.concatenate((starts[has_words], stops[has_words]))
         ends = self.ends + 2 * np.concatenate(([0], np.cumsum(has_words)))
-        ends = ends.astype(np.int32 if ends[-1] < 2**31 else np.int64)
+        ends = ends.astype(index_type(ends[-1]))
         return _ReadWords(["", *self.words], np.insert(self.places + 1, at, 0), ends)
 
     def _columns(

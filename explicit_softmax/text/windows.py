@@ -21,7 +21,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from explicit_softmax.calibration.sample import mixed_bits
-from explicit_softmax.solution.counts import CooccurrenceCounts, IntArray
+from explicit_softmax.solution.counts import (
+    CooccurrenceCounts,
+    IntArray,
+    index_type,
+)
 from explicit_softmax.solution.progress import listener
 from explicit_softmax.text.tokens import PAD_ID, PAD_STRING, token_arrays
 
@@ -253,8 +257,7 @@ def one_hot_windows(
     """
     n_rows, size = windows.shape
     n_features = n_tokens * (size if aggregation == "cat" else 1)
-    largest = max(windows.size, n_features)
-    index = np.int32 if largest <= np.iinfo(np.int32).max else np.int64
+    index = index_type(max(windows.size, n_features))
     features: IntArray = windows.astype(index, order="C")
     if aggregation == "cat":
         features += np.arange(0, n_features, n_tokens, dtype=index)
